@@ -1,0 +1,38 @@
+# make demo and make test are the two commands to know; make check is what CI runs.
+GO      ?= go
+BIN     := bin/medprobe
+# Packages with goroutines of their own run under the race detector too.
+RACE    := ./datasets/... ./embedcache/... ./encoder/... ./trainer/... ./evaluate/... ./experiment/... ./internal/...
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+
+.PHONY: setup build demo test check lint bench clean
+
+setup:
+	@command -v $(GO) >/dev/null || { echo "setup: no Go; install Go 1.26 or newer" >&2; exit 1; }
+	@command -v "$$($(GO) env CC | cut -d' ' -f1)" >/dev/null || { echo "setup: no C compiler; install gcc or clang (Debian: apt-get install gcc libc6-dev)" >&2; exit 1; }
+	@[ "$$($(GO) env CGO_ENABLED)" = 1 ] || { echo "setup: cgo is off; run with CGO_ENABLED=1" >&2; exit 1; }
+	@$(GO) run ./tools/setup
+
+build:
+	$(GO) build -trimpath -ldflags "-X main.version=$(VERSION)" -o $(BIN) ./cmd/medprobe
+
+demo: setup build
+	./$(BIN) demo
+
+test: setup
+	$(GO) test ./...
+	$(GO) test -race -short $(RACE)
+
+lint:
+	@unformatted=$$(gofmt -s -l .); [ -z "$$unformatted" ] || { echo "not formatted: $$unformatted" >&2; exit 1; }
+	$(GO) vet ./...
+	$(GO) tool staticcheck ./...
+	$(GO) mod tidy -diff
+
+check: lint test demo
+
+bench: setup
+	$(GO) test -run '^$$' -bench . ./...
+
+clean:
+	rm -rf bin .ort medprobe-demo

@@ -1,0 +1,124 @@
+package main
+
+import (
+	"fmt"
+	"text/tabwriter"
+	"time"
+
+	"github.com/medprobe/medprobe/embedcache"
+	"github.com/spf13/cobra"
+)
+
+func (s *settings) embedCommand() *cobra.Command {
+	var enc encoderFlags
+	var o embedcache.FillOptions
+	var maxFailures string
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "embed SPEC",
+		Short: "Compute the vectors that the cache does not hold yet",
+		Long: `Embed encodes every sample of the dataset whose vector is not in the cache.
+Interrupted at any moment and run again, it computes only what is missing.`,
+		Example: "  medprobe embed csv:labels.csv --encoder demo",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) (err error) {
+			if err := enc.check(cmd); err != nil {
+				return err
+			}
+			if o.Workers < 0 {
+				return usagef(cmd, "--workers %d: want 0 (one per CPU) or more", o.Workers)
+			}
+			start := time.Now()
+			d, err := openDataset(cmd.Context(), args[0])
+			if err != nil {
+				return err
+			}
+			defer closing(d, &err)
+			if o.MaxFailures, err = embedcache.ParseMaxFailures(maxFailures, len(d.Samples)); err != nil {
+				return usagef(cmd, "--%w", err)
+			}
+			e, err := s.openEncoder(cmd.Context(), enc.name, enc.profile)
+			if err != nil {
+				return err
+			}
+			defer closing(e, &err)
+			cache, err := s.openCache(cmd.Context())
+			if err != nil {
+				return err
+			}
+			defer closing(cache, &err)
+			var finish func()
+			o.Progress, finish = s.progress("embed")
+			filled, err := cache.Fill(cmd.Context(), d, e, o)
+			finish()
+			if filled == nil {
+				return err
+			}
+			for _, f := range filled.Failed {
+				s.note("failed: %s: %s", f.ID, f.Reason)
+			}
+			if err != nil {
+				return err
+			}
+			return s.showFilled(filled, time.Since(start), asJSON)
+		},
+	}
+	enc.add(cmd)
+	cmd.Flags().IntVar(&o.Workers, "workers", 0, "goroutines that read and decode images (default: one per CPU)")
+	cmd.Flags().Int64Var(&o.MaxPixels, "max-pixels", 0, "largest image in pixels (default 178956970)")
+	cmd.Flags().StringVar(&maxFailures, "max-failures", "5%", "how many samples may fail before the run stops: a number, a share, or inf")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON document")
+	return cmd
+}
+
+func (s *settings) showFilled(f *embedcache.Filled, took time.Duration, asJSON bool) error {
+	if asJSON {
+		return s.json(struct {
+			Samples  int                  `json:"samples"`
+			Embedded int                  `json:"embedded"`
+			Cached   int                  `json:"cached"`
+			Failed   int                  `json:"failed"`
+			Seconds  float64              `json:"seconds"`
+			Failures []embedcache.Failure `json:"failures"`
+		}{f.Samples, f.Embedded, f.Cached, len(f.Failed), took.Seconds(), f.Failed})
+	}
+	_, err := fmt.Fprintf(s.out, "%d samples: %d embedded, %d cached, %d failed in %.1f s\n", f.Samples, f.Embedded, f.Cached, len(f.Failed), took.Seconds())
+	return err
+}
+
+func (s *settings) cacheCommand() *cobra.Command {
+	cmd := &cobra.Command{Use: "cache", Short: "Look after the file of embeddings"}
+	cmd.AddCommand(s.cacheStatCommand())
+	return cmd
+}
+
+func (s *settings) cacheStatCommand() *cobra.Command {
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "stat",
+		Short: "Count the vectors by encoder and preprocessing",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, args []string) (err error) {
+			cache, err := s.openCache(cmd.Context())
+			if err != nil {
+				return err
+			}
+			defer closing(cache, &err)
+			st, err := cache.Stat(cmd.Context())
+			if err != nil {
+				return err
+			}
+			if asJSON {
+				return s.json(st)
+			}
+			w := tabwriter.NewWriter(s.out, 0, 8, 2, ' ', 0)
+			fmt.Fprintf(w, "%s\n%d vectors, %.1f MB\n", st.Path, st.Vectors, float64(st.Bytes)/1e6)
+			for _, sp := range st.Spaces {
+				fmt.Fprintf(w, "encoder %.12s\tpreprocess %.12s\t%d dimensions\t%d vectors\n", sp.Encoder, sp.Preprocess, sp.Dim, sp.Vectors)
+			}
+			return w.Flush()
+		},
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON document")
+	return cmd
+}

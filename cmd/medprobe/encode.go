@@ -1,0 +1,320 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"image"
+	"io"
+	"os"
+
+	"github.com/medprobe/medprobe/encoder"
+	"github.com/medprobe/medprobe/internal/atomicfile"
+	"github.com/medprobe/medprobe/internal/npy"
+	"github.com/medprobe/medprobe/internal/raster"
+	"github.com/medprobe/medprobe/internal/vec"
+	"github.com/spf13/cobra"
+	"gonum.org/v1/gonum/blas/blas32"
+)
+
+func (s *settings) tokenizeCommand() *cobra.Command {
+	var enc encoderFlags
+	var file string
+	cmd := &cobra.Command{
+		Use:     "tokenize TEXT...",
+		Short:   "Show the 64 token ids of texts, one JSON line each",
+		Example: `  medprobe tokenize --encoder demo "a chest radiograph with effusion"`,
+		RunE: func(cmd *cobra.Command, args []string) (err error) {
+			if err := enc.check(cmd); err != nil {
+				return err
+			}
+			all, err := texts(cmd, args, file)
+			if err != nil {
+				return err
+			}
+			e, err := s.openEncoder(cmd.Context(), enc.name, enc.profile)
+			if err != nil {
+				return err
+			}
+			defer closing(e, &err)
+			if !e.HasText() {
+				return fmt.Errorf("tokenize: %w", encoder.ErrNoText)
+			}
+			out := json.NewEncoder(s.out)
+			out.SetEscapeHTML(false)
+			for _, text := range all {
+				line := struct {
+					Text     string  `json:"text"`
+					InputIDs []int64 `json:"input_ids"`
+				}{text, e.Tokenize(text)}
+				if err := out.Encode(line); err != nil {
+					return err
+				}
+			}
+			return nil
+		},
+	}
+	enc.add(cmd)
+	cmd.Flags().StringVar(&file, "file", "", "JSON array of further texts")
+	return cmd
+}
+
+func (s *settings) preprocessCommand() *cobra.Command {
+	var enc encoderFlags
+	var out string
+	cmd := &cobra.Command{
+		Use:     "preprocess FILE...",
+		Short:   "Write what the encoder sees: [n, 3, H, W] float32",
+		Example: "  medprobe preprocess --encoder demo --out pixels.npy image.png",
+		Args:    cobra.MinimumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) (err error) {
+			if err := needOut(cmd, enc, out); err != nil {
+				return err
+			}
+			e, err := s.openEncoder(cmd.Context(), enc.name, enc.profile)
+			if err != nil {
+				return err
+			}
+			defer closing(e, &err)
+			var all []float32
+			for _, file := range args {
+				pixels, err := filePixels(e, file)
+				if err != nil {
+					return err
+				}
+				all = append(all, pixels...)
+			}
+			return atomicfile.Write(out, func(w io.Writer) error {
+				return npy.Write(w, []int{len(args), 3, e.ImageSize(), e.ImageSize()}, all)
+			})
+		},
+	}
+	enc.add(cmd)
+	cmd.Flags().StringVar(&out, "out", "", "file to write (required)")
+	return cmd
+}
+
+func (s *settings) encodeCommand() *cobra.Command {
+	cmd := &cobra.Command{Use: "encode", Short: "Turn images or texts into vectors, or both into logits"}
+	cmd.AddCommand(s.encodeImagesCommand(), s.encodeTextsCommand(), s.encodeLogitsCommand())
+	return cmd
+}
+
+func needOut(cmd *cobra.Command, enc encoderFlags, out string) error {
+	if out == "" {
+		return usagef(cmd, "--out is missing; name the .npy file to write")
+	}
+	return enc.check(cmd)
+}
+
+func (s *settings) encodeImagesCommand() *cobra.Command {
+	var enc encoderFlags
+	var out string
+	var raw bool
+	cmd := &cobra.Command{
+		Use:     "images FILE...",
+		Short:   "Write one vector of length one per image: [n, D]",
+		Example: "  medprobe encode images --encoder demo --out X.npy a.png b.jpg",
+		Args:    cobra.MinimumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) (err error) {
+			if err := needOut(cmd, enc, out); err != nil {
+				return err
+			}
+			e, err := s.openEncoder(cmd.Context(), enc.name, enc.profile)
+			if err != nil {
+				return err
+			}
+			defer closing(e, &err)
+			vectors, err := fileVectors(cmd.Context(), e, args)
+			if err != nil {
+				return err
+			}
+			return writeVectors(out, vectors, e.Dim(), raw)
+		},
+	}
+	enc.add(cmd)
+	cmd.Flags().StringVar(&out, "out", "", "file to write (required)")
+	cmd.Flags().BoolVar(&raw, "raw", false, "leave the vectors as the tower gives them, not of length one")
+	return cmd
+}
+
+func (s *settings) encodeTextsCommand() *cobra.Command {
+	var enc encoderFlags
+	var out, file string
+	var raw bool
+	cmd := &cobra.Command{
+		Use:     "texts TEXT...",
+		Short:   "Write one vector of length one per text: [m, D]",
+		Example: `  medprobe encode texts --encoder demo --out T.npy "effusion" "no effusion"`,
+		RunE: func(cmd *cobra.Command, args []string) (err error) {
+			if err := needOut(cmd, enc, out); err != nil {
+				return err
+			}
+			all, err := texts(cmd, args, file)
+			if err != nil {
+				return err
+			}
+			e, err := s.openEncoder(cmd.Context(), enc.name, enc.profile)
+			if err != nil {
+				return err
+			}
+			defer closing(e, &err)
+			vectors, err := e.EncodeTexts(cmd.Context(), all)
+			if err != nil {
+				return err
+			}
+			return writeVectors(out, vectors, e.Dim(), raw)
+		},
+	}
+	enc.add(cmd)
+	cmd.Flags().StringVar(&out, "out", "", "file to write (required)")
+	cmd.Flags().StringVar(&file, "file", "", "JSON array of further texts")
+	cmd.Flags().BoolVar(&raw, "raw", false, "leave the vectors as the tower gives them, not of length one")
+	return cmd
+}
+
+func (s *settings) encodeLogitsCommand() *cobra.Command {
+	var enc encoderFlags
+	var out, file string
+	var images []string
+	cmd := &cobra.Command{
+		Use:     "logits",
+		Short:   "Write logits_per_image: [n, m]",
+		Example: "  medprobe encode logits --encoder demo --images a.png b.png --texts texts.json --out L.npy",
+		RunE: func(cmd *cobra.Command, args []string) (err error) {
+			if err := needOut(cmd, enc, out); err != nil {
+				return err
+			}
+			// --images takes the first file, the rest are arguments.
+			files := append(images, args...)
+			if len(files) == 0 {
+				return usagef(cmd, "--images is missing; name the image files")
+			}
+			all, err := texts(cmd, nil, file)
+			if err != nil {
+				return err
+			}
+			e, err := s.openEncoder(cmd.Context(), enc.name, enc.profile)
+			if err != nil {
+				return err
+			}
+			defer closing(e, &err)
+			l, err := logits(cmd.Context(), e, files, all)
+			if err != nil {
+				return err
+			}
+			return npy.WriteMatrix(out, l)
+		},
+	}
+	enc.add(cmd)
+	cmd.Flags().StringVar(&out, "out", "", "file to write (required)")
+	cmd.Flags().StringVar(&file, "texts", "", "JSON array of texts (required)")
+	cmd.Flags().StringArrayVar(&images, "images", nil, "image files; more may follow as arguments")
+	return cmd
+}
+
+// logits returns image·textᵀ·scale + bias of unit vectors, [n, m].
+func logits(ctx context.Context, e *encoder.Encoder, files, all []string) (blas32.General, error) {
+	images, err := fileVectors(ctx, e, files)
+	if err != nil {
+		return blas32.General{}, err
+	}
+	texts, err := e.EncodeTexts(ctx, all)
+	if err != nil {
+		return blas32.General{}, err
+	}
+	x, err := unitRows(images, e.Dim())
+	if err != nil {
+		return x, err
+	}
+	t, err := unitRows(texts, e.Dim())
+	if err != nil {
+		return t, err
+	}
+	l := blas32.General{Rows: len(files), Cols: len(all), Stride: len(all), Data: make([]float32, len(files)*len(all))}
+	for i := range files {
+		for j := range all {
+			dot := 0.0
+			for k := range x.Cols {
+				dot += float64(x.Data[i*x.Stride+k]) * float64(t.Data[j*t.Stride+k])
+			}
+			l.Data[i*l.Stride+j] = float32(dot*e.LogitScale() + e.LogitBias())
+		}
+	}
+	return l, nil
+}
+
+// filePixels reads, decodes and preprocesses one image file.
+func filePixels(e *encoder.Encoder, file string) ([]float32, error) {
+	img, err := readImage(file)
+	if err != nil {
+		return nil, err
+	}
+	pixels, err := e.Preprocess(img)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", file, err)
+	}
+	return pixels, nil
+}
+
+func readImage(file string) (image.Image, error) {
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return nil, err
+	}
+	img, err := raster.Decode(data, 0)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", file, err)
+	}
+	return img, nil
+}
+
+// fileVectors encodes the files a few at a time, so that memory stays flat.
+func fileVectors(ctx context.Context, e *encoder.Encoder, files []string) ([][]float32, error) {
+	const batch = 16
+	var vectors [][]float32
+	for len(files) > 0 {
+		n := min(batch, len(files))
+		pixels := make([][]float32, n)
+		for i, file := range files[:n] {
+			var err error
+			if pixels[i], err = filePixels(e, file); err != nil {
+				return nil, err
+			}
+		}
+		some, err := e.EncodePixels(ctx, pixels)
+		if err != nil {
+			return nil, err
+		}
+		vectors, files = append(vectors, some...), files[n:]
+	}
+	return vectors, nil
+}
+
+func writeVectors(out string, vectors [][]float32, dim int, raw bool) error {
+	if !raw {
+		m, err := unitRows(vectors, dim)
+		if err != nil {
+			return err
+		}
+		return npy.WriteMatrix(out, m)
+	}
+	m := blas32.General{Rows: len(vectors), Cols: dim, Stride: dim}
+	for _, v := range vectors {
+		m.Data = append(m.Data, v...)
+	}
+	return npy.WriteMatrix(out, m)
+}
+
+// unitRows returns the vectors as rows of length one.
+func unitRows(vectors [][]float32, dim int) (blas32.General, error) {
+	m := blas32.General{Rows: len(vectors), Cols: dim, Stride: dim, Data: make([]float32, 0, len(vectors)*dim)}
+	for i, v := range vectors {
+		m.Data = append(m.Data, v...)
+		row := m.Data[i*dim:]
+		if err := vec.Unit(row, row); err != nil {
+			return m, fmt.Errorf("vector %d: %w", i, err)
+		}
+	}
+	return m, nil
+}

@@ -1,0 +1,191 @@
+package main
+
+import (
+	"encoding/csv"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+
+	"github.com/medprobe/medprobe/datasets"
+	"github.com/medprobe/medprobe/internal/atomicfile"
+	"github.com/medprobe/medprobe/internal/npy"
+	"github.com/medprobe/medprobe/trainer"
+	"github.com/spf13/cobra"
+)
+
+// fitFlags are what `medprobe fit` is told.
+type fitFlags struct {
+	features, labels, groups, out string
+	grid                          string
+	prior                         string
+	logitScale                    float64
+	options                       trainer.Options
+	asJSON                        bool
+}
+
+func (s *settings) fitCommand() *cobra.Command {
+	var f fitFlags
+	cmd := &cobra.Command{
+		Use:   "fit",
+		Short: "Train a head on a matrix of vectors",
+		Long: `Fit trains a head on the rows of X.npy with the labels of Y.csv: one row per
+row of X, columns of 1, 0 or nothing named as findings, or one column "label"
+of class names. With a single --C the objective is scikit-learn's,
+½‖w‖² + C·Σ log-loss with an unpenalised intercept.`,
+		Example: "  medprobe fit --features X.npy --labels Y.csv --head logistic --C 1 --out head.safetensors --json",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			for flag, value := range map[string]string{"features": f.features, "labels": f.labels, "out": f.out} {
+				if value == "" {
+					return usagef(cmd, "--%s is missing", flag)
+				}
+			}
+			if err := f.parseGrid(cmd); err != nil {
+				return err
+			}
+			f.options.Seed = s.seed
+			head, err := f.fit(cmd)
+			if err != nil {
+				return err
+			}
+			if err := head.Save(f.out); err != nil {
+				return err
+			}
+			for _, n := range head.Notes {
+				s.note("%s", n)
+			}
+			if f.asJSON {
+				return s.json(head.Summary())
+			}
+			for _, c := range head.Fits {
+				fmt.Fprintln(s.out, quoteControl(c.String()))
+			}
+			return nil
+		},
+	}
+	flags := cmd.Flags()
+	flags.StringVar(&f.features, "features", "", "matrix of vectors, .npy [n, D] (required)")
+	flags.StringVar(&f.labels, "labels", "", "table of labels, .csv (required)")
+	flags.StringVar(&f.groups, "groups", "", "column of the labels that names the patient")
+	flags.StringVar(&f.options.Head, "head", "linear-probe", "logistic or linear-probe")
+	flags.Float64Var(&f.options.C, "C", 0, "scikit-learn's C (default: chosen by cross-validation)")
+	flags.StringVar(&f.grid, "C-grid", "", "values of C to choose from, comma-separated")
+	flags.StringVar(&f.options.ClassWeight, "class-weight", "none", "none or balanced")
+	flags.BoolVar(&f.options.Standardize, "standardize", false, "scale every dimension to variance one; folded into the weights")
+	flags.StringVar(&f.prior, "prior", "", "zero-shot classifier, .npy [C, D]")
+	flags.Float64Var(&f.logitScale, "logit-scale", 100, "scale of the zero-shot logits")
+	flags.StringVar(&f.out, "out", "", "head to write, .safetensors (required)")
+	flags.BoolVar(&f.asJSON, "json", false, "print one JSON document")
+	return cmd
+}
+
+func (f *fitFlags) parseGrid(cmd *cobra.Command) error {
+	if f.grid == "" {
+		return nil
+	}
+	if f.options.C != 0 {
+		return usagef(cmd, "--C and --C-grid exclude one another")
+	}
+	for _, field := range strings.Split(f.grid, ",") {
+		c, err := strconv.ParseFloat(strings.TrimSpace(field), 64)
+		if err != nil {
+			return usagef(cmd, "--C-grid %q: %q is not a number", f.grid, field)
+		}
+		f.options.CGrid = append(f.options.CGrid, c)
+	}
+	return nil
+}
+
+func (f *fitFlags) fit(cmd *cobra.Command) (*trainer.Head, error) {
+	x, err := npy.ReadMatrix(f.features)
+	if err != nil {
+		return nil, err
+	}
+	labels, err := datasets.ReadLabels(cmd.Context(), datasets.Spec{Path: f.labels, Patient: f.groups})
+	if err != nil {
+		return nil, err
+	}
+	if len(labels.Samples) != x.Rows {
+		return nil, fmt.Errorf("%s has %d rows and %s %d: want one label row per vector", f.features, x.Rows, f.labels, len(labels.Samples))
+	}
+	if f.prior != "" {
+		t, err := npy.ReadMatrix(f.prior)
+		if err != nil {
+			return nil, err
+		}
+		f.options.Prior = &trainer.Prior{T: t, Scale: f.logitScale}
+	}
+	return trainer.Fit(cmd.Context(), x, targets(labels), groups(labels), f.options)
+}
+
+func targets(d *datasets.Dataset) trainer.Targets {
+	y := trainer.Targets{Classes: d.Classes, Exclusive: d.Exclusive()}
+	value := map[datasets.Label]int8{datasets.Positive: trainer.Positive, datasets.Negative: trainer.Negative, datasets.Missing: trainer.Unknown, datasets.Uncertain: trainer.Unknown}
+	for i := range d.Samples {
+		row := make([]int8, len(d.Classes))
+		for c, label := range d.Samples[i].Labels {
+			row[c] = value[label]
+		}
+		y.Values = append(y.Values, row)
+	}
+	return y
+}
+
+func groups(d *datasets.Dataset) []string {
+	names := make([]string, len(d.Samples))
+	for i := range d.Samples {
+		names[i] = d.Samples[i].Group()
+	}
+	return names
+}
+
+func (s *settings) predictCommand() *cobra.Command {
+	var headPath, features, out string
+	var logits bool
+	cmd := &cobra.Command{
+		Use:     "predict",
+		Short:   "Score a matrix of vectors with a head",
+		Example: "  medprobe predict --head head.safetensors --features X.npy --out S.csv",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if headPath == "" || features == "" || out == "" {
+				return usagef(cmd, "--head, --features and --out are all needed")
+			}
+			head, err := trainer.LoadHead(headPath)
+			if err != nil {
+				return err
+			}
+			x, err := npy.ReadMatrix(features)
+			if err != nil {
+				return err
+			}
+			score := head.Probabilities
+			if logits {
+				score = head.Logits
+			}
+			scores, err := score(x)
+			if err != nil {
+				return err
+			}
+			return atomicfile.Write(out, func(w io.Writer) error {
+				table := csv.NewWriter(w)
+				table.Write(head.Classes)
+				row := make([]string, scores.Cols)
+				for i := range scores.Rows {
+					for c := range row {
+						row[c] = strconv.FormatFloat(scores.Data[i*scores.Stride+c], 'g', -1, 64)
+					}
+					table.Write(row)
+				}
+				table.Flush()
+				return table.Error()
+			})
+		},
+	}
+	cmd.Flags().StringVar(&headPath, "head", "", "head, .safetensors (required)")
+	cmd.Flags().StringVar(&features, "features", "", "matrix of vectors, .npy (required)")
+	cmd.Flags().StringVar(&out, "out", "", "table to write, .csv (required)")
+	cmd.Flags().BoolVar(&logits, "logits", false, "write logits, not probabilities")
+	return cmd
+}

@@ -1,0 +1,150 @@
+// Command medprobe trains and judges few-shot classifiers on frozen MedSigLIP
+// embeddings. It reads flags and sets exit codes; all else is in the packages
+// it calls.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+)
+
+// Exit codes; CONTRIBUTING.md lists who relies on them.
+const (
+	exitOK        = 0
+	exitError     = 1
+	exitUsage     = 2
+	exitInterrupt = 130
+)
+
+// version is set by the build.
+var version = "dev"
+
+func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
+
+// run executes one command line and returns its exit code.
+func run(args []string, stdout, stderr io.Writer) int {
+	// After the first interrupt the signals get their usual effect back, so
+	// that a second one ends the process at once.
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	context.AfterFunc(ctx, stop)
+
+	root := newRoot(&ui{out: stdout, err: stderr})
+	root.SetArgs(args)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	err := root.ExecuteContext(ctx)
+	var usage *usageError
+	switch {
+	case err == nil:
+		return exitOK
+	case errors.As(err, &usage):
+		fmt.Fprintf(stderr, "medprobe: %s\nhint: medprobe %s --help\n", quoteControl(err.Error()), usage.command)
+		return exitUsage
+	case ctx.Err() != nil:
+		fmt.Fprintln(stderr, "medprobe: interrupted; what was stored stays stored, run again to continue")
+		return exitInterrupt
+	default:
+		fmt.Fprintf(stderr, "medprobe: %s\n", quoteControl(err.Error()))
+		return exitError
+	}
+}
+
+// usageError is a command line that cannot be understood.
+type usageError struct {
+	command string
+	err     error
+}
+
+func (e *usageError) Error() string { return e.err.Error() }
+func (e *usageError) Unwrap() error { return e.err }
+
+// usagef returns a usage error of cmd.
+func usagef(cmd *cobra.Command, format string, args ...any) error {
+	return &usageError{command: commandName(cmd), err: fmt.Errorf(format, args...)}
+}
+
+func commandName(cmd *cobra.Command) string {
+	name := cmd.Name()
+	for p := cmd.Parent(); p != nil && p.HasParent(); p = p.Parent() {
+		name = p.Name() + " " + name
+	}
+	if !cmd.HasParent() {
+		return ""
+	}
+	return name
+}
+
+func newRoot(u *ui) *cobra.Command {
+	s := &settings{ui: u}
+	root := &cobra.Command{
+		Use:   "medprobe",
+		Short: "Few-shot classifiers on frozen MedSigLIP embeddings, with honest intervals",
+		Long: `medprobe turns a frozen MedSigLIP encoder and a handful of labels into a
+classifier that can be trusted, compared and shipped.
+
+Images go in once, embeddings stay, and everything after that is cheap, exact
+and repeatable. Start with 'medprobe demo', then see 'medprobe run --help'.
+
+Exit codes: 0 ok, 1 error, 2 usage, 130 interrupted.
+medprobe is research software and not a medical device.`,
+		Version:       version,
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		Args:          cobra.ArbitraryArgs,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return usagef(cmd, "unknown command %q%s", args[0], suggest(cmd, args[0]))
+			}
+			return cmd.Help()
+		},
+	}
+	root.CompletionOptions.HiddenDefaultCmd = true
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return usagef(cmd, "%w", err) })
+	flags := root.PersistentFlags()
+	flags.StringVar(&s.cache, "cache", "", "file of embeddings (default: $MEDPROBE_CACHE or the user's cache folder)")
+	flags.StringVar(&s.ortLib, "ort-lib", "", "ONNX Runtime library (default: found; see 'medprobe doctor')")
+	flags.Uint64Var(&s.seed, "seed", 0, "governs everything random")
+
+	root.AddCommand(
+		s.demoCommand(), s.doctorCommand(), s.encoderCommand(), s.tokenizeCommand(), s.preprocessCommand(), s.encodeCommand(),
+		s.datasetCommand(), s.embedCommand(), s.cacheCommand(),
+		s.zeroshotCommand(), s.fitCommand(), s.predictCommand(), s.evaluateCommand(),
+		s.runCommand(), s.reportCommand(),
+	)
+	for _, cmd := range root.Commands() {
+		checkArgs(cmd)
+	}
+	return root
+}
+
+// checkArgs makes a wrong number of arguments a usage error everywhere.
+func checkArgs(cmd *cobra.Command) {
+	if check := cmd.Args; check != nil {
+		cmd.Args = func(cmd *cobra.Command, args []string) error {
+			if err := check(cmd, args); err != nil {
+				return usagef(cmd, "%w", err)
+			}
+			return nil
+		}
+	}
+	if cmd.HasSubCommands() && cmd.RunE == nil {
+		cmd.Args = cobra.ArbitraryArgs
+		cmd.RunE = func(cmd *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return usagef(cmd, "unknown command %q%s", args[0], suggest(cmd, args[0]))
+			}
+			return usagef(cmd, "%s needs a command", commandName(cmd))
+		}
+	}
+	for _, sub := range cmd.Commands() {
+		checkArgs(sub)
+	}
+}

@@ -1,0 +1,112 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/medprobe/medprobe/embedcache"
+	"github.com/medprobe/medprobe/encoder"
+	"github.com/medprobe/medprobe/examples"
+	"github.com/spf13/cobra"
+)
+
+// settings holds the flags that every command has, and opens what they name.
+type settings struct {
+	*ui
+	cache, ortLib string
+	seed          uint64
+}
+
+func (s *settings) openCache(ctx context.Context) (*embedcache.Cache, error) {
+	path, err := s.cachePath()
+	if err != nil {
+		return nil, err
+	}
+	return embedcache.Open(ctx, path)
+}
+
+func (s *settings) cachePath() (string, error) {
+	if s.cache != "" {
+		return s.cache, nil
+	}
+	return embedcache.DefaultPath()
+}
+
+// openEncoder opens an imported encoder. The one called demo is imported on
+// first use from the copy inside the program.
+func (s *settings) openEncoder(ctx context.Context, name, profile string) (*encoder.Encoder, error) {
+	dir, err := encoder.DefaultDir()
+	if err != nil {
+		return nil, err
+	}
+	if name == examples.DemoEncoder {
+		if err := importDemo(ctx, dir); err != nil {
+			return nil, err
+		}
+	}
+	return encoder.Open(dir, name, encoder.Options{Library: s.ortLib, Profile: encoder.Profile(profile)})
+}
+
+// importDemo puts the encoder that comes with medprobe into the store, unless
+// the same one is there.
+func importDemo(ctx context.Context, dir string) error {
+	source := "medprobe " + examples.DemoEncoder + " " + examples.DemoEncoderDigest()
+	if m, err := encoder.Show(dir, examples.DemoEncoder); err == nil && m.Source == source {
+		return nil
+	}
+	tmp, err := os.MkdirTemp("", "medprobe-demo-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(tmp)
+	if err := examples.WriteDemoEncoder(tmp); err != nil {
+		return err
+	}
+	_, err = encoder.Import(ctx, tmp, encoder.ImportOptions{Dir: dir, Name: examples.DemoEncoder, Source: source})
+	return err
+}
+
+// encoderFlags are the flags of the commands that need an encoder.
+type encoderFlags struct{ name, profile string }
+
+func (f *encoderFlags) add(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&f.name, "encoder", "", "name of an imported encoder, or demo (required)")
+	cmd.Flags().StringVar(&f.profile, "preprocess", "hf", "preprocessing profile: hf, big-vision or padded")
+}
+
+func (f *encoderFlags) check(cmd *cobra.Command) error {
+	if f.name == "" {
+		return usagef(cmd, "--encoder is missing; 'medprobe encoder list' shows what is imported, demo comes with medprobe")
+	}
+	return nil
+}
+
+// texts returns the arguments and the strings of a JSON file, if one is named.
+func texts(cmd *cobra.Command, args []string, file string) ([]string, error) {
+	all := args
+	if file != "" {
+		data, err := os.ReadFile(file)
+		if err != nil {
+			return nil, err
+		}
+		var more []string
+		if err := json.Unmarshal(data, &more); err != nil {
+			return nil, fmt.Errorf("read %s: %w: want a JSON array of strings", file, err)
+		}
+		all = append(all, more...)
+	}
+	if len(all) == 0 {
+		return nil, usagef(cmd, "no text: give texts as arguments, or a JSON array of strings with a file flag")
+	}
+	return all, nil
+}
+
+// closing adds the error of Close to the error a function is about to return.
+func closing(c io.Closer, err *error) { *err = errors.Join(*err, c.Close()) }
+
+func orDash(text string) string { return cmp.Or(text, "–") }

@@ -1,0 +1,75 @@
+package datasets
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/medprobe/medprobe/internal/near"
+)
+
+// negativeNames are class names that say that nothing was found. In a dataset
+// of two classes the other one is the positive.
+var negativeNames = []string{"normal", "negative", "no finding", "no_finding", "healthy", "benign", "control", "none", "absent", "no", "false", "0"}
+
+// labelByClass sets task, classes and labels of a dataset in which a sample
+// belongs to at most one class: names holds the class name per sample, empty
+// where it is not known. Two classes make a binary dataset whose one finding
+// is the class spec.Positive, or else the one that is not a word for nothing
+// found, or else the second by name.
+func (d *Dataset) labelByClass(names []string, s Spec) error {
+	classes := s.Classes
+	if len(classes) == 0 {
+		classes = slices.Compact(slices.Sorted(slices.Values(names)))
+		classes = slices.DeleteFunc(classes, func(n string) bool { return n == "" })
+	}
+	if len(classes) < 2 {
+		return fmt.Errorf("datasets: %s: %d classes (%s), and telling apart takes two", d.Spec, len(classes), strings.Join(classes, ", "))
+	}
+	if s.Positive != "" {
+		if err := near.Check("positive class", s.Positive, classes); err != nil {
+			return fmt.Errorf("datasets: %s: %w", d.Spec, err)
+		}
+	}
+	d.Task, d.Classes = Multiclass, classes
+	if len(classes) == 2 {
+		d.Task, d.Classes = Binary, []string{d.positiveOf(classes, s.Positive)}
+	}
+	for i, name := range names {
+		labels := make([]Label, len(d.Classes))
+		if name != "" {
+			for c, class := range d.Classes {
+				labels[c] = Negative
+				if class == name {
+					labels[c] = Positive
+				}
+			}
+		}
+		d.Samples[i].Labels = labels
+	}
+	return nil
+}
+
+func (d *Dataset) positiveOf(two []string, asked string) string {
+	if asked != "" {
+		return asked
+	}
+	isNegative := func(name string) bool { return slices.Contains(negativeNames, strings.ToLower(name)) }
+	switch {
+	case isNegative(two[0]) && !isNegative(two[1]):
+		return two[1]
+	case isNegative(two[1]) && !isNegative(two[0]):
+		return two[0]
+	}
+	d.problem(d.Spec, "of the two classes %q and %q, %q is taken as the positive one; say positive: %s to turn it round", two[0], two[1], two[1], two[0])
+	return two[1]
+}
+
+// labelByFinding sets task and classes of a dataset whose samples have one
+// label per finding.
+func (d *Dataset) labelByFinding(findings []string) {
+	d.Task, d.Classes = Multilabel, findings
+	if len(findings) == 1 {
+		d.Task = Binary
+	}
+}

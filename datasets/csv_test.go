@@ -1,0 +1,188 @@
+package datasets
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// write puts a file into dir and returns its path.
+func write(t *testing.T, dir, name, text string) string {
+	t.Helper()
+	path := filepath.Join(dir, name)
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func open(t *testing.T, s Spec) *Dataset {
+	t.Helper()
+	d, err := Open(t.Context(), s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { d.Close() })
+	return d
+}
+
+func openCSV(t *testing.T, text string, s Spec) (*Dataset, error) {
+	t.Helper()
+	s.Format, s.Path = "csv", write(t, t.TempDir(), "labels.csv", text)
+	d, err := Open(t.Context(), s)
+	if err == nil {
+		t.Cleanup(func() { d.Close() })
+	}
+	return d, err
+}
+
+func TestFindingColumnsKeepFourValues(t *testing.T) {
+	t.Parallel()
+	d, err := openCSV(t, "\ufeffpath,patient,effusion,nodule,age\r\na.png,p1,1,,61\r\nb.png,p1,0.0,-1,62\r\n", Spec{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d.Task != Multilabel || !slices.Equal(d.Classes, []string{"effusion", "nodule"}) || d.Unit != "patient" {
+		t.Fatalf("task %s, classes %v, unit %s", d.Task, d.Classes, d.Unit)
+	}
+	if got := d.Samples[0].Labels; !slices.Equal(got, []Label{Positive, Missing}) {
+		t.Errorf("labels of a.png = %v, want positive and missing", got)
+	}
+	if got := d.Samples[1].Labels; !slices.Equal(got, []Label{Negative, Uncertain}) {
+		t.Errorf("labels of b.png = %v, want negative and uncertain", got)
+	}
+	if d.Samples[0].Attrs["age"] != "61" {
+		t.Errorf("attributes of a.png = %v, want age 61", d.Samples[0].Attrs)
+	}
+}
+
+func TestClassColumnOfTwoNamesIsBinary(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name, text, positive, want string
+		problems                   int
+	}{
+		{"a word for nothing found is the negative", "path,label\na,pneumonia\nb,normal\n", "", "pneumonia", 0},
+		{"otherwise the second by name, and it is said", "path,label\na,red\nb,blue\n", "", "red", 1},
+		{"asked for", "path,label\na,red\nb,blue\n", "blue", "blue", 0},
+	} {
+		d, err := openCSV(t, tt.text, Spec{Positive: tt.positive})
+		if err != nil {
+			t.Fatalf("%s: %v", tt.name, err)
+		}
+		if d.Task != Binary || !slices.Equal(d.Classes, []string{tt.want}) || len(d.Problems) != tt.problems {
+			t.Errorf("%s: task %s, classes %v, problems %v", tt.name, d.Task, d.Classes, d.Problems)
+		}
+	}
+}
+
+func TestMulticlassRowWithoutClassIsMissing(t *testing.T) {
+	t.Parallel()
+	d, err := openCSV(t, "path,label\na,x\nb,y\nc,z\nd,\n", Spec{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !d.Exclusive() || !slices.Equal(d.Samples[3].Labels, []Label{Missing, Missing, Missing}) {
+		t.Errorf("task %s, labels of the row without a class %v", d.Task, d.Samples[3].Labels)
+	}
+	if !slices.Equal(d.Samples[1].Labels, []Label{Negative, Positive, Negative}) {
+		t.Errorf("labels of b = %v", d.Samples[1].Labels)
+	}
+}
+
+func TestBadTablesNameRowColumnAndRemedy(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name, text string
+		spec       Spec
+		want       []string
+	}{
+		{"label outside the vocabulary", "path,effusion\na,1\nb,2\n", Spec{Labels: []string{"effusion"}}, []string{"labels.csv:3", `effusion = "2": want 1, 0, -1 or empty`}},
+		{"NaN label", "path,effusion\na,nan\n", Spec{Labels: []string{"effusion"}}, []string{`effusion = "nan"`}},
+		{"misspelt column", "path,effusion\na,1\n", Spec{Labels: []string{"efusion"}}, []string{`no column "efusion"`, `did you mean "effusion"?`}},
+		{"no image column", "bild,effusion\na,1\n", Spec{}, []string{"image:", "bild"}},
+		{"no label column", "path,note\na,hello\n", Spec{}, []string{"label:"}},
+		{"ragged row", "path,effusion\na,1,2\n", Spec{}, []string{"line 2"}},
+		{"column twice", "path,effusion,effusion\na,1,1\n", Spec{}, []string{`"effusion" stands twice`}},
+		{"empty file", "", Spec{}, []string{"empty"}},
+		{"header only", "path,effusion\n", Spec{Labels: []string{"effusion"}}, []string{"no sample"}},
+		{"id twice", "path,effusion\na,1\na,0\n", Spec{}, []string{`"a" stands twice`}},
+		{"not UTF-8", "path,effusion\n\xff\xfe,1\n", Spec{}, []string{"line 2", "UTF-8"}},
+		{"one class", "path,label\na,x\nb,x\n", Spec{}, []string{"1 classes"}},
+		{"class not asked for", "path,label\na,x\nb,y\n", Spec{Classes: []string{"x", "z"}}, []string{"labels.csv:3", `"y"`}},
+	} {
+		_, err := openCSV(t, tt.text, tt.spec)
+		if err == nil {
+			t.Errorf("%s: no error", tt.name)
+			continue
+		}
+		for _, want := range tt.want {
+			if !strings.Contains(err.Error(), want) {
+				t.Errorf("%s: error %q does not say %q", tt.name, err, want)
+			}
+		}
+	}
+}
+
+func TestPathsThatLeaveTheFolderAreExcluded(t *testing.T) {
+	t.Parallel()
+	d, err := openCSV(t, "path,effusion\na.png,1\n../secret.png,0\n/etc/passwd,1\nfile:///etc/passwd,0\nhttp://host/x.png,0\n,1\n\"a\x00b\",1\n", Spec{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(d.Samples) != 1 || len(d.Excluded) != 6 {
+		t.Errorf("%d samples, excluded %v: want 1 and 6", len(d.Samples), d.Excluded)
+	}
+}
+
+func TestSymbolicLinkOutOfTheFolderIsNotFollowed(t *testing.T) {
+	t.Parallel()
+	outside := write(t, t.TempDir(), "secret.png", "secret")
+	dir := t.TempDir()
+	if err := os.Symlink(outside, filepath.Join(dir, "a.png")); err != nil {
+		t.Fatal(err)
+	}
+	d := open(t, Spec{Format: "csv", Path: write(t, dir, "labels.csv", "path,effusion\na.png,1\n")})
+	if content, err := d.Content(d.Samples[0].Source); err == nil {
+		t.Errorf("the link was followed: %q", content.data)
+	}
+}
+
+func TestPathsMayBeOdd(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	for _, name := range []string{"with space.png", "ümlaut.png", "new\nline.png", "deep/er/x.png", "-dash.png"} {
+		write(t, dir, name, "content of "+name)
+	}
+	d := open(t, Spec{Format: "csv", Path: write(t, dir, "labels.csv", "path,effusion\nwith space.png,1\nümlaut.png,0\n\"new\nline.png\",1\n./deep/../deep/er/x.png,1\n"+filepath.Join(dir, "-dash.png")+",1\n")})
+	for _, s := range d.Samples {
+		content, err := d.Content(s.Source)
+		if err != nil || string(content.data) != "content of "+s.Source.Path {
+			t.Errorf("%q: content %q, error %v", s.ID, content.data, err)
+		}
+	}
+	if len(d.Samples) != 5 {
+		t.Errorf("%d samples, want 5; excluded %v", len(d.Samples), d.Excluded)
+	}
+}
+
+func FuzzCSV(f *testing.F) {
+	f.Add("path,patient,effusion\na.png,p,1\n")
+	f.Add("path\tlabel\n\"a\nb\"\tx\n")
+	f.Fuzz(func(t *testing.T, text string) {
+		d, err := openCSV(t, text, Spec{})
+		if err != nil {
+			return
+		}
+		for _, s := range d.Samples {
+			if len(s.Labels) != len(d.Classes) || s.ID == "" || !filepath.IsLocal(s.Source.Path) {
+				t.Errorf("sample %+v of %d classes", s, len(d.Classes))
+			}
+		}
+	})
+}

@@ -1,0 +1,175 @@
+package datasets
+
+import (
+	"cmp"
+	"fmt"
+	"image"
+	"slices"
+)
+
+// Label is what is known of one finding in one sample. Its zero value is
+// Missing: a finding that nobody spoke of is not a negative.
+type Label int8
+
+// The four things a label can say.
+const (
+	Missing Label = iota
+	Negative
+	Positive
+	Uncertain
+)
+
+// String returns the word for the label that reports and JSON use.
+func (l Label) String() string {
+	switch l {
+	case Negative:
+		return "negative"
+	case Positive:
+		return "positive"
+	case Uncertain:
+		return "uncertain"
+	}
+	return "missing"
+}
+
+// Task says how the classes of a dataset relate.
+type Task string
+
+// The tasks. In a Multiclass dataset each labelled sample is positive for
+// exactly one class and negative for all others.
+const (
+	Binary     Task = "binary"
+	Multiclass Task = "multiclass"
+	Multilabel Task = "multilabel"
+)
+
+// Source says where the pixels of a sample lie. Only the dataset that made it
+// can open it.
+type Source struct {
+	// Path is the file, slash-separated and relative to the dataset's root.
+	Path string
+	// Member is the array inside Path that holds the image in row Row; empty
+	// where the file is the image.
+	Member string
+	Row    int
+	// Region is the part of the image that is the sample, in pixels from the
+	// upper left corner, Max exclusive; empty means the whole image.
+	Region image.Rectangle
+	// Frame is the frame of a multi-frame file.
+	Frame int
+}
+
+// Sample is one thing to classify: an image or a region of one.
+type Sample struct {
+	// ID is unique in the dataset and stays the same when rows are reordered.
+	ID     string
+	Source Source
+	// Labels has one entry for each of the dataset's classes.
+	Labels []Label
+	// Patient is whom the sample shows; empty if the dataset does not say.
+	Patient string
+	Study   string
+	// Split is the part that the dataset itself assigns, or empty.
+	Split string
+	// Attrs holds what else the dataset says of the sample, by column.
+	Attrs map[string]string
+}
+
+// Group returns the unit that must not be divided: the patient, or the sample
+// itself where no patient is known.
+func (s *Sample) Group() string {
+	if s.Patient != "" {
+		return "patient " + s.Patient
+	}
+	return "sample " + s.ID
+}
+
+// Problem is something a reader met that its user should know of.
+type Problem struct {
+	Where string `json:"where"`
+	What  string `json:"what"`
+}
+
+// Exclusion is a sample that was read but cannot be used.
+type Exclusion struct {
+	ID     string `json:"id"`
+	Reason string `json:"reason"`
+}
+
+// Dataset is a set of labelled samples and the way to their pixels.
+type Dataset struct {
+	// Spec is what was opened, as FORMAT:PATH.
+	Spec    string
+	Task    Task
+	Classes []string
+	Samples []Sample
+	// Excluded lists the samples that were read and left out; with Samples it
+	// accounts for everything in the source.
+	Excluded []Exclusion
+	Problems []Problem
+	// Unit is the word for what Sample.Patient is: "patient", "photograph"; it
+	// is "image" where no sample has a patient.
+	Unit string
+
+	files files
+}
+
+// Close releases the files behind the dataset.
+func (d *Dataset) Close() error {
+	if d.files == nil {
+		return nil
+	}
+	return d.files.Close()
+}
+
+// HasPatients reports whether any sample names its patient.
+func (d *Dataset) HasPatients() bool {
+	return slices.ContainsFunc(d.Samples, func(s Sample) bool { return s.Patient != "" })
+}
+
+// Exclusive reports whether the classes exclude one another.
+func (d *Dataset) Exclusive() bool { return d.Task == Multiclass }
+
+func (d *Dataset) problem(where, format string, args ...any) {
+	d.Problems = append(d.Problems, Problem{Where: where, What: fmt.Sprintf(format, args...)})
+}
+
+func (d *Dataset) exclude(id, format string, args ...any) {
+	d.Excluded = append(d.Excluded, Exclusion{ID: id, Reason: fmt.Sprintf(format, args...)})
+}
+
+// finish checks what holds for every dataset, whatever its format: there are
+// samples and ids are unique. It sets Unit and orders the samples by id, so
+// that a reordered source is the same dataset.
+func (d *Dataset) finish(unit string) error {
+	if len(d.Samples) == 0 {
+		return fmt.Errorf("datasets: %s: no sample can be used of %d read%s", d.Spec, len(d.Excluded), firstReason(d.Excluded))
+	}
+	slices.SortStableFunc(d.Samples, func(a, b Sample) int { return cmp.Compare(a.ID, b.ID) })
+	for i := 1; i < len(d.Samples); i++ {
+		if d.Samples[i].ID == d.Samples[i-1].ID {
+			return fmt.Errorf("datasets: %s: the id %q stands twice; make ids unique or leave the id column out", d.Spec, d.Samples[i].ID)
+		}
+	}
+	d.Unit = "image"
+	if d.HasPatients() {
+		d.Unit = unit
+		unknown := 0
+		for i := range d.Samples {
+			if d.Samples[i].Patient == "" {
+				unknown++
+			}
+		}
+		if unknown > 0 {
+			d.problem(d.Spec, "%d of %d samples have no %s; each is taken as one of its own", unknown, len(d.Samples), unit)
+		}
+	}
+	return nil
+}
+
+func firstReason(excluded []Exclusion) string {
+	if len(excluded) == 0 {
+		return ""
+	}
+	return fmt.Sprintf("; the first, %q: %s", excluded[0].ID, excluded[0].Reason)
+}

@@ -1,0 +1,395 @@
+package embedcache
+
+import (
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"database/sql"
+	"errors"
+	"fmt"
+	"image"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/medprobe/medprobe/datasets"
+	"github.com/medprobe/medprobe/internal/raster"
+	"golang.org/x/sync/errgroup"
+)
+
+// ImageEncoder turns pixels into vectors. Preprocess is called from several
+// goroutines at once, EncodePixels from one.
+type ImageEncoder interface {
+	Fingerprint() string
+	PreprocessFingerprint() string
+	Dim() int
+	Preprocess(image.Image) ([]float32, error)
+	EncodePixels(context.Context, [][]float32) ([][]float32, error)
+}
+
+// SpaceOf returns the space that an encoder's vectors belong to.
+func SpaceOf(enc ImageEncoder) Space {
+	return Space{Encoder: enc.Fingerprint(), Preprocess: enc.PreprocessFingerprint(), Dim: enc.Dim()}
+}
+
+// FillOptions says how to fill. The zero value is a good choice.
+type FillOptions struct {
+	// Workers read, decode and resize images; 0 means one per CPU.
+	Workers int
+	// Batch is how many images are encoded and stored at once; 0 means 16.
+	Batch int
+	// MaxFailures is how many samples may fail before the run stops; 0 means
+	// none, -1 any number.
+	MaxFailures int
+	// MaxPixels bounds one image, and the images in flight together; 0 means
+	// raster's default.
+	MaxPixels int64
+	// Progress, if not nil, is told after each batch how many of the samples
+	// are settled, from one goroutine.
+	Progress func(done, total int)
+}
+
+// Failure is a sample that could not be embedded.
+type Failure struct {
+	ID     string `json:"id"`
+	Reason string `json:"reason"`
+}
+
+// Filled accounts for every sample: embedded + cached + failed = samples.
+type Filled struct {
+	Samples  int
+	Embedded int
+	Cached   int
+	// Failed is in the order of the samples.
+	Failed []Failure
+	// Keys has one entry per sample; the zero key where it failed.
+	Keys []Key
+}
+
+// TooManyFailuresError says that a run was stopped because of its failures.
+type TooManyFailuresError struct {
+	Failed, Limit int
+	First         Failure
+}
+
+func (e *TooManyFailuresError) Error() string {
+	return fmt.Sprintf("embedcache: stopped after %d failed samples, %d allowed (--max-failures); the first, %q: %s", e.Failed, e.Limit, e.First.ID, e.First.Reason)
+}
+
+// ParseMaxFailures reads a number of samples, a share of n such as "5%", or
+// "inf", for FillOptions.MaxFailures.
+func ParseMaxFailures(text string, n int) (int, error) {
+	if text == "inf" {
+		return -1, nil
+	}
+	if share, ok := strings.CutSuffix(text, "%"); ok {
+		if p, err := strconv.ParseFloat(share, 64); err == nil && p >= 0 && p <= 100 {
+			return int(p / 100 * float64(n)), nil
+		}
+	} else if k, err := strconv.Atoi(text); err == nil && k >= 0 {
+		return k, nil
+	}
+	return 0, fmt.Errorf("max failures %q: want a number of samples, a share such as 5%%, or inf", text)
+}
+
+// Fill makes sure that the cache holds the vector of every sample. Samples
+// that are there already are not encoded again, and files that are not needed
+// not decoded. A sample that cannot be read, decoded or encoded is a Failure;
+// other errors, a cancelled context among them, end the run, and what was
+// stored stays stored.
+func (c *Cache) Fill(ctx context.Context, d *datasets.Dataset, enc ImageEncoder, o FillOptions) (*Filled, error) {
+	f, err := c.newFill(ctx, d, enc, o)
+	if err != nil {
+		return nil, err
+	}
+	defer f.query.Close()
+	group, ctx := errgroup.WithContext(ctx)
+	jobs := make(chan []int)
+	items := make(chan item, f.o.Batch)
+	group.Go(func() error {
+		defer close(jobs)
+		for job := range slices.Values(jobsOf(d)) {
+			select {
+			case jobs <- job:
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		}
+		return nil
+	})
+	workers, workersCtx := errgroup.WithContext(ctx)
+	for range f.o.Workers {
+		workers.Go(func() error {
+			for job := range jobs {
+				if err := f.prepare(workersCtx, job, items); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	}
+	group.Go(func() error {
+		defer close(items)
+		return workers.Wait()
+	})
+	group.Go(func() error { return f.settle(ctx, items) })
+	err = group.Wait()
+	f.result.Failed = f.failures()
+	return &f.result, err
+}
+
+// jobsOf groups the samples that share an image, so that it is read and
+// decoded once however many regions of it are samples.
+func jobsOf(d *datasets.Dataset) [][]int {
+	byImage := map[datasets.Source][]int{}
+	var order []datasets.Source
+	for i := range d.Samples {
+		whole := d.Samples[i].Source
+		whole.Region = image.Rectangle{}
+		if byImage[whole] == nil {
+			order = append(order, whole)
+		}
+		byImage[whole] = append(byImage[whole], i)
+	}
+	jobs := make([][]int, len(order))
+	for i, whole := range order {
+		jobs[i] = byImage[whole]
+	}
+	return jobs
+}
+
+// fill is one run of Fill.
+type fill struct {
+	cache  *Cache
+	data   *datasets.Dataset
+	enc    ImageEncoder
+	o      FillOptions
+	space  Space
+	id     int64
+	query  *sql.Stmt
+	budget *raster.Budget
+	result Filled
+	failed []error // per sample
+}
+
+func (c *Cache) newFill(ctx context.Context, d *datasets.Dataset, enc ImageEncoder, o FillOptions) (*fill, error) {
+	o.Workers = cmp.Or(o.Workers, runtime.GOMAXPROCS(0))
+	o.Batch = cmp.Or(o.Batch, 16)
+	if o.Workers < 0 || o.Batch < 0 || o.MaxPixels < 0 || o.MaxFailures < -1 {
+		return nil, fmt.Errorf("embedcache: fill: workers %d, batch %d, max pixels %d, max failures %d: want none below 0", o.Workers, o.Batch, o.MaxPixels, o.MaxFailures)
+	}
+	f := &fill{cache: c, data: d, enc: enc, o: o, space: SpaceOf(enc), budget: raster.NewBudget(o.MaxPixels)}
+	f.failed = make([]error, len(d.Samples))
+	f.result = Filled{Samples: len(d.Samples), Keys: make([]Key, len(d.Samples))}
+	var err error
+	if f.id, err = c.spaceID(ctx, f.space); err != nil {
+		return nil, err
+	}
+	if f.query, err = c.db.PrepareContext(ctx, selectVector); err != nil {
+		return nil, c.explain(err)
+	}
+	return f, nil
+}
+
+// item is a sample on its way from a worker to the encoder: in the cache
+// already, failed, or with its pixels.
+type item struct {
+	index  int
+	key    Key
+	pixels []float32
+	err    error
+}
+
+// prepare reads the image that the samples share, looks each of them up and
+// decodes it if one is missing.
+func (f *fill) prepare(ctx context.Context, samples []int, out chan<- item) error {
+	send := func(it item) error {
+		select {
+		case out <- it:
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	content, err := f.data.Content(f.data.Samples[samples[0]].Source)
+	var digest [sha256.Size]byte
+	if err == nil {
+		digest = content.Digest()
+	}
+	var missing []item
+	for _, i := range samples {
+		it := item{index: i, err: err}
+		if err == nil {
+			source := f.data.Samples[i].Source
+			it.key = Key{Content: digest, Region: source.Region, Frame: source.Frame}
+			_, miss := f.cache.read(ctx, f.query, f.id, f.space, it.key)
+			if errors.Is(miss, ErrNotStored) || errors.Is(miss, ErrDamaged) {
+				missing = append(missing, it)
+				continue
+			} else if miss != nil {
+				return miss
+			}
+		}
+		if err := send(it); err != nil {
+			return err
+		}
+	}
+	if len(missing) == 0 {
+		return nil
+	}
+	return f.decode(ctx, content, missing, send)
+}
+
+// decode turns the image into pixels for each missing region of it, holding
+// its share of the pixel budget as long as the decoded image lives.
+func (f *fill) decode(ctx context.Context, content datasets.Content, missing []item, send func(item) error) error {
+	pixels, err := content.Pixels()
+	if err == nil {
+		err = f.budget.Acquire(ctx, pixels)
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+	}
+	var img image.Image
+	if err == nil {
+		defer f.budget.Release(pixels)
+		img, err = content.Decode(f.o.MaxPixels)
+	}
+	for _, it := range missing {
+		it.err = err
+		if err == nil {
+			it.pixels, it.err = f.preprocess(img, it.key.Region)
+		}
+		if err := send(it); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (f *fill) preprocess(img image.Image, region image.Rectangle) ([]float32, error) {
+	part, err := datasets.Crop(img, region)
+	if err != nil {
+		return nil, err
+	}
+	return f.enc.Preprocess(part)
+}
+
+// settle takes the items in whatever order they come, encodes and stores the
+// missing ones batch by batch, and keeps the account.
+func (f *fill) settle(ctx context.Context, items <-chan item) error {
+	first := map[Key]int{} // the sample that brought each image to the encoder
+	var batch, twins []item
+	done := 0
+	for it := range items {
+		_, twin := first[it.key]
+		switch {
+		case it.err != nil:
+			done++
+			if err := f.fail(it.index, it.err); err != nil {
+				return err
+			}
+		case it.pixels == nil:
+			done++
+			f.hit(it)
+		case twin:
+			twins = append(twins, item{index: it.index, key: it.key})
+		default:
+			first[it.key] = it.index
+			batch = append(batch, it)
+		}
+		if len(batch) == f.o.Batch {
+			if err := f.encode(ctx, batch); err != nil {
+				return err
+			}
+			done += len(batch)
+			batch = nil
+			f.progress(done)
+		}
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if err := f.encode(ctx, batch); err != nil {
+		return err
+	}
+	for _, it := range twins {
+		if err := f.failed[first[it.key]]; err == nil {
+			f.hit(it)
+		} else if err := f.fail(it.index, err); err != nil {
+			return err
+		}
+	}
+	f.progress(f.result.Samples)
+	return nil
+}
+
+func (f *fill) hit(it item) {
+	f.result.Cached++
+	f.result.Keys[it.index] = it.key
+}
+
+func (f *fill) progress(done int) {
+	if f.o.Progress != nil {
+		f.o.Progress(done, f.result.Samples)
+	}
+}
+
+// encode encodes and stores one batch. Where the encoder refuses the batch,
+// its images are tried one by one, so that one bad image costs only itself.
+func (f *fill) encode(ctx context.Context, batch []item) error {
+	if len(batch) == 0 {
+		return nil
+	}
+	pixels := make([][]float32, len(batch))
+	for i := range batch {
+		pixels[i] = batch[i].pixels
+	}
+	vectors, err := f.enc.EncodePixels(ctx, pixels)
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	if err != nil {
+		if len(batch) == 1 {
+			return f.fail(batch[0].index, err)
+		}
+		for i := range batch {
+			if err := f.encode(ctx, batch[i:i+1]); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	rows := make([]stored, len(batch))
+	for i := range batch {
+		rows[i] = stored{batch[i].key, vectors[i]}
+	}
+	if err := f.cache.store(ctx, f.id, f.space, rows); err != nil {
+		return err
+	}
+	for _, it := range batch {
+		f.result.Embedded++
+		f.result.Keys[it.index] = it.key
+	}
+	return nil
+}
+
+func (f *fill) fail(index int, err error) error {
+	f.failed[index] = err
+	failures := f.failures()
+	if limit := f.o.MaxFailures; limit >= 0 && len(failures) > limit {
+		return &TooManyFailuresError{Failed: len(failures), Limit: limit, First: failures[0]}
+	}
+	return nil
+}
+
+func (f *fill) failures() []Failure {
+	failures := []Failure{}
+	for i, err := range f.failed {
+		if err != nil {
+			failures = append(failures, Failure{ID: f.data.Samples[i].ID, Reason: err.Error()})
+		}
+	}
+	return failures
+}

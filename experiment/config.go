@@ -1,0 +1,183 @@
+package experiment
+
+import (
+	"errors"
+	"fmt"
+	"path/filepath"
+	"slices"
+
+	"github.com/medprobe/medprobe/datasets"
+	"github.com/medprobe/medprobe/internal/near"
+	"github.com/medprobe/medprobe/internal/yamlfile"
+)
+
+// Config is one experiment as its YAML file says it. Every field but data and
+// encoder has a default.
+type Config struct {
+	// Name heads the report; default: the name of the file.
+	Name string `yaml:"name"`
+	// Description is a paragraph under the name.
+	Description string `yaml:"description"`
+	// Synthetic marks data that was drawn and not seen; the report says so.
+	Synthetic bool `yaml:"synthetic"`
+
+	// Data is what to read; paths are relative to the experiment's file.
+	Data datasets.Spec `yaml:"data"`
+	// Encoder is the name of an imported encoder.
+	Encoder string `yaml:"encoder"`
+	// Preprocess is the preprocessing profile; default "hf".
+	Preprocess string `yaml:"preprocess"`
+
+	// Split says how the samples are divided into train and test where the data
+	// does not say it itself.
+	Split Split `yaml:"split"`
+	// Leakage is "fail" (the default) or "warn": what to do when a patient or
+	// an identical image stands in both train and test.
+	Leakage string `yaml:"leakage"`
+
+	// Prompts holds the texts of the zero-shot baseline by finding.
+	Prompts map[string]Prompt `yaml:"prompts"`
+
+	// Heads are trained and compared with zero-shot; default: linear-probe and
+	// logistic. The first is the one the report is about.
+	Heads []string `yaml:"heads"`
+	// Train says on how much the heads of the main table are trained.
+	Train Train `yaml:"train"`
+	// Curve says for which shots the learning curve is drawn.
+	Curve Curve `yaml:"curve"`
+
+	// MaxFailures is how many samples may fail to embed: a number, a share
+	// such as "5%" (the default), or "inf".
+	MaxFailures string `yaml:"max_failures"`
+	// Seed governs the split, the draws and the folds.
+	Seed uint64 `yaml:"seed"`
+
+	// text is the file as it was read.
+	text []byte
+}
+
+// Split says how to divide.
+type Split struct {
+	// Train and Test are the shares of the patients; default 0.5 and 0.5.
+	Train float64 `yaml:"train"`
+	Test  float64 `yaml:"test"`
+	// Ignore divides anew even if the data says how it is divided.
+	Ignore bool `yaml:"ignore_predefined"`
+}
+
+// Prompt holds the texts for one finding.
+type Prompt struct {
+	// Positive are texts that are true of an image with the finding. Their
+	// vectors are averaged.
+	Positive []string `yaml:"positive"`
+	// Negative are texts that are true of an image without it. They are not
+	// used for classes that exclude one another.
+	Negative []string `yaml:"negative"`
+	// Note is shown with the finding.
+	Note string `yaml:"note"`
+}
+
+// Train says on how much to train.
+type Train struct {
+	// Shots is how many positives and negatives of a finding are taken (of each
+	// class, where they exclude one another); 0 means all of the training part.
+	Shots int `yaml:"shots"`
+}
+
+// Curve is a learning curve over shots.
+type Curve struct {
+	// Shots are the points, in samples per class. Empty means no curve.
+	Shots []int `yaml:"shots"`
+	// Draws is how often each point is drawn; default 5.
+	Draws int `yaml:"draws"`
+}
+
+const (
+	linearProbe = "linear-probe"
+	logistic    = "logistic"
+	zeroShot    = "zero-shot"
+)
+
+// Load reads an experiment file. An unknown key is an error with its line.
+func Load(path string) (*Config, error) {
+	c := &Config{}
+	if err := yamlfile.Load(path, c); err != nil {
+		return nil, fmt.Errorf("experiment: %w", err)
+	}
+	c.Data = c.Data.Relative(filepath.Dir(path))
+	if c.Name == "" {
+		c.Name = filepath.Base(filepath.Dir(absolute(path)))
+	}
+	c.setDefaults()
+	if err := c.validate(); err != nil {
+		return nil, fmt.Errorf("experiment: %s: %w", path, err)
+	}
+	return c, nil
+}
+
+func absolute(path string) string {
+	abs, err := filepath.Abs(path)
+	if err != nil {
+		return path
+	}
+	return abs
+}
+
+func (c *Config) setDefaults() {
+	if c.Preprocess == "" {
+		c.Preprocess = "hf"
+	}
+	if c.Split.Train == 0 && c.Split.Test == 0 {
+		c.Split.Train, c.Split.Test = 0.5, 0.5
+	}
+	if c.Leakage == "" {
+		c.Leakage = "fail"
+	}
+	if len(c.Heads) == 0 {
+		c.Heads = []string{linearProbe, logistic}
+	}
+	if c.Curve.Draws == 0 {
+		c.Curve.Draws = 5
+	}
+	if c.MaxFailures == "" {
+		c.MaxFailures = "5%"
+	}
+}
+
+// validate reports everything that is wrong, not the first thing.
+func (c *Config) validate() error {
+	var errs []error
+	wrong := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
+	if c.Data.Path == "" {
+		wrong("data: missing; want FORMAT:PATH, such as csv:labels.csv")
+	}
+	if c.Encoder == "" {
+		wrong("encoder: missing; want the name of an imported encoder, such as demo")
+	}
+	if c.Split.Train <= 0 || c.Split.Test <= 0 || c.Split.Train+c.Split.Test > 1+1e-9 {
+		wrong("split: train %v and test %v: want two shares above 0 that add up to at most 1", c.Split.Train, c.Split.Test)
+	}
+	if err := near.Check("leakage", c.Leakage, []string{"fail", "warn"}); err != nil {
+		errs = append(errs, err)
+	}
+	for _, head := range c.Heads {
+		if err := near.Check("head", head, []string{linearProbe, logistic}); err != nil {
+			errs = append(errs, err)
+		}
+	}
+	if c.Train.Shots < 0 {
+		wrong("train: shots %d: want 0 (all) or more", c.Train.Shots)
+	}
+	if c.Curve.Draws < 1 || c.Curve.Draws > 1000 {
+		wrong("curve: draws %d: want 1 to 1000", c.Curve.Draws)
+	}
+	if !slices.IsSorted(c.Curve.Shots) || len(c.Curve.Shots) > 0 && c.Curve.Shots[0] < 1 {
+		wrong("curve: shots %v: want ascending numbers from 1", c.Curve.Shots)
+	}
+	for _, name := range sortedKeys(c.Prompts) {
+		if len(c.Prompts[name].Positive) == 0 {
+			wrong("prompts: %s: no positive text", name)
+		}
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,56 @@
+// Package near finds the name that was meant by one that was mistyped.
+package near
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// Check returns nil if name is one of known, otherwise an error that names
+// what, quotes the name and offers the nearest of the known ones.
+func Check(what, name string, known []string) error {
+	if slices.Contains(known, name) {
+		return nil
+	}
+	return fmt.Errorf("unknown %s %q%s", what, name, Hint(name, known))
+}
+
+// Hint returns "; did you mean …?" when one of the known names is near, or
+// else "; known: …".
+func Hint(name string, known []string) string {
+	best, bestDistance := "", 1+len(name)/3
+	for _, k := range known {
+		if d := distance(strings.ToLower(name), strings.ToLower(k)); d <= bestDistance && (best == "" || d < bestDistance) {
+			best, bestDistance = k, d
+		}
+	}
+	if best != "" {
+		return fmt.Sprintf("; did you mean %q?", best)
+	}
+	if len(known) > 20 {
+		known = append(slices.Clone(known[:20]), "…")
+	}
+	return "; known: " + strings.Join(known, ", ")
+}
+
+// distance is the Levenshtein distance in bytes.
+func distance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			cost := diagonal
+			if a[i] != b[j] {
+				cost++
+			}
+			diagonal = row[j+1]
+			row[j+1] = min(cost, row[j]+1, diagonal+1)
+		}
+	}
+	return row[len(b)]
+}

@@ -1,0 +1,211 @@
+// Package sqlitedb opens medprobe's databases in the one way that is safe for
+// several processes and for kills at any instant, and refuses every file that
+// is not ours or not of our time.
+package sqlitedb
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/mattn/go-sqlite3"
+)
+
+// Schema is what a database of one kind must be.
+type Schema struct {
+	// ApplicationID marks the kind in the file's header.
+	ApplicationID int32
+	// Migrations holds the numbered .sql files in the order of their names.
+	// They are only ever added to: a file at version n has run the first n.
+	Migrations fs.FS
+}
+
+const (
+	// patience is how long a process waits for another one's transaction.
+	patience = 60 * time.Second
+	magic    = "SQLite format 3\x00"
+)
+
+// Open opens or creates the database at path, brings it to the newest version
+// of the schema and sets write-ahead logging. The file is readable by its owner
+// only, and a folder made for it too. A file that is no database, belongs to
+// another program or has a newer schema is refused and left as it is.
+func Open(ctx context.Context, path string, schema Schema) (*sql.DB, error) {
+	steps, err := fs.Glob(schema.Migrations, "*.sql")
+	if err != nil {
+		return nil, err
+	}
+	slices.Sort(steps)
+	if err := prepareFile(path); err != nil {
+		return nil, err
+	}
+	if err := inspect(ctx, path, schema, len(steps)); err != nil {
+		return nil, err
+	}
+	db, err := sql.Open("sqlite3", dsn(path, "rwc")+"&_journal_mode=WAL&_synchronous=NORMAL&_foreign_keys=1&_txlock=immediate")
+	if err != nil {
+		return nil, Explain(path, err)
+	}
+	if err := retryBusy(ctx, func() error { return migrate(ctx, db, schema, steps) }); err != nil {
+		db.Close()
+		return nil, Explain(path, err)
+	}
+	return db, nil
+}
+
+// prepareFile makes the folder and an empty private file, and refuses a file
+// that is not a database.
+func prepareFile(path string) error {
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return fmt.Errorf("open %s: %w", path, err)
+	}
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		var pathErr *fs.PathError
+		if errors.As(err, &pathErr) {
+			err = pathErr.Err
+		}
+		return fmt.Errorf("open %s: %w", path, err)
+	}
+	defer f.Close()
+	head := make([]byte, len(magic))
+	n, err := io.ReadFull(f, head)
+	switch {
+	case errors.Is(err, io.EOF):
+		return nil
+	case n > 0 && string(head[:n]) != magic[:n], errors.Is(err, io.ErrUnexpectedEOF):
+		return fmt.Errorf("open %s: not an SQLite database; choose another file", path)
+	case err != nil:
+		return fmt.Errorf("open %s: %w", path, err)
+	}
+	return nil
+}
+
+// inspect reads identity and version without writing to the file.
+func inspect(ctx context.Context, path string, schema Schema, known int) error {
+	db, err := sql.Open("sqlite3", dsn(path, "ro"))
+	if err != nil {
+		return Explain(path, err)
+	}
+	defer db.Close()
+	var id, version, tables int
+	err = retryBusy(ctx, func() error {
+		// One transaction: another process may be migrating right now.
+		tx, err := db.BeginTx(ctx, nil)
+		if err != nil {
+			return err
+		}
+		defer tx.Rollback()
+		return errors.Join(
+			tx.QueryRowContext(ctx, "SELECT count(*) FROM sqlite_master").Scan(&tables),
+			tx.QueryRowContext(ctx, "PRAGMA application_id").Scan(&id),
+			tx.QueryRowContext(ctx, "PRAGMA user_version").Scan(&version),
+		)
+	})
+	switch {
+	case err != nil:
+		return Explain(path, err)
+	case id != int(schema.ApplicationID) && (id != 0 || tables > 0):
+		return fmt.Errorf("open %s: application id %#x belongs to another program; choose another file", path, id)
+	case version > known:
+		return fmt.Errorf("open %s: it has schema %d, this medprobe knows up to %d: upgrade medprobe or use another file", path, version, known)
+	}
+	return nil
+}
+
+func migrate(ctx context.Context, db *sql.DB, schema Schema, steps []string) error {
+	tx, err := db.BeginTx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	defer tx.Rollback()
+	// Another process may have migrated between our look and our lock.
+	var version int
+	if err := tx.QueryRowContext(ctx, "PRAGMA user_version").Scan(&version); err != nil {
+		return err
+	}
+	if version >= len(steps) {
+		return nil
+	}
+	for _, step := range steps[version:] {
+		statements, err := fs.ReadFile(schema.Migrations, step)
+		if err != nil {
+			return err
+		}
+		if _, err := tx.ExecContext(ctx, string(statements)); err != nil {
+			return fmt.Errorf("migration %s: %w", step, err)
+		}
+	}
+	for _, pragma := range []string{
+		fmt.Sprintf("PRAGMA application_id = %d", schema.ApplicationID),
+		fmt.Sprintf("PRAGMA user_version = %d", len(steps)),
+	} {
+		if _, err := tx.ExecContext(ctx, pragma); err != nil {
+			return err
+		}
+	}
+	return tx.Commit()
+}
+
+// retryBusy repeats what SQLite answers with "busy" without waiting, as
+// switching a fresh file to write-ahead logging does.
+func retryBusy(ctx context.Context, do func() error) error {
+	deadline := time.Now().Add(patience)
+	for {
+		err := do()
+		var e sqlite3.Error
+		if !errors.As(err, &e) || e.Code != sqlite3.ErrBusy || time.Now().After(deadline) {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}
+
+func dsn(path, mode string) string {
+	abs, err := filepath.Abs(path)
+	if err != nil {
+		abs = path
+	}
+	escaped := (&url.URL{Path: filepath.ToSlash(abs)}).EscapedPath()
+	return fmt.Sprintf("file:%s?mode=%s&_busy_timeout=%d", escaped, mode, patience.Milliseconds())
+}
+
+// Explain says in words what SQLite's code means for the file at path.
+func Explain(path string, err error) error {
+	var e sqlite3.Error
+	if !errors.As(err, &e) {
+		return err
+	}
+	what := ""
+	switch {
+	case e.Code == sqlite3.ErrFull, e.SystemErrno == syscall.ENOSPC, e.SystemErrno == syscall.EFBIG, e.SystemErrno == syscall.EDQUOT:
+		what = "no space left for it; free some and run again, nothing stored is lost"
+	case e.Code == sqlite3.ErrBusy, e.Code == sqlite3.ErrLocked:
+		what = fmt.Sprintf("another process has held it for more than %v; wait for it or end it", patience)
+	case e.Code == sqlite3.ErrReadonly, e.Code == sqlite3.ErrPerm:
+		what = "it or its folder is read-only; choose another file or change its permissions"
+	case e.Code == sqlite3.ErrNotADB:
+		what = "not an SQLite database; choose another file"
+	case e.Code == sqlite3.ErrCorrupt:
+		what = "the file is damaged; move it away and run again, or restore a copy"
+	case e.Code == sqlite3.ErrCantOpen:
+		what = "it cannot be opened; its folder must exist and be writable"
+	default:
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	return fmt.Errorf("%s: %s (%w)", path, strings.TrimSpace(what), err)
+}

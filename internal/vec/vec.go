@@ -1,0 +1,25 @@
+// Package vec holds the one operation on vectors that several packages share.
+package vec
+
+import (
+	"fmt"
+	"math"
+)
+
+// Unit writes v scaled to Euclidean length one into dst, which has its length
+// and may be v itself; sums are in float64. A vector of length zero or with a
+// value that is not finite has no direction and is an error.
+func Unit(dst, v []float32) error {
+	sum := 0.0
+	for _, x := range v {
+		sum += float64(x) * float64(x)
+	}
+	length := math.Sqrt(sum)
+	if !(length > 0) || math.IsInf(length, 0) {
+		return fmt.Errorf("the vector has length %v: want a finite one above 0", length)
+	}
+	for i, x := range v {
+		dst[i] = float32(float64(x) / length)
+	}
+	return nil
+}

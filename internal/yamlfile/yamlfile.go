@@ -1,0 +1,81 @@
+// Package yamlfile reads one YAML document into a struct and lets nothing
+// pass: an unknown, doubled or misspelt key is an error with its line and the
+// key that was probably meant.
+package yamlfile
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"reflect"
+	"regexp"
+	"strings"
+
+	"github.com/medprobe/medprobe/internal/near"
+	"go.yaml.in/yaml/v4"
+)
+
+// maxBytes bounds a file that people write by hand.
+const maxBytes = 8 << 20
+
+// Load reads the file into v, a pointer to a struct.
+func Load(path string, v any) error {
+	info, err := os.Stat(path)
+	if err == nil && info.Size() > maxBytes {
+		return fmt.Errorf("read %s: %d bytes, more than the %d such a file may have", path, info.Size(), maxBytes)
+	}
+	var data []byte
+	if err == nil {
+		data, err = os.ReadFile(path)
+	}
+	var pathErr *fs.PathError
+	if errors.As(err, &pathErr) {
+		return fmt.Errorf("read %s: %w", path, pathErr.Err)
+	}
+	if err != nil {
+		return err
+	}
+	return Parse(path, data, v)
+}
+
+// Parse reads data, which came from the file name, into v.
+func Parse(name string, data []byte, v any) error {
+	if err := yaml.Load(data, v, yaml.WithKnownFields()); err != nil {
+		return fmt.Errorf("%s: %s", name, explain(err.Error(), reflect.TypeOf(v)))
+	}
+	return nil
+}
+
+var unknownField = regexp.MustCompile(`field (\S+) not found in type [\w.]+`)
+
+// explain turns the library's words about unknown fields into ours.
+func explain(message string, t reflect.Type) string {
+	message = strings.TrimPrefix(message, "yaml: ")
+	message = strings.TrimPrefix(message, "construct errors: ")
+	keys := fieldNames(t, map[reflect.Type]bool{})
+	return unknownField.ReplaceAllStringFunc(message, func(m string) string {
+		name := unknownField.FindStringSubmatch(m)[1]
+		return fmt.Sprintf("unknown field %q%s", name, near.Hint(name, keys))
+	})
+}
+
+// fieldNames lists the YAML keys of a struct type and of those inside it.
+func fieldNames(t reflect.Type, seen map[reflect.Type]bool) []string {
+	for t.Kind() == reflect.Pointer || t.Kind() == reflect.Slice || t.Kind() == reflect.Map {
+		t = t.Elem()
+	}
+	if t.Kind() != reflect.Struct || seen[t] {
+		return nil
+	}
+	seen[t] = true
+	var names []string
+	for i := range t.NumField() {
+		name, _, _ := strings.Cut(t.Field(i).Tag.Get("yaml"), ",")
+		if name != "" && name != "-" {
+			names = append(names, name)
+		}
+		names = append(names, fieldNames(t.Field(i).Type, seen)...)
+	}
+	return names
+}

@@ -1,0 +1,52 @@
+package yamlfile
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+type nested struct {
+	Shots []int `yaml:"shots"`
+}
+
+type config struct {
+	Seed  int    `yaml:"seed"`
+	Train nested `yaml:"train"`
+}
+
+func TestMistakesAreNamedWithLineAndRemedy(t *testing.T) {
+	for _, tt := range []struct{ name, text, want string }{
+		{"unknown key", "seed: 1\nsed: 2\n", `line 2: unknown field "sed"; did you mean "seed"?`},
+		{"unknown key inside", "train:\n  shot: [1]\n", `line 2: unknown field "shot"; did you mean "shots"?`},
+		{"wrong type", "seed: abc\n", "line 1: cannot construct"},
+		{"key twice", "seed: 1\nseed: 2\n", "seed"},
+		{"two documents", "seed: 1\n---\nseed: 2\n", ""},
+		{"tab", "\tseed: 1\n", "L1"},
+		{"alias bomb", "a: &a [1]\nb: *c\n", "c"},
+	} {
+		var c config
+		err := Parse("experiment.yaml", []byte(tt.text), &c)
+		if err == nil || !strings.Contains(err.Error(), tt.want) || !strings.HasPrefix(err.Error(), "experiment.yaml: ") {
+			t.Errorf("%s: error %v, want it to name the file and %q", tt.name, err, tt.want)
+		}
+	}
+}
+
+func TestLoadReadsAFile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "experiment.yaml")
+	if err := os.WriteFile(path, []byte("seed: 7\ntrain: {shots: [1, 2]}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var c config
+	if err := Load(path, &c); err != nil {
+		t.Fatal(err)
+	}
+	if c.Seed != 7 || len(c.Train.Shots) != 2 {
+		t.Errorf("Load = %+v", c)
+	}
+	if err := Load(path+".no", &c); err == nil || !strings.Contains(err.Error(), "no such file") {
+		t.Errorf("missing file: %v", err)
+	}
+}
