@@ -10,18 +10,6 @@ type plane []float64
 
 func newPlane() plane { return make(plane, Size*Size) }
 
-// splat adds a Gaussian spot of the given deviation (pixels) and height.
-func (p plane) splat(x, y, deviation, height float64) {
-	r := int(math.Ceil(3 * deviation))
-	cx, cy := int(math.Round(x)), int(math.Round(y))
-	for j := max(0, cy-r); j <= min(Size-1, cy+r); j++ {
-		for i := max(0, cx-r); i <= min(Size-1, cx+r); i++ {
-			dx, dy := float64(i)-x, float64(j)-y
-			p[j*Size+i] += height * math.Exp(-(dx*dx+dy*dy)/(2*deviation*deviation))
-		}
-	}
-}
-
 // cover raises values to those of a Gaussian spot: spots along a path make a
 // line of even height however closely they lie.
 func (p plane) cover(x, y, deviation, height float64) {

@@ -34,7 +34,7 @@ func expose(d dice, film plane, w view, facts *[]Fact) *image.RGBA {
 			letter = "L"
 			x, y = w.pixel(0.82, -0.78)
 		}
-		print(film, letter, int(x)+int(d.between(-4, 4)), int(y)+int(d.between(-4, 10)), 1+d.IntN(2))
+		stamp(film, letter, int(x)+int(d.between(-4, 4)), int(y)+int(d.between(-4, 10)), 1+d.IntN(2))
 		*facts = append(*facts, Fact("marker: "+letter))
 	}
 	if d.chance(0.3) {
@@ -64,8 +64,8 @@ var letters = map[string][7]string{
 	"R": {"####.", "#...#", "#...#", "####.", "#.#..", "#..#.", "#...#"},
 }
 
-// print sets a lead letter centred on (x, y), every dot scale pixels wide.
-func print(film plane, letter string, x, y, scale int) {
+// stamp sets a lead letter centred on (x, y), every dot scale pixels wide.
+func stamp(film plane, letter string, x, y, scale int) {
 	for j, row := range letters[letter] {
 		for i, dot := range row {
 			if dot != '#' {

@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"flag"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -15,6 +16,8 @@ import (
 	"sync"
 
 	"github.com/medprobe/medprobe/datasets/phantom"
+	"github.com/medprobe/medprobe/internal/atomicfile"
+	"github.com/medprobe/medprobe/internal/npy"
 )
 
 // shard is the number of images in one file.
@@ -98,7 +101,10 @@ func write(out string, n int) error {
 			}
 		})
 		name := filepath.Join(out, fmt.Sprintf("images-%03d.npy", first/shard))
-		if err := writeImages(name, count, pixels); err != nil {
+		err := atomicfile.Write(name, func(w io.Writer) error {
+			return npy.Write(w, []int{count, phantom.Size, phantom.Size, 3}, pixels)
+		})
+		if err != nil {
 			return err
 		}
 		fmt.Fprintf(os.Stderr, "\r%d of %d", first+count, n)
@@ -109,7 +115,7 @@ func write(out string, n int) error {
 	if err != nil {
 		return err
 	}
-	return os.WriteFile(filepath.Join(out, "captions.json"), data, 0o666)
+	return atomicfile.WriteBytes(filepath.Join(out, "captions.json"), data)
 }
 
 // each calls f for 0…n−1 on every core.
