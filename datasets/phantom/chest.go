@@ -79,15 +79,16 @@ func (a anatomy) dome(u float64) float64 {
 }
 
 // lung is how much of the ray through (u, v) passes through lung, 0 to 1,
-// before the heart and any finding.
-func (a anatomy) lung(u, v float64) float64 {
+// before the heart and any finding. out is outer(v).
+func (a anatomy) lung(u, v, out float64) float64 {
 	inner := a.middle + 0.05*bell((v+0.05)/0.12) // the roots of the lungs
-	return edge(a.outer(v)-math.Abs(u), 0.05) * edge(math.Abs(u)-inner, 0.07) * edge(a.dome(u)-v, 0.05)
+	return edge(out-math.Abs(u), 0.05) * edge(math.Abs(u)-inner, 0.07) * edge(a.dome(u)-v, 0.05)
 }
 
-// bones is the brightness that ribs, collar bones and spine add at (u, v).
-func (a anatomy) bones(u, v float64) float64 {
-	out := a.outer(v) + 0.05
+// bones is the brightness that ribs, collar bones and spine add at (u, v). out
+// is outer(v).
+func (a anatomy) bones(u, v, out float64) float64 {
+	out += 0.05
 	w := math.Abs(u)
 	var b float64
 	if v < a.base+0.35 {
@@ -154,14 +155,15 @@ func (a anatomy) density(u, v, ratio, mark, patch float64, ills *lesions) float6
 	if flesh < 0.01 {
 		return 0
 	}
-	lung := a.lung(u, v)
+	out := a.outer(v)
+	lung := a.lung(u, v, out)
 	heart := a.heartAt(u, v, ratio)
 	air := lung * (1 - 0.95*heart)
 	air *= 1 - 0.95*ills.fluid(a, u, v)
-	free, line := ills.freeAir(a, u, v)
+	free, line := ills.freeAir(a, u, v, out)
 	cloud := ills.cloud(u, v, patch)
 	dark := a.airiness*(1-cloud) + 0.20*free*(1-cloud)
-	b := flesh - air*dark + a.bones(u, v)*(1-0.35*heart)
+	b := flesh - air*dark + a.bones(u, v, out)*(1-0.35*heart)
 	b += air * (mark*(1-free) + 0.16*line)
 	b += 0.05 * edge(a.middle-math.Abs(u), 0.08) * edge(a.base-v, 0.2)
 	return b + 0.04*heart + max(air, 0.25*lung)*ills.nodule(u, v)

@@ -78,8 +78,8 @@ func (l *lesions) fluid(a anatomy, u, v float64) float64 {
 }
 
 // freeAir is how much of the lung at (u, v) is free air in its place, and how
-// near the edge of the collapsed lung is.
-func (l *lesions) freeAir(a anatomy, u, v float64) (air, line float64) {
+// near the edge of the collapsed lung is. out is a.outer(v).
+func (l *lesions) freeAir(a anatomy, u, v, out float64) (air, line float64) {
 	k := 0
 	if u > 0 {
 		k = 1
@@ -91,7 +91,7 @@ func (l *lesions) freeAir(a anatomy, u, v float64) (air, line float64) {
 	low := a.top + 0.35 + 1.1*depth // the air rises to the top
 	fade := edge(low+0.1-v, 0.35)
 	apex := a.top + 0.12 + 0.75*depth
-	rim := a.outer(v) * (1 - 0.75*depth*fade)
+	rim := out * (1 - 0.75*depth*fade)
 	d := max(math.Abs(u)-rim, apex-v)
 	return edge(d, 0.05) * fade, bell(d/0.018) * fade
 }
