@@ -1,0 +1,209 @@
+package encoder
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"image"
+	"path/filepath"
+	"slices"
+	"sync"
+)
+
+// ErrNoText says that an encoder has no text tower, so that prompts cannot be
+// encoded.
+var ErrNoText = errors.New("the encoder has no text tower")
+
+// Options says how to open an encoder.
+type Options struct {
+	// Library is the ONNX Runtime library; empty: see [FindRuntime].
+	Library string
+	// Profile is the preprocessing; empty: the encoder's own.
+	Profile Profile
+	// Threads of one run; 0: one per CPU.
+	Threads int
+}
+
+// Encoder is an open encoder. Its methods are safe for concurrent use. Each
+// tower is loaded when it is first needed.
+type Encoder struct {
+	manifest   Manifest
+	preprocess *Preprocessor
+	tokenizer  *Tokenizer
+	vision     func() (*session, error)
+	text       func() (*session, error)
+
+	mu   sync.Mutex
+	open []*session
+}
+
+// Open opens the encoder of a name in the folder dir; see [DefaultDir].
+func Open(dir, name string, o Options) (*Encoder, error) {
+	m, err := Show(dir, name)
+	if err != nil {
+		return nil, err
+	}
+	e := &Encoder{manifest: *m}
+	folder := filepath.Join(dir, name)
+	if o.Profile == "" {
+		o.Profile = Profile(m.Preprocess)
+	}
+	if e.preprocess, err = LoadPreprocessor(filepath.Join(folder, preprocessorFile), m.ImageSize, o.Profile); err != nil {
+		return nil, fmt.Errorf("encoder: open %s: %w", name, err)
+	}
+	if m.HasText {
+		if e.tokenizer, err = LoadTokenizer(filepath.Join(folder, vocabularyFile)); err != nil {
+			return nil, fmt.Errorf("encoder: open %s: %w", name, err)
+		}
+	}
+	if _, _, err := FindRuntime(o.Library); err != nil {
+		return nil, err
+	}
+	load := func(file, input, output string) func() (*session, error) {
+		return sync.OnceValues(func() (*session, error) {
+			s, err := newSession(filepath.Join(folder, file), input, output, m.Dim, o.Threads)
+			if err != nil {
+				return nil, fmt.Errorf("encoder: %w; import %s again", err, name)
+			}
+			e.mu.Lock()
+			defer e.mu.Unlock()
+			e.open = append(e.open, s)
+			return s, nil
+		})
+	}
+	e.vision = load(visionGraph, "pixel_values", "image_embeds")
+	e.text = load(textGraph, "input_ids", "text_embeds")
+	return e, nil
+}
+
+// Close frees the towers. The encoder must not be used afterwards.
+func (e *Encoder) Close() error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	var errs []error
+	for _, s := range e.open {
+		errs = append(errs, s.close())
+	}
+	e.open = nil
+	return errors.Join(errs...)
+}
+
+// Name returns the name the encoder was imported under.
+func (e *Encoder) Name() string { return e.manifest.Name }
+
+// Fingerprint names the weights, graphs, vocabulary and precision: encoders of
+// one fingerprint give the same vectors for the same pixels.
+func (e *Encoder) Fingerprint() string { return e.manifest.Fingerprint }
+
+// PreprocessFingerprint names everything that turns an image into pixels.
+func (e *Encoder) PreprocessFingerprint() string { return e.preprocess.Fingerprint() }
+
+// Profile returns the preprocessing profile in use.
+func (e *Encoder) Profile() Profile { return e.preprocess.Profile() }
+
+// Dim returns the length of a vector.
+func (e *Encoder) Dim() int { return e.manifest.Dim }
+
+// ImageSize returns the side of the square the encoder sees, in pixels.
+func (e *Encoder) ImageSize() int { return e.manifest.ImageSize }
+
+// HasText reports whether there is a text tower.
+func (e *Encoder) HasText() bool { return e.manifest.HasText }
+
+// LogitScale returns exp(logit_scale): logits are image·text·LogitScale +
+// LogitBias, for vectors of length one.
+func (e *Encoder) LogitScale() float64 { return e.manifest.LogitScale }
+
+// LogitBias returns logit_bias.
+func (e *Encoder) LogitBias() float64 { return e.manifest.LogitBias }
+
+// Preprocess turns an image into what the encoder sees: [3·size·size], channel
+// by channel.
+func (e *Encoder) Preprocess(img image.Image) ([]float32, error) { return e.preprocess.Pixels(img) }
+
+// EncodePixels returns one vector [Dim] per image of [3·ImageSize·ImageSize]
+// pixels, in order, as the tower gives it: not of length one. A vector that is
+// not finite is an error.
+func (e *Encoder) EncodePixels(ctx context.Context, pixels [][]float32) ([][]float32, error) {
+	size := e.manifest.ImageSize
+	for i, p := range pixels {
+		if len(p) != 3*size*size {
+			return nil, fmt.Errorf("encoder: image %d has %d pixel values: want 3·%d·%d", i, len(p), size, size)
+		}
+	}
+	s, err := e.vision()
+	if err != nil {
+		return nil, err
+	}
+	vectors, err := run(ctx, s, pixels, 3, int64(size), int64(size))
+	if err != nil {
+		return nil, fmt.Errorf("encoder: images: %w", err)
+	}
+	return vectors, nil
+}
+
+// EncodeImages preprocesses and encodes the images; see [Encoder.EncodePixels].
+func (e *Encoder) EncodeImages(ctx context.Context, images []image.Image) ([][]float32, error) {
+	var vectors [][]float32
+	for batch := range slices.Chunk(images, maxBatch) {
+		pixels := make([][]float32, len(batch))
+		for i, img := range batch {
+			var err error
+			if pixels[i], err = e.Preprocess(img); err != nil {
+				return nil, fmt.Errorf("encoder: image %d: %w", len(vectors)+i, err)
+			}
+		}
+		some, err := e.EncodePixels(ctx, pixels)
+		if err != nil {
+			return nil, err
+		}
+		vectors = append(vectors, some...)
+	}
+	return vectors, nil
+}
+
+// Tokenize returns the 64 ids of a text; see [Tokenizer.Encode]. An encoder
+// without a text tower has none.
+func (e *Encoder) Tokenize(text string) []int64 {
+	if e.tokenizer == nil {
+		return nil
+	}
+	return e.tokenizer.Encode(text)
+}
+
+// EncodeTexts returns one vector [Dim] per text, in order, as the tower gives
+// it: not of length one. Texts that stand several times are encoded once.
+func (e *Encoder) EncodeTexts(ctx context.Context, texts []string) ([][]float32, error) {
+	if !e.manifest.HasText {
+		return nil, fmt.Errorf("encoder: %s: %w", e.manifest.Name, ErrNoText)
+	}
+	place := map[string]int{}
+	var ids [][]int64
+	for _, text := range texts {
+		if _, ok := place[text]; !ok {
+			place[text] = len(ids)
+			ids = append(ids, e.tokenizer.Encode(text))
+		}
+	}
+	distinct, err := e.encodeIDs(ctx, ids)
+	if err != nil {
+		return nil, err
+	}
+	vectors := make([][]float32, len(texts))
+	for i, text := range texts {
+		vectors[i] = slices.Clone(distinct[place[text]])
+	}
+	return vectors, nil
+}
+
+func (e *Encoder) encodeIDs(ctx context.Context, ids [][]int64) ([][]float32, error) {
+	s, err := e.text()
+	if err != nil {
+		return nil, err
+	}
+	vectors, err := run(ctx, s, ids, textLength)
+	if err != nil {
+		return nil, fmt.Errorf("encoder: texts: %w", err)
+	}
+	return vectors, nil
+}

@@ -1,0 +1,229 @@
+package encoder
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"github.com/medprobe/medprobe/internal/atomicfile"
+)
+
+// ImportOptions says where and as what to import.
+type ImportOptions struct {
+	// Dir is the folder of the imported encoders; see [DefaultDir].
+	Dir string
+	// Name is what the encoder will be called; default: the source folder's
+	// name.
+	Name string
+	// Precision of the weights: "fp32", the default.
+	Precision string
+	// Source is noted in the manifest; default: the name of the source folder.
+	Source string
+}
+
+// The files of an imported encoder.
+const (
+	visionGraph      = "vision.onnx"
+	textGraph        = "text.onnx"
+	vocabularyFile   = "spiece.model"
+	preprocessorFile = "preprocessor_config.json"
+)
+
+// Import turns a checkpoint folder in Hugging Face's layout into an encoder:
+// config.json, model.safetensors (or shards with their index), spiece.model and
+// preprocessor_config.json of a SiglipModel in F32, F16 or BF16. The weights
+// are streamed, one tensor in memory at a time. The encoder appears under its
+// name complete or not at all; one of the same name is replaced.
+func Import(ctx context.Context, src string, o ImportOptions) (*Manifest, error) {
+	m, err := importCheckpoint(ctx, src, o)
+	if err != nil {
+		return nil, fmt.Errorf("encoder: import: %w", err)
+	}
+	return m, nil
+}
+
+func importCheckpoint(ctx context.Context, src string, o ImportOptions) (_ *Manifest, err error) {
+	abs, err := filepath.Abs(src)
+	if err != nil {
+		return nil, err
+	}
+	if o.Name == "" {
+		o.Name = filepath.Base(abs)
+	}
+	if o.Source == "" {
+		o.Source = filepath.Base(abs)
+	}
+	if o.Precision == "" {
+		o.Precision = "fp32"
+	}
+	if o.Precision != "fp32" {
+		return nil, fmt.Errorf("precision %q: want fp32", o.Precision)
+	}
+	if err := checkName(o.Name); err != nil {
+		return nil, err
+	}
+	from, err := openCheckpoint(src)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, from.Close()) }()
+	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
+		return nil, err
+	}
+	tmp, err := os.MkdirTemp(o.Dir, ".import-")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(tmp)
+	m, err := fillFolder(ctx, from, tmp, o)
+	if err != nil {
+		return nil, err
+	}
+	return m, replace(tmp, filepath.Join(o.Dir, o.Name))
+}
+
+// fillFolder writes all files of the encoder into the folder dir.
+func fillFolder(ctx context.Context, from *checkpoint, dir string, o ImportOptions) (*Manifest, error) {
+	vision, text := from.config.Vision, from.config.Text
+	m := &Manifest{
+		Schema: 1, Name: o.Name, Dim: vision.Width, ImageSize: vision.ImageSize, HasText: true,
+		Precision: o.Precision, Preprocess: string(ProfileHF), Source: o.Source, Files: map[string]string{},
+	}
+	scale, err := from.tensor("logit_scale", shapeOfScalar(from, "logit_scale")...)
+	if err != nil {
+		return nil, err
+	}
+	bias, err := from.tensor("logit_bias", shapeOfScalar(from, "logit_bias")...)
+	if err != nil {
+		return nil, err
+	}
+	m.LogitScale, m.LogitBias = math.Exp(float64(scale[0])), float64(bias[0])
+	for _, name := range []string{vocabularyFile, preprocessorFile} {
+		if err := copyFile(filepath.Join(from.dir, name), filepath.Join(dir, name)); err != nil {
+			return nil, err
+		}
+	}
+	for _, name := range []string{"LICENSE", "LICENSE.md", "LICENSE.txt"} {
+		if err := copyFile(filepath.Join(from.dir, name), filepath.Join(dir, name)); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return nil, err
+		}
+	}
+	if _, err := LoadPreprocessor(filepath.Join(dir, preprocessorFile), m.ImageSize, ProfileHF); err != nil {
+		return nil, err
+	}
+	tokenizer, err := LoadTokenizer(filepath.Join(dir, vocabularyFile))
+	if err != nil {
+		return nil, err
+	}
+	if n := tokenizer.Vocabulary(); n > text.Vocabulary {
+		return nil, fmt.Errorf("%s has %d pieces, config.json a vocabulary of %d", vocabularyFile, n, text.Vocabulary)
+	}
+	for _, tower := range []struct {
+		file  string
+		build func(*checkpoint, string, io.Writer) ([]byte, error)
+	}{{visionGraph, buildVision}, {textGraph, buildText}} {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		if err := writeTower(from, dir, tower.file, tower.build); err != nil {
+			return nil, err
+		}
+	}
+	if err := m.seal(dir); err != nil {
+		return nil, err
+	}
+	data, err := json.MarshalIndent(m, "", "  ")
+	if err != nil {
+		return nil, err
+	}
+	return m, atomicfile.WriteBytes(filepath.Join(dir, manifestFile), append(data, '\n'))
+}
+
+// shapeOfScalar allows for both ways of storing a single number.
+func shapeOfScalar(from *checkpoint, name string) []int {
+	if f := from.where[name]; f != nil {
+		if t, _ := f.Tensor(name); len(t.Shape) == 0 {
+			return nil
+		}
+	}
+	return []int{1}
+}
+
+func writeTower(from *checkpoint, dir, file string, build func(*checkpoint, string, io.Writer) ([]byte, error)) error {
+	weights := file + ".weights"
+	var graph []byte
+	err := atomicfile.Write(filepath.Join(dir, weights), func(w io.Writer) (err error) {
+		graph, err = build(from, weights, w)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	return atomicfile.WriteBytes(filepath.Join(dir, file), graph)
+}
+
+// seal notes the digests of the files and derives the fingerprint from them.
+func (m *Manifest) seal(dir string) error {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if m.Files[e.Name()], err = fileDigest(filepath.Join(dir, e.Name())); err != nil {
+			return err
+		}
+	}
+	h := sha256.New()
+	fmt.Fprintf(h, "medprobe encoder 1\nprecision %s\nlogit %v %v\n", m.Precision, m.LogitScale, m.LogitBias)
+	for _, name := range slices.Sorted(maps.Keys(m.Files)) {
+		// The preprocessing has a fingerprint of its own; licences do not count.
+		if name == visionGraph || name == textGraph || name == vocabularyFile || filepath.Ext(name) == ".weights" {
+			fmt.Fprintf(h, "%s %s\n", name, m.Files[name])
+		}
+	}
+	m.Fingerprint = hex.EncodeToString(h.Sum(nil))
+	return nil
+}
+
+// replace puts the folder tmp at path. Where another one stands, it is moved
+// aside first, so that a kill leaves the old one, none, or the new one whole.
+func replace(tmp, path string) error {
+	if err := os.Chmod(tmp, 0o700); err != nil {
+		return err
+	}
+	old := tmp + ".old"
+	if err := os.Rename(path, old); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	if err := os.Rename(tmp, path); err != nil {
+		return errors.Join(err, os.Rename(old, path))
+	}
+	return os.RemoveAll(old)
+}
+
+// maxSmallFile bounds the files that are copied as they are.
+const maxSmallFile = 64 << 20
+
+func copyFile(from, to string) error {
+	info, err := os.Stat(from)
+	if err != nil {
+		return fmt.Errorf("%s is missing: %w", from, err)
+	}
+	if info.Size() > maxSmallFile {
+		return fmt.Errorf("%s: %d bytes, more than %d", from, info.Size(), maxSmallFile)
+	}
+	data, err := os.ReadFile(from)
+	if err != nil {
+		return err
+	}
+	return atomicfile.WriteBytes(to, data)
+}

@@ -1,0 +1,175 @@
+package encoder
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"image"
+	"math"
+
+	"github.com/medprobe/medprobe/internal/near"
+)
+
+// Profile names one of the ways in which images are turned into pixels.
+// MedSigLIP's own material uses all three.
+type Profile string
+
+const (
+	// ProfileHF stretches to the square with Pillow's resize, as Hugging Face's
+	// SiglipImageProcessor does. It is the default.
+	ProfileHF Profile = "hf"
+	// ProfileBigVision stretches with TensorFlow's bilinear resize without
+	// antialiasing and cuts the result to uint8, as Google's evaluations did.
+	ProfileBigVision Profile = "big-vision"
+	// ProfilePadded pads with black to a square first, ⌊d/2⌋ before and the rest
+	// after, as training and the serving container did.
+	ProfilePadded Profile = "padded"
+)
+
+// preprocessRevision changes whenever the same image gives other pixels.
+const preprocessRevision = 1
+
+// maxPaddedSide bounds the square that padding makes of a long image.
+const maxPaddedSide = 1 << 15
+
+// preprocessorConfig is the part of preprocessor_config.json that counts; the
+// defaults are SiglipImageProcessor's.
+type preprocessorConfig struct {
+	DoResize      bool       `json:"do_resize"`
+	DoRescale     bool       `json:"do_rescale"`
+	DoNormalize   bool       `json:"do_normalize"`
+	Resample      int        `json:"resample"`
+	RescaleFactor float64    `json:"rescale_factor"`
+	Mean          [3]float32 `json:"image_mean"`
+	Std           [3]float32 `json:"image_std"`
+	Size          struct {
+		Height int `json:"height"`
+		Width  int `json:"width"`
+	} `json:"size"`
+}
+
+// Preprocessor turns images into what an encoder sees. It is safe for
+// concurrent use.
+type Preprocessor struct {
+	profile     Profile
+	size        int
+	filter      filter
+	fingerprint string
+	// values holds the float of each byte by channel.
+	values [3][256]float32
+}
+
+// LoadPreprocessor reads a preprocessor_config.json for an encoder that sees
+// squares of imageSize pixels.
+func LoadPreprocessor(path string, imageSize int, profile Profile) (*Preprocessor, error) {
+	if err := near.Check("preprocessing profile", string(profile), []string{string(ProfileHF), string(ProfileBigVision), string(ProfilePadded)}); err != nil {
+		return nil, err
+	}
+	c := preprocessorConfig{DoResize: true, DoRescale: true, DoNormalize: true, Resample: 3, RescaleFactor: 1. / 255, Mean: [3]float32{.5, .5, .5}, Std: [3]float32{.5, .5, .5}}
+	if err := readJSON(path, &c); err != nil {
+		return nil, err
+	}
+	filter, ok := filters[c.Resample]
+	switch {
+	case !c.DoResize || !c.DoRescale || !c.DoNormalize:
+		return nil, fmt.Errorf("%s: do_resize, do_rescale and do_normalize must all be true", path)
+	case !ok:
+		return nil, fmt.Errorf("%s: resample %d: want 2 (bilinear) or 3 (bicubic)", path, c.Resample)
+	case c.Size.Height != 0 && (c.Size.Height != imageSize || c.Size.Width != imageSize):
+		return nil, fmt.Errorf("%s: size %d×%d, the encoder sees %d×%d", path, c.Size.Height, c.Size.Width, imageSize, imageSize)
+	case !(c.RescaleFactor > 0) || !(c.Std[0] > 0) || !(c.Std[1] > 0) || !(c.Std[2] > 0):
+		return nil, fmt.Errorf("%s: rescale_factor %v and image_std %v: want them above 0", path, c.RescaleFactor, c.Std)
+	}
+	p := &Preprocessor{profile: profile, size: imageSize, filter: filter}
+	for channel := range p.values {
+		for v := range p.values[channel] {
+			// Rescaled in double, stored as float, normalised in float: the order
+			// of transformers' image_transforms.
+			scaled := float32(float64(v) * c.RescaleFactor)
+			p.values[channel][v] = (scaled - c.Mean[channel]) / c.Std[channel]
+		}
+	}
+	sum := sha256.Sum256(fmt.Appendf(nil, "medprobe preprocess %d\n%s %d %d %v %v %v\n", preprocessRevision, profile, imageSize, c.Resample, c.RescaleFactor, c.Mean, c.Std))
+	p.fingerprint = hex.EncodeToString(sum[:])
+	return p, nil
+}
+
+// Fingerprint names everything that decides the pixels of an image: profile,
+// size, filter, mean, deviation and the revision of this code.
+func (p *Preprocessor) Fingerprint() string { return p.fingerprint }
+
+// Profile returns the profile.
+func (p *Preprocessor) Profile() Profile { return p.profile }
+
+// Size returns the side of the square, in pixels.
+func (p *Preprocessor) Size() int { return p.size }
+
+// Pixels returns the image as [3, size, size] float32, red first: stretched or
+// padded to the square, then (byte·rescale_factor − mean)/std. Grey is repeated
+// to three channels, alpha is dropped, 16 bits are scaled by their maximum to
+// 8, and EXIF orientation is not applied.
+//
+// The resizing equals Pillow's to the bit for hf and padded (oracle: Pillow
+// 9.4, testdata/preprocess) and tf.image.resize's rule for big-vision.
+func (p *Preprocessor) Pixels(img image.Image) ([]float32, error) {
+	b := img.Bounds()
+	if b.Empty() {
+		return nil, fmt.Errorf("image of %d×%d pixels: want at least one", b.Dx(), b.Dy())
+	}
+	rgb := newRGB(img)
+	switch p.profile {
+	case ProfileBigVision:
+		rgb = rgb.resizeBilinear(p.size, p.size)
+	case ProfilePadded:
+		if side := max(rgb.width, rgb.height); side > maxPaddedSide {
+			return nil, fmt.Errorf("image of %d×%d pixels: too long to pad to a square; want at most %d a side", rgb.width, rgb.height, maxPaddedSide)
+		}
+		rgb = rgb.square().resize(p.filter, p.size, p.size)
+	default:
+		rgb = rgb.resize(p.filter, p.size, p.size)
+	}
+	out := make([]float32, 3*p.size*p.size)
+	for channel := range 3 {
+		plane := out[channel*p.size*p.size:]
+		for i := range p.size * p.size {
+			plane[i] = p.values[channel][rgb.pix[3*i+channel]]
+		}
+	}
+	return out, nil
+}
+
+// resizeBilinear is tf.image.resize(method="bilinear", antialias=False) with
+// half-pixel centres (tensorflow/core/kernels/image/resize_bilinear_op.cc), in
+// float32, cut to uint8.
+func (m rgb8) resizeBilinear(width, height int) rgb8 {
+	type tap struct {
+		low, high int
+		weight    float32
+	}
+	taps := func(in, out int) []tap {
+		scale := float32(in) / float32(out)
+		all := make([]tap, out)
+		for i := range all {
+			at := (float32(i)+0.5)*scale - 0.5
+			floor := float32(math.Floor(float64(at)))
+			all[i] = tap{max(int(floor), 0), min(int(math.Ceil(float64(at))), in-1), at - floor}
+		}
+		return all
+	}
+	columns, rows := taps(m.width, width), taps(m.height, height)
+	out := rgb8{width: width, height: height, pix: make([]uint8, 3*width*height)}
+	for y, r := range rows {
+		top, bottom := m.pix[3*r.low*m.width:], m.pix[3*r.high*m.width:]
+		for x, c := range columns {
+			for k := range 3 {
+				mix := func(row []uint8) float32 {
+					low, high := float32(row[3*c.low+k]), float32(row[3*c.high+k])
+					return low + float32((high-low)*c.weight)
+				}
+				upper, lower := mix(top), mix(bottom)
+				out.pix[3*(y*width+x)+k] = uint8(upper + float32((lower-upper)*r.weight))
+			}
+		}
+	}
+	return out
+}

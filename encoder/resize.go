@@ -1,0 +1,144 @@
+package encoder
+
+import "math"
+
+// filter is a resampling filter of Pillow's: its value and how far it reaches.
+type filter struct {
+	support float64
+	at      func(x float64) float64
+}
+
+// filters holds the filters by Pillow's number, which preprocessor_config.json
+// calls resample.
+var filters = map[int]filter{
+	2: {1, func(x float64) float64 { return max(0, 1-math.Abs(x)) }},
+	3: {2, cubic},
+}
+
+// cubic is the cubic convolution with a = −½ (Keys 1981).
+func cubic(x float64) float64 {
+	const a = -0.5
+	x = math.Abs(x)
+	switch {
+	case x < 1:
+		return ((a+2)*x-(a+3))*x*x + 1
+	case x < 2:
+		return (((x-5)*x+8)*x - 4) * a
+	}
+	return 0
+}
+
+// precisionBits is the fixed-point precision of Pillow's coefficients for
+// 8-bit channels.
+const precisionBits = 32 - 8 - 2
+
+// window is the stretch of input pixels that makes one output pixel.
+type window struct {
+	first   int
+	weights []int32
+}
+
+// windows follows precompute_coeffs and normalize_coeffs_8bpc of Pillow's
+// src/libImaging/Resample.c.
+func (f filter) windows(in, out int) []window {
+	scale := float64(in) / float64(out)
+	reach := max(scale, 1) // antialiasing: the filter grows with the reduction
+	support := f.support * reach
+	all := make([]window, out)
+	for i := range all {
+		center := (float64(i) + 0.5) * scale
+		first := max(int(center-support+0.5), 0)
+		last := min(int(center+support+0.5), in)
+		weights, sum := make([]float64, last-first), 0.0
+		for x := range weights {
+			weights[x] = f.at((float64(x+first) - center + 0.5) * (1 / reach))
+			sum += weights[x]
+		}
+		fixed := make([]int32, len(weights))
+		for x, w := range weights {
+			if sum != 0 {
+				w /= sum
+			}
+			w *= 1 << precisionBits
+			fixed[x] = int32(w + math.Copysign(0.5, w))
+		}
+		all[i] = window{first, fixed}
+	}
+	return all
+}
+
+// rgb8 is an image of three bytes a pixel, row by row.
+type rgb8 struct {
+	width, height int
+	pix           []uint8
+}
+
+// resize equals Pillow's Image.resize for mode RGB: a horizontal and then a
+// vertical pass, each rounded to bytes, each left out where the size stays.
+func (m rgb8) resize(f filter, width, height int) rgb8 {
+	if m.width != width {
+		m = m.resizeRows(f.windows(m.width, width))
+	}
+	if m.height != height {
+		m = m.resizeColumns(f.windows(m.height, height))
+	}
+	return m
+}
+
+const half = 1 << (precisionBits - 1)
+
+func clip8(v int32) uint8 { return uint8(min(max(v>>precisionBits, 0), 255)) }
+
+func (m rgb8) resizeRows(columns []window) rgb8 {
+	out := rgb8{width: len(columns), height: m.height, pix: make([]uint8, 3*len(columns)*m.height)}
+	for y := range m.height {
+		row, to := m.pix[3*y*m.width:3*(y+1)*m.width], out.pix[3*y*out.width:3*(y+1)*out.width]
+		for x, c := range columns {
+			r, g, b := int32(half), int32(half), int32(half)
+			from := row[3*c.first : 3*(c.first+len(c.weights))]
+			for k, w := range c.weights {
+				r += int32(from[3*k]) * w
+				g += int32(from[3*k+1]) * w
+				b += int32(from[3*k+2]) * w
+			}
+			to[3*x], to[3*x+1], to[3*x+2] = clip8(r), clip8(g), clip8(b)
+		}
+	}
+	return out
+}
+
+func (m rgb8) resizeColumns(rows []window) rgb8 {
+	stride := 3 * m.width
+	out := rgb8{width: m.width, height: len(rows), pix: make([]uint8, stride*len(rows))}
+	sums := make([]int32, stride)
+	for y, r := range rows {
+		for i := range sums {
+			sums[i] = half
+		}
+		for k, w := range r.weights {
+			row := m.pix[(r.first+k)*stride : (r.first+k+1)*stride]
+			for i, v := range row {
+				sums[i] += int32(v) * w
+			}
+		}
+		to := out.pix[y*stride : (y+1)*stride]
+		for i, v := range sums {
+			to[i] = clip8(v)
+		}
+	}
+	return out
+}
+
+// square pads with black: ⌊d/2⌋ pixels before, the rest after.
+func (m rgb8) square() rgb8 {
+	side := max(m.width, m.height)
+	if m.width == m.height {
+		return m
+	}
+	left, top := (side-m.width)/2, (side-m.height)/2
+	out := rgb8{width: side, height: side, pix: make([]uint8, 3*side*side)}
+	for y := range m.height {
+		copy(out.pix[3*((y+top)*side+left):], m.pix[3*y*m.width:3*(y+1)*m.width])
+	}
+	return out
+}

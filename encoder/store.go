@@ -1,0 +1,138 @@
+package encoder
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+)
+
+// Manifest describes an imported encoder; it is manifest.json in its folder.
+type Manifest struct {
+	// Schema is the version of this file: 1.
+	Schema int    `json:"schema"`
+	Name   string `json:"name"`
+	// Fingerprint names weights, graphs, vocabulary and precision.
+	Fingerprint string `json:"fingerprint"`
+	// Dim is the length of a vector, ImageSize the side of the square that the
+	// encoder sees, in pixels.
+	Dim       int  `json:"dim"`
+	ImageSize int  `json:"image_size"`
+	HasText   bool `json:"has_text"`
+	// Precision of the weights in use: fp32.
+	Precision string `json:"precision"`
+	// Preprocess is the profile used where none is asked for.
+	Preprocess string `json:"preprocess"`
+	// LogitScale is exp(logit_scale) of the checkpoint; logits are
+	// image·text·LogitScale + LogitBias.
+	LogitScale float64 `json:"logit_scale"`
+	LogitBias  float64 `json:"logit_bias"`
+	// Source is where the encoder came from, in the importer's words.
+	Source string `json:"source"`
+	// Files holds the SHA-256 of each file beside the manifest.
+	Files map[string]string `json:"files"`
+}
+
+const manifestFile = "manifest.json"
+
+// ErrNotFound says that no encoder of a name is imported.
+var ErrNotFound = errors.New("no such encoder")
+
+// DefaultDir returns the folder of the imported encoders: $MEDPROBE_ENCODERS,
+// or medprobe/encoders in the user's cache folder.
+func DefaultDir() (string, error) {
+	if dir := os.Getenv("MEDPROBE_ENCODERS"); dir != "" {
+		return dir, nil
+	}
+	dir, err := os.UserCacheDir()
+	if err != nil {
+		return "", fmt.Errorf("encoder: no cache folder: %w; name one with MEDPROBE_ENCODERS", err)
+	}
+	return filepath.Join(dir, "medprobe", "encoders"), nil
+}
+
+var validName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$`)
+
+func checkName(name string) error {
+	if !validName.MatchString(name) {
+		return fmt.Errorf("encoder: name %q: want letters, digits, '.', '_' and '-', beginning with a letter or digit", name)
+	}
+	return nil
+}
+
+// List returns the manifests of the encoders in the folder, by name.
+func List(dir string) ([]Manifest, error) {
+	entries, err := os.ReadDir(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("encoder: %w", err)
+	}
+	var all []Manifest
+	for _, e := range entries {
+		if !e.IsDir() || !validName.MatchString(e.Name()) {
+			continue
+		}
+		m, err := Show(dir, e.Name())
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, *m)
+	}
+	return all, nil
+}
+
+// Show returns the manifest of one encoder. The error wraps [ErrNotFound] where
+// there is none of that name.
+func Show(dir, name string) (*Manifest, error) {
+	if err := checkName(name); err != nil {
+		return nil, err
+	}
+	path := filepath.Join(dir, name, manifestFile)
+	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("encoder: %q: %w%s", name, ErrNotFound, knownNames(dir))
+	}
+	m := &Manifest{}
+	if err := readJSON(path, m); err != nil {
+		return nil, fmt.Errorf("encoder: %w", err)
+	}
+	if m.Schema != 1 {
+		return nil, fmt.Errorf("encoder: %s has schema %d, this medprobe knows 1: upgrade medprobe or import again", path, m.Schema)
+	}
+	return m, nil
+}
+
+func knownNames(dir string) string {
+	entries, _ := os.ReadDir(dir)
+	var names []string
+	for _, e := range entries {
+		if e.IsDir() && validName.MatchString(e.Name()) {
+			names = append(names, e.Name())
+		}
+	}
+	if len(names) == 0 {
+		return "; none is imported yet: medprobe encoder import SRC"
+	}
+	return "; imported: " + strings.Join(names, ", ")
+}
+
+// fileDigest returns the SHA-256 of a file in hex.
+func fileDigest(path string) (string, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	h := sha256.New()
+	if _, err := io.Copy(h, f); err != nil {
+		return "", err
+	}
+	return hex.EncodeToString(h.Sum(nil)), nil
+}

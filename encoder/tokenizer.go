@@ -1,0 +1,146 @@
+package encoder
+
+import (
+	"fmt"
+	"strings"
+	"unicode"
+
+	"github.com/medprobe/medprobe/internal/spiece"
+)
+
+// The special tokens of SigLIP's tokeniser; </s> ends a text and fills it up.
+const (
+	endToken     = "</s>"
+	unknownToken = "<unk>"
+	wordStart    = "\u2581"
+)
+
+// Tokenizer turns texts into token ids as Hugging Face's slow SiglipTokenizer
+// does (transformers, models/siglip/tokenization_siglip.py). It is safe for
+// concurrent use.
+type Tokenizer struct {
+	model *spiece.Model
+	end   int
+	// unknown is how many pieces the text "<unk>" is cut into.
+	unknown int
+}
+
+// LoadTokenizer reads a spiece.model file.
+func LoadTokenizer(path string) (*Tokenizer, error) {
+	model, err := spiece.Load(path)
+	if err != nil {
+		return nil, err
+	}
+	end, ok := model.ID(endToken)
+	if !ok {
+		return nil, fmt.Errorf("%s has no piece %s", path, endToken)
+	}
+	return &Tokenizer{model: model, end: end, unknown: len(model.Encode(unknownToken))}, nil
+}
+
+// Vocabulary returns the number of pieces.
+func (t *Tokenizer) Vocabulary() int { return t.model.Size() }
+
+// Encode returns the 64 ids of a text. Longer texts are cut after 63 ids;
+// shorter ones are filled up with the id of </s>.
+func (t *Tokenizer) Encode(text string) []int64 {
+	ids := t.pieces(wordStart + strings.ReplaceAll(text, wordStart, " "))
+	ids = ids[:min(len(ids), textLength-1)]
+	out := make([]int64, textLength)
+	for i := range out {
+		out[i] = int64(t.end)
+		if i < len(ids) {
+			out[i] = int64(ids[i])
+		}
+	}
+	return out
+}
+
+// pieces returns the ids of the whole text. The special tokens are found after
+// lower-casing, and eat the spaces beside them.
+func (t *Tokenizer) pieces(text string) []int {
+	text = lower(text)
+	var ids []int
+	afterSpecial := false
+	for len(text) > 0 {
+		at, token := nextSpecial(text)
+		before := text[:at]
+		if afterSpecial {
+			before = strings.TrimLeftFunc(before, isSpace)
+		}
+		if token != "" {
+			before = strings.TrimRightFunc(before, isSpace)
+		}
+		ids = append(ids, t.cut(before)...)
+		if token == "" {
+			return ids
+		}
+		// A word start alone before a special token is dropped.
+		if start, ok := t.model.ID(wordStart); ok && len(ids) == 1 && ids[0] == start {
+			ids = ids[:0]
+		}
+		if token == endToken {
+			ids = append(ids, t.end)
+		} else {
+			ids = append(ids, t.model.Unknown())
+		}
+		text, afterSpecial = text[at+len(token):], true
+	}
+	return ids
+}
+
+func nextSpecial(text string) (at int, token string) {
+	at = len(text)
+	for _, special := range []string{endToken, unknownToken} {
+		if i := strings.Index(text, special); i >= 0 && i < at {
+			at, token = i, special
+		}
+	}
+	return at, token
+}
+
+// cut returns the ids of a text without special tokens. As the reference does,
+// it puts "<unk>" before the text and drops its pieces afterwards, so that the
+// model sees no beginning of a text.
+func (t *Tokenizer) cut(text string) []int {
+	if text == "" {
+		return nil
+	}
+	ids := t.model.Encode(unknownToken + canonical(text))
+	if len(ids) < t.unknown {
+		return ids
+	}
+	return ids[t.unknown:]
+}
+
+// lower lower-cases as Python does character by character: simple case mapping
+// except for İ, the one character whose lower case is two.
+func lower(s string) string {
+	s = strings.ReplaceAll(s, "\u0130", "i\u0307")
+	return strings.Map(unicode.ToLower, s)
+}
+
+// canonical removes ASCII punctuation (Python's string.punctuation), folds
+// white space and strips it.
+func canonical(s string) string {
+	var b strings.Builder
+	b.Grow(len(s))
+	pending := false
+	for _, r := range s {
+		switch {
+		case isSpace(r):
+			pending = true
+		case r < 0x80 && strings.ContainsRune("!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~", r):
+		default:
+			if pending && b.Len() > 0 {
+				b.WriteByte(' ')
+			}
+			pending = false
+			b.WriteRune(r)
+		}
+	}
+	return b.String()
+}
+
+// isSpace is Python's str.isspace, which adds four separators to Go's.
+func isSpace(r rune) bool { return unicode.IsSpace(r) || r >= 0x1c && r <= 0x1f }

@@ -1,0 +1,218 @@
+package encoder
+
+import (
+	"bufio"
+	"encoding/binary"
+	"fmt"
+	"io"
+	"math"
+
+	"github.com/medprobe/medprobe/internal/onnxgraph"
+)
+
+// textLength is the number of token ids of every text.
+const textLength = 64
+
+// weights copies tensors of a checkpoint, as float32, into the file beside the
+// graph and declares them there.
+type weights struct {
+	graph    *onnxgraph.Graph
+	from     *checkpoint
+	location string
+	out      *bufio.Writer
+	offset   int64
+	err      error // the first; building goes on without effect
+}
+
+func newWeights(g *onnxgraph.Graph, from *checkpoint, location string, out io.Writer) *weights {
+	return &weights{graph: g, from: from, location: location, out: bufio.NewWriterSize(out, 1<<20)}
+}
+
+// tensor returns the name of the tensor in the graph.
+func (w *weights) tensor(name string, shape ...int) string {
+	start := w.copy(name, shape...)
+	return w.graph.External(name, w.location, start, w.offset-start, shape...)
+}
+
+// rows returns the names of n tensors into which the rows of one are divided.
+func (w *weights) rows(name string, n int, shape ...int) []string {
+	start := w.copy(name, shape...)
+	part := append([]int{shape[0] / n}, shape[1:]...)
+	size := (w.offset - start) / int64(n)
+	names := make([]string, n)
+	for i := range names {
+		names[i] = w.graph.External(fmt.Sprintf("%s.%d", name, i), w.location, start+int64(i)*size, size, part...)
+	}
+	return names
+}
+
+func (w *weights) copy(name string, shape ...int) (start int64) {
+	start = w.offset
+	if w.err != nil {
+		return start
+	}
+	values, err := w.from.tensor(name, shape...)
+	if err == nil {
+		err = binary.Write(w.out, binary.LittleEndian, values)
+	}
+	w.err = err
+	w.offset += 4 * int64(len(values))
+	return start
+}
+
+func (w *weights) finish() error {
+	if w.err != nil {
+		return w.err
+	}
+	return w.out.Flush()
+}
+
+// tower builds the operators of one transformer tower. Hidden states are
+// matrices with one token per row, [batch·tokens, width], so that every linear
+// layer is one Gemm with the weight as PyTorch stores it, [out, in].
+type tower struct {
+	*weights
+	g      *onnxgraph.Graph
+	c      towerConfig
+	tokens int64
+}
+
+func attr(name string, value any) onnxgraph.Attr { return onnxgraph.Attr{Name: name, Value: value} }
+
+// linear is y = x·Wᵀ + b.
+func (t *tower) linear(x, name string, in, out int) string {
+	return t.gemm(x, t.tensor(name+".weight", out, in), t.tensor(name+".bias", out))
+}
+
+func (t *tower) gemm(x, weight, bias string) string {
+	return t.g.Op("Gemm", []string{x, weight, bias}, attr("transB", int64(1)))
+}
+
+func (t *tower) layerNorm(x, name string) string {
+	scale, bias := t.tensor(name+".weight", t.c.Width), t.tensor(name+".bias", t.c.Width)
+	return t.g.Op("LayerNormalization", []string{x, scale, bias}, attr("axis", int64(-1)), attr("epsilon", t.c.Eps))
+}
+
+// activations are the functions between the two linear layers of an MLP, by
+// the names of config.json.
+var activations = map[string]func(g *onnxgraph.Graph, x string) string{
+	"gelu_pytorch_tanh": tanhGelu,
+	"gelu":              erfGelu,
+}
+
+// tanhGelu is ½x(1 + tanh(√(2/π)(x + 0.044715x³))), Hendrycks and Gimpel,
+// arXiv 1606.08415.
+func tanhGelu(g *onnxgraph.Graph, x string) string {
+	cube := g.Op("Mul", []string{g.Op("Mul", []string{x, x}), x})
+	inner := g.Op("Add", []string{x, g.Op("Mul", []string{cube, g.Floats(nil, 0.044715)})})
+	tanh := g.Op("Tanh", []string{g.Op("Mul", []string{inner, g.Floats(nil, float32(math.Sqrt(2/math.Pi)))})})
+	half := g.Op("Mul", []string{x, g.Floats(nil, 0.5)})
+	return g.Op("Mul", []string{half, g.Op("Add", []string{tanh, g.Floats(nil, 1)})})
+}
+
+// erfGelu is ½x(1 + erf(x/√2)).
+func erfGelu(g *onnxgraph.Graph, x string) string {
+	erf := g.Op("Erf", []string{g.Op("Mul", []string{x, g.Floats(nil, float32(1/math.Sqrt2))})})
+	half := g.Op("Mul", []string{x, g.Floats(nil, 0.5)})
+	return g.Op("Mul", []string{half, g.Op("Add", []string{erf, g.Floats(nil, 1)})})
+}
+
+func (t *tower) mlp(x, name string) string {
+	hidden := t.linear(x, name+".fc1", t.c.Width, t.c.MLPWidth)
+	return t.linear(activations[t.c.Act](t.g, hidden), name+".fc2", t.c.MLPWidth, t.c.Width)
+}
+
+// heads turns [batch·tokens, width] into [batch, heads, tokens, head width], or
+// into its transposed [batch, heads, head width, tokens].
+func (t *tower) heads(x string, tokens int64, transposed bool) string {
+	shape := t.g.Ints([]int{4}, -1, tokens, int64(t.c.Heads), int64(t.c.Width/t.c.Heads))
+	perm := []int64{0, 2, 1, 3}
+	if transposed {
+		perm = []int64{0, 2, 3, 1}
+	}
+	return t.g.Op("Transpose", []string{t.g.Op("Reshape", []string{x, shape})}, attr("perm", perm))
+}
+
+// attend is softmax(q·kᵀ/√head width)·v, joined over the heads to
+// [batch·queries, width]; q, k and v are [batch·tokens, width].
+func (t *tower) attend(q, k, v string, queries int64) string {
+	scale := t.g.Floats(nil, float32(1/math.Sqrt(float64(t.c.Width/t.c.Heads))))
+	q = t.heads(t.g.Op("Mul", []string{q, scale}), queries, false)
+	scores := t.g.Op("MatMul", []string{q, t.heads(k, t.tokens, true)})
+	mixed := t.g.Op("MatMul", []string{t.g.Op("Softmax", []string{scores}, attr("axis", int64(-1))), t.heads(v, t.tokens, false)})
+	joined := t.g.Op("Transpose", []string{mixed}, attr("perm", []int64{0, 2, 1, 3}))
+	return t.rowsOf(joined)
+}
+
+// rowsOf makes x a matrix with rows of the tower's width.
+func (t *tower) rowsOf(x string) string {
+	return t.g.Op("Reshape", []string{x, t.g.Ints([]int{2}, -1, int64(t.c.Width))})
+}
+
+// layers runs the pre-norm transformer layers NAME.0, NAME.1, …
+func (t *tower) layers(x, name string) string {
+	w := t.c.Width
+	for i := range t.c.Layers {
+		layer := fmt.Sprintf("%s.%d", name, i)
+		h := t.layerNorm(x, layer+".layer_norm1")
+		attn := layer + ".self_attn"
+		q, k, v := t.linear(h, attn+".q_proj", w, w), t.linear(h, attn+".k_proj", w, w), t.linear(h, attn+".v_proj", w, w)
+		x = t.g.Op("Add", []string{x, t.linear(t.attend(q, k, v, t.tokens), attn+".out_proj", w, w)})
+		x = t.g.Op("Add", []string{x, t.mlp(t.layerNorm(x, layer+".layer_norm2"), layer+".mlp")})
+	}
+	return x
+}
+
+// buildVision builds pixels [batch, 3, size, size] → image_embeds [batch,
+// width], before normalisation: SiglipVisionTransformer with its
+// attention-pooling head. It returns the model and writes the weights to out.
+func buildVision(from *checkpoint, location string, out io.Writer) ([]byte, error) {
+	c := from.config.Vision
+	g := onnxgraph.New("vision")
+	grid := int64(c.ImageSize / c.PatchSize)
+	t := &tower{newWeights(g, from, location, out), g, c, grid * grid}
+	size, patch, w := int64(c.ImageSize), int64(c.PatchSize), c.Width
+
+	pixels := g.Input("pixel_values", onnxgraph.Float, onnxgraph.Dim{Name: "batch"}, onnxgraph.Dim{Size: 3}, onnxgraph.Dim{Size: size}, onnxgraph.Dim{Size: size})
+	const embeddings = "vision_model.embeddings."
+	x := g.Op("Conv", []string{pixels, t.tensor(embeddings+"patch_embedding.weight", w, 3, c.PatchSize, c.PatchSize), t.tensor(embeddings+"patch_embedding.bias", w)},
+		attr("kernel_shape", []int64{patch, patch}), attr("strides", []int64{patch, patch}))
+	x = g.Op("Reshape", []string{x, g.Ints([]int{3}, -1, int64(w), t.tokens)})
+	x = g.Op("Transpose", []string{x}, attr("perm", []int64{0, 2, 1}))
+	x = g.Op("Add", []string{x, t.tensor(embeddings+"position_embedding.weight", int(t.tokens), w)})
+	x = t.layers(t.rowsOf(x), "vision_model.encoder.layers")
+	x = t.layerNorm(x, "vision_model.post_layernorm")
+	g.Output("image_embeds", t.pool(x), onnxgraph.Float, onnxgraph.Dim{Name: "batch"}, onnxgraph.Dim{Size: int64(w)})
+	return g.Model(), t.finish()
+}
+
+// pool is SiglipMultiheadAttentionPoolingHead: a learned probe attends to the
+// tokens.
+func (t *tower) pool(x string) string {
+	const head = "vision_model.head."
+	w := t.c.Width
+	weight := t.rows(head+"attention.in_proj_weight", 3, 3*w, w)
+	bias := t.rows(head+"attention.in_proj_bias", 3, 3*w)
+	probe := t.rowsOf(t.tensor(head+"probe", 1, 1, w))
+	y := t.attend(t.gemm(probe, weight[0], bias[0]), t.gemm(x, weight[1], bias[1]), t.gemm(x, weight[2], bias[2]), 1)
+	y = t.linear(y, head+"attention.out_proj", w, w)
+	return t.g.Op("Add", []string{y, t.mlp(t.layerNorm(y, head+"layernorm"), head+"mlp")})
+}
+
+// buildText builds input_ids [batch, 64] → text_embeds [batch, projection],
+// before normalisation: SiglipTextTransformer, pooled at the last position.
+func buildText(from *checkpoint, location string, out io.Writer) ([]byte, error) {
+	c := from.config.Text
+	g := onnxgraph.New("text")
+	t := &tower{newWeights(g, from, location, out), g, c, textLength}
+	ids := g.Input("input_ids", onnxgraph.Int64, onnxgraph.Dim{Name: "batch"}, onnxgraph.Dim{Size: textLength})
+	const embeddings = "text_model.embeddings."
+	x := g.Op("Gather", []string{t.tensor(embeddings+"token_embedding.weight", c.Vocabulary, c.Width), ids}, attr("axis", int64(0)))
+	x = g.Op("Add", []string{x, t.tensor(embeddings+"position_embedding.weight", textLength, c.Width)})
+	x = t.layers(t.rowsOf(x), "text_model.encoder.layers")
+	x = t.layerNorm(x, "text_model.final_layer_norm")
+	x = g.Op("Reshape", []string{x, g.Ints([]int{3}, -1, textLength, int64(c.Width))})
+	last := g.Op("Gather", []string{x, g.Ints(nil, textLength-1)}, attr("axis", int64(1)))
+	g.Output("text_embeds", t.linear(last, "text_model.head", c.Width, c.Projection), onnxgraph.Float, onnxgraph.Dim{Name: "batch"}, onnxgraph.Dim{Size: int64(c.Projection)})
+	return g.Model(), t.finish()
+}
