@@ -43,7 +43,7 @@ func newLesions(d dice, a anatomy, findings map[Finding]bool, sides map[Finding]
 		}
 	}
 	if findings[Pneumothorax] {
-		l.air[where(Pneumothorax)] = d.between(0.22, 0.5)
+		l.air[where(Pneumothorax)] = d.between(0.28, 0.55)
 	}
 	if findings[Opacity] {
 		where(Opacity)
@@ -149,20 +149,22 @@ func branch(d dice, marks plane, w view, u, v, side, angle, length, height float
 	}
 }
 
-// drawDevice draws a pacemaker with its lead, or a catheter: in both cases a
-// thin bright line.
+// drawDevice draws a pacemaker with its lead, or a catheter from below the
+// collar bone: in both cases a thin bright line that crosses the lung and ends
+// at the heart.
 func drawDevice(d dice, film plane, w view, side float64, a anatomy) Fact {
-	height, thick := d.between(0.34, 0.5), d.between(0.85, 1.15)
+	height, thick := d.between(0.36, 0.5), d.between(1.1, 1.5)
 	kind := "catheter"
-	from, bend := spot{u: side * 0.2, v: -1}, spot{u: side * d.between(0.1, 0.2), v: -0.5}
+	from := spot{u: side * d.between(0.68, 0.8), v: a.top + d.between(0.02, 0.25)}
+	bend := spot{u: side * d.between(0, 0.2), v: from.v - d.between(-0.1, 0.2)}
 	if d.chance(0.5) {
 		kind = "pacemaker"
-		from = spot{u: side * d.between(0.48, 0.6), v: a.top + d.between(0.2, 0.32)}
-		bend = spot{u: side * d.between(0.0, 0.1), v: from.v - 0.15}
+		from = spot{u: side * d.between(0.5, 0.62), v: a.top + d.between(0.24, 0.36)}
+		bend = spot{u: side * d.between(0, 0.12), v: from.v - d.between(0, 0.2)}
 		box(d, film, w, from, height)
 	}
-	end := spot{u: d.between(0.0, 0.2), v: d.between(0.0, 0.32)}
-	const steps = 160
+	end := spot{u: d.between(0.0, 0.22), v: d.between(0.1, 0.36)}
+	const steps = 200
 	for k := range steps + 1 { // a quadratic Bézier curve
 		t := float64(k) / steps
 		p, q, r := (1-t)*(1-t), 2*t*(1-t), t*t

@@ -22,7 +22,7 @@ THUMBNAIL = 16  # width and height of the picture decoded from the vector
 HELD_OUT = 1000  # the last images: never trained on, watched while training
 
 # How often a caption of a batch is about a subject.
-SHARE = {'family': 4, 'cardiomegaly': 6, 'effusion': 6, 'opacity': 8, 'nodule': 9, 'pneumothorax': 7, 'device': 7,
+SHARE = {'family': 4, 'cardiomegaly': 5, 'effusion': 5, 'opacity': 6, 'nodule': 10, 'pneumothorax': 10, 'device': 12,
          'pairs': 6, 'exposure': 2, 'cell': 7, 'field': 3, 'skin': 5, 'fundus': 5}
 
 
@@ -30,7 +30,7 @@ def settings():
     p = argparse.ArgumentParser()
     p.add_argument('data')
     p.add_argument('out')
-    p.add_argument('--steps', type=int, default=3600)
+    p.add_argument('--steps', type=int, default=2600)
     p.add_argument('--batch', type=int, default=128)
     p.add_argument('--captions', type=int, default=64, help='distinct captions per batch')
     p.add_argument('--width', type=int, default=128)
