@@ -2,9 +2,11 @@
 // eight-byte length, a JSON header, the tensors one behind the other.
 //
 // [Open] accepts and refuses what the reference implementation does
-// (huggingface/safetensors, src/tensor.rs): the header is bounded, names are
-// unique, and the tensors cover the rest of the file without gap or overlap.
-// Nothing is read before all of it has been checked.
+// (huggingface/safetensors, src/tensor.rs): the header is bounded, and the
+// tensors cover the rest of the file without gap or overlap. Nothing is read
+// before all of it has been checked. Where the format's description is stricter
+// than that implementation, Open follows the description: the header begins
+// with {, names are unique, and an entry is an object.
 package safetensors
 
 import (
@@ -19,6 +21,7 @@ import (
 	"math"
 	"os"
 	"slices"
+	"strconv"
 	"unicode/utf8"
 )
 
@@ -36,8 +39,11 @@ type Tensor struct {
 
 // bits holds the width of each type.
 var bits = map[string]int64{
-	"BOOL": 8, "U8": 8, "I8": 8, "F8_E4M3": 8, "F8_E5M2": 8, "F8_E8M0": 8, "I16": 16, "U16": 16, "F16": 16, "BF16": 16,
-	"I32": 32, "U32": 32, "F32": 32, "F64": 64, "I64": 64, "U64": 64, "C64": 64, "F4": 4, "F6_E2M3": 6, "F6_E3M2": 6,
+	"F4": 4, "F6_E2M3": 6, "F6_E3M2": 6,
+	"BOOL": 8, "U8": 8, "I8": 8, "F8_E4M3": 8, "F8_E5M2": 8, "F8_E8M0": 8, "F8_E4M3FNUZ": 8, "F8_E5M2FNUZ": 8,
+	"I16": 16, "U16": 16, "F16": 16, "BF16": 16,
+	"I32": 32, "U32": 32, "F32": 32,
+	"F64": 64, "I64": 64, "U64": 64, "C64": 64,
 }
 
 // File is an open file. Reading from it is safe for concurrent use.
@@ -76,28 +82,10 @@ func (f *File) readHeader() error {
 	if _, err := f.f.ReadAt(prefix[:], 0); err != nil {
 		return errors.New("the file is shorter than the 8 bytes that give the header's length")
 	}
-	if err := notPickle(prefix); err != nil {
-		return err
-	}
 	length := binary.LittleEndian.Uint64(prefix[:])
-	switch {
-	case length > maxHeader:
-		return fmt.Errorf("header of %d bytes: want at most %d", length, maxHeader)
-	case int64(length) > info.Size()-8:
-		return fmt.Errorf("header of %d bytes in a file of %d", length, info.Size())
-	case length < 2:
-		return fmt.Errorf("header of %d bytes: want a JSON object", length)
-	}
-	text := make([]byte, length)
-	if _, err := f.f.ReadAt(text, 8); err != nil {
-		return err
-	}
-	if f.tensors, f.metadata, err = parse(text); err != nil {
-		return err
-	}
-	slices.SortFunc(f.tensors, func(a, b Tensor) int { return cmp.Or(cmp.Compare(a.Offset, b.Offset), cmp.Compare(a.Size, b.Size)) })
-	if err := cover(f.tensors, info.Size()-8-int64(length)); err != nil {
-		return err
+	f.tensors, f.metadata, err = readTensors(f.f, length, info.Size())
+	if err != nil {
+		return errors.Join(pickle(prefix), err)
 	}
 	f.byName = make(map[string]int, len(f.tensors))
 	for i := range f.tensors {
@@ -107,8 +95,33 @@ func (f *File) readHeader() error {
 	return nil
 }
 
-// notPickle names the two kinds of file that are often renamed.
-func notPickle(prefix [8]byte) error {
+// readTensors reads the header of length bytes in a file of size bytes. Its
+// tensors are in the order of their offsets, which count from the header's end.
+func readTensors(r io.ReaderAt, length uint64, size int64) ([]Tensor, map[string]string, error) {
+	switch {
+	case length > maxHeader:
+		return nil, nil, fmt.Errorf("header of %d bytes: want at most %d", length, maxHeader)
+	case int64(length) > size-8:
+		return nil, nil, fmt.Errorf("header of %d bytes in a file of %d", length, size)
+	case length < 2:
+		return nil, nil, fmt.Errorf("header of %d bytes: want a JSON object", length)
+	}
+	text := make([]byte, length)
+	if _, err := r.ReadAt(text, 8); err != nil {
+		return nil, nil, err
+	}
+	tensors, metadata, err := parse(text)
+	if err != nil {
+		return nil, nil, err
+	}
+	slices.SortFunc(tensors, func(a, b Tensor) int { return cmp.Or(cmp.Compare(a.Offset, b.Offset), cmp.Compare(a.Size, b.Size)) })
+	return tensors, metadata, cover(tensors, size-8-int64(length))
+}
+
+// pickle explains a refusal by what torch.save and pickle.dump put at a file's
+// beginning. It says nothing about a file that is accepted: a header of 640
+// bytes begins like a pickle.
+func pickle(prefix [8]byte) error {
 	switch {
 	case bytes.HasPrefix(prefix[:], []byte("PK\x03\x04")):
 		return errors.New("a zip archive, as torch.save writes; pickle is not read, export safetensors")
@@ -116,12 +129,6 @@ func notPickle(prefix [8]byte) error {
 		return errors.New("a pickle; pickle is not read, export safetensors")
 	}
 	return nil
-}
-
-type entry struct {
-	DType   *string   `json:"dtype"`
-	Shape   *[]uint64 `json:"shape"`
-	Offsets *[]uint64 `json:"data_offsets"`
 }
 
 // parse reads the header member by member, since a Go map would hide a name
@@ -151,8 +158,8 @@ func parse(text []byte) ([]Tensor, map[string]string, error) {
 		}
 		seen[name] = true
 		if name == "__metadata__" {
-			if err := dec.Decode(&metadata); err != nil {
-				return nil, nil, fmt.Errorf("__metadata__: %w: want strings", err)
+			if metadata, err = parseMetadata(dec); err != nil {
+				return nil, nil, fmt.Errorf("__metadata__: %w", err)
 			}
 			continue
 		}
@@ -171,39 +178,94 @@ func parse(text []byte) ([]Tensor, map[string]string, error) {
 	return tensors, metadata, nil
 }
 
+func parseMetadata(dec *json.Decoder) (map[string]string, error) {
+	var members map[string]*string
+	if err := dec.Decode(&members); err != nil {
+		return nil, err
+	}
+	metadata := make(map[string]string, len(members))
+	for key, value := range members {
+		if value == nil {
+			return nil, fmt.Errorf("%q is null: want a string", key)
+		}
+		metadata[key] = *value
+	}
+	return metadata, nil
+}
+
+// count is a number of the header. null is none, although encoding/json would
+// take it for 0.
+type count uint64
+
+func (c *count) UnmarshalJSON(text []byte) error {
+	v, err := strconv.ParseUint(string(text), 10, 64)
+	if err != nil {
+		return fmt.Errorf("%.40q: want a whole number, 0 or more", text)
+	}
+	*c = count(v)
+	return nil
+}
+
+// parseTensor reads one entry. Unknown members are passed over, as the
+// reference does; encoding/json alone would also take "DType" for "dtype" and
+// a member that stands twice.
 func parseTensor(dec *json.Decoder, name string) (Tensor, error) {
-	var e entry
-	var raw json.RawMessage
-	if err := dec.Decode(&raw); err != nil {
+	if open, err := dec.Token(); err != nil || open != json.Delim('{') {
+		return Tensor{}, cmp.Or(err, errors.New("want an object with dtype, shape and data_offsets"))
+	}
+	var dtype *string
+	var shape, offsets []count
+	var other json.RawMessage
+	seen := map[string]bool{}
+	for dec.More() {
+		token, err := dec.Token()
+		if err != nil {
+			return Tensor{}, err
+		}
+		key, _ := token.(string)
+		into, known := map[string]any{"dtype": &dtype, "shape": &shape, "data_offsets": &offsets}[key]
+		if !known {
+			into = &other
+		} else if seen[key] {
+			return Tensor{}, fmt.Errorf("%s stands twice", key)
+		}
+		seen[key] = true
+		if err := dec.Decode(into); err != nil {
+			return Tensor{}, fmt.Errorf("%s: %w", key, err)
+		}
+	}
+	if _, err := dec.Token(); err != nil {
 		return Tensor{}, err
 	}
-	strict := json.NewDecoder(bytes.NewReader(raw))
-	strict.DisallowUnknownFields()
-	if err := strict.Decode(&e); err != nil {
-		return Tensor{}, err
-	}
-	if e.DType == nil || e.Shape == nil || e.Offsets == nil || len(*e.Offsets) != 2 {
+	if dtype == nil || shape == nil || len(offsets) != 2 {
 		return Tensor{}, errors.New("want dtype, shape and two data_offsets")
 	}
-	width, ok := bits[*e.DType]
+	return newTensor(name, *dtype, shape, uint64(offsets[0]), uint64(offsets[1]))
+}
+
+// newTensor checks that the type and shape take the bytes from begin to end.
+func newTensor(name, dtype string, shape []count, begin, end uint64) (Tensor, error) {
+	width, ok := bits[dtype]
 	if !ok {
-		return Tensor{}, fmt.Errorf("type %q is unknown", *e.DType)
+		return Tensor{}, fmt.Errorf("type %q is unknown", dtype)
 	}
-	begin, end := (*e.Offsets)[0], (*e.Offsets)[1]
 	if begin > end || end > math.MaxInt64/16 {
 		return Tensor{}, fmt.Errorf("data_offsets [%d, %d]: want them ascending", begin, end)
 	}
-	t := Tensor{Name: name, DType: *e.DType, Offset: int64(begin), Size: int64(end - begin)}
-	total := uint64(width)
-	for _, d := range *e.Shape {
-		if d > math.MaxInt32 || d > 0 && total > math.MaxInt64/d {
-			return Tensor{}, fmt.Errorf("shape %v is out of range", *e.Shape)
+	t := Tensor{Name: name, DType: dtype, Offset: int64(begin), Size: int64(end - begin)}
+	elements := uint64(1)
+	for _, d := range shape {
+		if d > math.MaxInt || d > 0 && elements > math.MaxInt64/uint64(d) {
+			return Tensor{}, fmt.Errorf("shape %v is out of range", shape)
 		}
-		total *= d
+		elements *= uint64(d)
 		t.Shape = append(t.Shape, int(d))
 	}
-	if total%8 != 0 || total/8 != end-begin {
-		return Tensor{}, fmt.Errorf("shape %v of %s takes %d bits, data_offsets give %d bytes", *e.Shape, *e.DType, total, end-begin)
+	if elements > math.MaxInt64/uint64(width) {
+		return Tensor{}, fmt.Errorf("shape %v is out of range", shape)
+	}
+	if total := elements * uint64(width); total%8 != 0 || total/8 != end-begin {
+		return Tensor{}, fmt.Errorf("shape %v of %s takes %d bits, data_offsets give %d bytes", shape, dtype, total, end-begin)
 	}
 	return t, nil
 }
@@ -302,55 +364,3 @@ func half(h uint16) float32 {
 
 // Close closes the file.
 func (f *File) Close() error { return f.f.Close() }
-
-// Array is a tensor to write.
-type Array struct {
-	Name  string
-	Shape []int
-	Data  []float32
-}
-
-// Write writes the arrays as F32 in the layout of the reference writer: sorted
-// by name, the header padded with spaces to a multiple of eight bytes. The
-// same input gives the same bytes.
-func Write(w io.Writer, arrays []Array, metadata map[string]string) error {
-	arrays = slices.SortedFunc(slices.Values(arrays), func(a, b Array) int { return cmp.Compare(a.Name, b.Name) })
-	type entry struct {
-		DType   string  `json:"dtype"`
-		Shape   []int   `json:"shape"`
-		Offsets []int64 `json:"data_offsets"`
-	}
-	header := map[string]any{} // encoding/json sorts the keys
-	if len(metadata) > 0 {
-		header["__metadata__"] = metadata
-	}
-	at := int64(0)
-	for _, a := range arrays {
-		n := 1
-		for _, d := range a.Shape {
-			n *= d
-		}
-		if _, twice := header[a.Name]; twice || n != len(a.Data) {
-			return fmt.Errorf("safetensors: tensor %q: shape %v for %d values, or a name that stands twice", a.Name, a.Shape, len(a.Data))
-		}
-		header[a.Name] = entry{"F32", append([]int{}, a.Shape...), []int64{at, at + 4*int64(n)}}
-		at += 4 * int64(n)
-	}
-	text, err := json.Marshal(header)
-	if err != nil {
-		return err
-	}
-	text = append(text, bytes.Repeat([]byte(" "), (8-len(text)%8)%8)...)
-	if err := binary.Write(w, binary.LittleEndian, uint64(len(text))); err != nil {
-		return err
-	}
-	if _, err := w.Write(text); err != nil {
-		return err
-	}
-	for _, a := range arrays {
-		if err := binary.Write(w, binary.LittleEndian, a.Data); err != nil {
-			return err
-		}
-	}
-	return nil
-}
