@@ -72,4 +72,5 @@ def main(out):
           {"classes": "[\"a\",\"b\"]", "format": "pt"})
 
 
-main(pathlib.Path(sys.argv[1]))
+if __name__ == "__main__":
+    main(pathlib.Path(sys.argv[1]))
