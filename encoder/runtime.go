@@ -1,6 +1,7 @@
 package encoder
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -49,9 +50,10 @@ var loaded struct {
 }
 
 // FindRuntime loads the first acceptable ONNX Runtime library and returns it
-// with the places that were tried before it. An explicit path is the only one
-// tried. Otherwise the order is: MEDPROBE_ORT_LIB, ONNXRUNTIME_SHARED_LIBRARY_PATH,
-// ORT_DYLIB_PATH; the folder of the program, .ort beside it and in the project;
+// with the places that were tried before it. An explicit path, or else the one
+// in MEDPROBE_ORT_LIB, is the only one tried: what was named for medprobe has no
+// stand-in. Otherwise the order is: ONNXRUNTIME_SHARED_LIBRARY_PATH and
+// ORT_DYLIB_PATH, which other programs use too; the folder of the program, .ort beside it and in the project;
 // the user's cache folder; the active virtual environment; node_modules;
 // Homebrew and /usr/local; the system's library folders. A process loads one
 // library; later calls return it.
@@ -96,13 +98,22 @@ func load(path string) (version, reason string) {
 	case info.IsDir():
 		return "", "a folder; want the library in it"
 	}
-	ort.SetSharedLibraryPath(path)
+	abs, err := filepath.Abs(path) // a bare name would be looked up elsewhere
+	if err != nil {
+		return "", err.Error()
+	}
+	ort.SetSharedLibraryPath(abs)
 	if err := ort.InitializeEnvironment(); err != nil {
 		// The bindings ask for an API version; an older library has none.
 		if strings.Contains(err.Error(), "API base") {
 			return "", fmt.Sprintf("too old: want ONNX Runtime 1.%d or newer", minRuntime)
 		}
-		return "", strings.TrimSpace(err.Error())
+		// The system's own words stand behind the last mention of the path.
+		reason = strings.TrimSpace(err.Error())
+		if i := strings.LastIndex(reason, abs+": "); i >= 0 {
+			reason = reason[i+len(abs)+2:]
+		}
+		return "", "cannot be loaded: " + reason
 	}
 	version = ort.GetVersion()
 	if minor := minorOf(version); minor < minRuntime {
@@ -130,8 +141,8 @@ func minorOf(version string) int {
 // candidates lists the paths to try in order. Patterns without a match stand
 // for themselves, so that the list names every place looked at.
 func candidates(explicit string) []string {
-	if explicit != "" {
-		return []string{explicit}
+	if named := cmp.Or(explicit, os.Getenv("MEDPROBE_ORT_LIB")); named != "" {
+		return []string{named}
 	}
 	var paths []string
 	add := func(path string) {
@@ -139,7 +150,7 @@ func candidates(explicit string) []string {
 			paths = append(paths, path)
 		}
 	}
-	for _, name := range []string{"MEDPROBE_ORT_LIB", "ONNXRUNTIME_SHARED_LIBRARY_PATH", "ORT_DYLIB_PATH"} {
+	for _, name := range []string{"ONNXRUNTIME_SHARED_LIBRARY_PATH", "ORT_DYLIB_PATH"} {
 		add(os.Getenv(name))
 	}
 	for _, pattern := range patterns() {
