@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"image"
+	"os"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -33,8 +34,9 @@ type Encoder struct {
 	vision     func() (*session, error)
 	text       func() (*session, error)
 
-	mu   sync.Mutex
-	open []*session
+	mu     sync.Mutex
+	open   []*session
+	closed bool
 }
 
 // Open opens the encoder of a name in the folder dir; see [DefaultDir].
@@ -61,12 +63,15 @@ func Open(dir, name string, o Options) (*Encoder, error) {
 	}
 	load := func(file, input, output string) func() (*session, error) {
 		return sync.OnceValues(func() (*session, error) {
+			e.mu.Lock()
+			defer e.mu.Unlock()
+			if e.closed {
+				return nil, fmt.Errorf("encoder: %s: %w", name, os.ErrClosed)
+			}
 			s, err := newSession(filepath.Join(folder, file), input, output, m.Dim, o.Threads)
 			if err != nil {
 				return nil, fmt.Errorf("encoder: %w; import %s again", err, name)
 			}
-			e.mu.Lock()
-			defer e.mu.Unlock()
 			e.open = append(e.open, s)
 			return s, nil
 		})
@@ -76,7 +81,8 @@ func Open(dir, name string, o Options) (*Encoder, error) {
 	return e, nil
 }
 
-// Close frees the towers. The encoder must not be used afterwards.
+// Close waits for runs under way and frees the towers. What is asked of the
+// encoder afterwards fails with [os.ErrClosed].
 func (e *Encoder) Close() error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -84,7 +90,7 @@ func (e *Encoder) Close() error {
 	for _, s := range e.open {
 		errs = append(errs, s.close())
 	}
-	e.open = nil
+	e.open, e.closed = nil, true
 	return errors.Join(errs...)
 }
 
@@ -125,10 +131,15 @@ func (e *Encoder) Preprocess(img image.Image) ([]float32, error) { return e.prep
 // pixels, in order, as the tower gives it: not of length one. A vector that is
 // not finite is an error.
 func (e *Encoder) EncodePixels(ctx context.Context, pixels [][]float32) ([][]float32, error) {
+	return e.encodePixels(ctx, pixels, 0)
+}
+
+// encodePixels counts the images from first in what it says of them.
+func (e *Encoder) encodePixels(ctx context.Context, pixels [][]float32, first int) ([][]float32, error) {
 	size := e.manifest.ImageSize
 	for i, p := range pixels {
 		if len(p) != 3*size*size {
-			return nil, fmt.Errorf("encoder: image %d has %d pixel values: want 3·%d·%d", i, len(p), size, size)
+			return nil, fmt.Errorf("encoder: image %d has %d pixel values: want 3·%d·%d", first+i, len(p), size, size)
 		}
 	}
 	s, err := e.vision()
@@ -138,6 +149,9 @@ func (e *Encoder) EncodePixels(ctx context.Context, pixels [][]float32) ([][]flo
 	vectors, err := run(ctx, s, pixels, 3, int64(size), int64(size))
 	if err != nil {
 		return nil, fmt.Errorf("encoder: images: %w", err)
+	}
+	if i := notFinite(vectors); i >= 0 {
+		return nil, fmt.Errorf("encoder: image %d: %s gives a vector that is not finite", first+i, e.Name())
 	}
 	return vectors, nil
 }
@@ -153,7 +167,7 @@ func (e *Encoder) EncodeImages(ctx context.Context, images []image.Image) ([][]f
 				return nil, fmt.Errorf("encoder: image %d: %w", len(vectors)+i, err)
 			}
 		}
-		some, err := e.EncodePixels(ctx, pixels)
+		some, err := e.encodePixels(ctx, pixels, len(vectors))
 		if err != nil {
 			return nil, err
 		}
@@ -188,6 +202,10 @@ func (e *Encoder) EncodeTexts(ctx context.Context, texts []string) ([][]float32,
 	distinct, err := e.encodeIDs(ctx, ids)
 	if err != nil {
 		return nil, err
+	}
+	if i := notFinite(distinct); i >= 0 {
+		first := slices.IndexFunc(texts, func(text string) bool { return place[text] == i })
+		return nil, fmt.Errorf("encoder: text %d, %.60q: %s gives a vector that is not finite", first, texts[first], e.Name())
 	}
 	vectors := make([][]float32, len(texts))
 	for i, text := range texts {

@@ -5,8 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"os"
 	"runtime"
+	"slices"
 	"strconv"
+	"sync"
 
 	ort "github.com/yalue/onnxruntime_go"
 )
@@ -15,10 +18,12 @@ import (
 // memory.
 const maxBatch = 16
 
-// session is one tower, loaded. Running it is safe for concurrent use.
+// session is one tower, loaded. Its methods are safe for concurrent use.
 type session struct {
-	s   *ort.DynamicAdvancedSession
 	dim int64
+
+	running sync.RWMutex                // held for reading by each run
+	s       *ort.DynamicAdvancedSession // nil once closed
 }
 
 func newSession(model, input, output string, dim, threads int) (_ *session, err error) {
@@ -43,10 +48,20 @@ func newSession(model, input, output string, dim, threads int) (_ *session, err 
 	if err != nil {
 		return nil, fmt.Errorf("load %s: %w", model, err)
 	}
-	return &session{s, int64(dim)}, nil
+	return &session{s: s, dim: int64(dim)}, nil
 }
 
-func (s *session) close() error { return s.s.Destroy() }
+// close waits for the runs under way. Later runs say [os.ErrClosed].
+func (s *session) close() error {
+	s.running.Lock()
+	defer s.running.Unlock()
+	if s.s == nil {
+		return nil
+	}
+	err := s.s.Destroy()
+	s.s = nil
+	return err
+}
 
 // run runs the tower on rows of equal length, batch by batch, and returns one
 // vector per row. shape is that of one row.
@@ -67,14 +82,15 @@ func run[T ort.TensorData](ctx context.Context, s *session, rows [][]T, shape ..
 		}
 		out = append(out, vectors...)
 	}
-	for i, v := range out {
-		for _, x := range v {
-			if math.IsNaN(float64(x)) || math.IsInf(float64(x), 0) {
-				return nil, fmt.Errorf("item %d: the encoder gives a vector that is not finite", i)
-			}
-		}
-	}
 	return out, nil
+}
+
+// notFinite returns the index of the first vector that holds NaN or infinity,
+// or -1.
+func notFinite(vectors [][]float32) int {
+	return slices.IndexFunc(vectors, func(v []float32) bool {
+		return slices.ContainsFunc(v, func(x float32) bool { return math.IsNaN(float64(x)) || math.IsInf(float64(x), 0) })
+	})
 }
 
 func runBatch[T ort.TensorData](s *session, flat []T, shape ort.Shape) (_ [][]float32, err error) {
@@ -88,6 +104,11 @@ func runBatch[T ort.TensorData](s *session, flat []T, shape ort.Shape) (_ [][]fl
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, output.Destroy()) }()
+	s.running.RLock()
+	defer s.running.RUnlock()
+	if s.s == nil {
+		return nil, os.ErrClosed
+	}
 	if err := s.s.Run([]ort.Value{input}, []ort.Value{output}); err != nil {
 		return nil, err
 	}
