@@ -107,6 +107,9 @@ func fillFolder(ctx context.Context, from *checkpoint, dir string, o ImportOptio
 		return nil, err
 	}
 	m.LogitScale, m.LogitBias = math.Exp(float64(scale[0])), float64(bias[0])
+	if x := m.LogitScale - m.LogitBias; math.IsNaN(x) || math.IsInf(x, 0) {
+		return nil, fmt.Errorf("%s: logit_scale %v and logit_bias %v: want exp(logit_scale) and logit_bias finite", from.dir, scale[0], bias[0])
+	}
 	for _, name := range []string{vocabularyFile, preprocessorFile} {
 		if err := copyFile(filepath.Join(from.dir, name), filepath.Join(dir, name)); err != nil {
 			return nil, err
@@ -117,10 +120,10 @@ func fillFolder(ctx context.Context, from *checkpoint, dir string, o ImportOptio
 			return nil, err
 		}
 	}
-	if _, err := LoadPreprocessor(filepath.Join(dir, preprocessorFile), m.ImageSize, ProfileHF); err != nil {
+	if _, err := LoadPreprocessor(filepath.Join(from.dir, preprocessorFile), m.ImageSize, ProfileHF); err != nil {
 		return nil, err
 	}
-	tokenizer, err := LoadTokenizer(filepath.Join(dir, vocabularyFile))
+	tokenizer, err := LoadTokenizer(filepath.Join(from.dir, vocabularyFile))
 	if err != nil {
 		return nil, err
 	}
@@ -182,6 +185,13 @@ func (m *Manifest) seal(dir string) error {
 			return err
 		}
 	}
+	m.Fingerprint = m.fingerprint()
+	return nil
+}
+
+// fingerprint digests what decides a vector: weights, graphs, vocabulary,
+// precision. Name, source and place do not count.
+func (m *Manifest) fingerprint() string {
 	h := sha256.New()
 	fmt.Fprintf(h, "medprobe encoder 1\nprecision %s\nlogit %v %v\n", m.Precision, m.LogitScale, m.LogitBias)
 	for _, name := range slices.Sorted(maps.Keys(m.Files)) {
@@ -190,8 +200,7 @@ func (m *Manifest) seal(dir string) error {
 			fmt.Fprintf(h, "%s %s\n", name, m.Files[name])
 		}
 	}
-	m.Fingerprint = hex.EncodeToString(h.Sum(nil))
-	return nil
+	return hex.EncodeToString(h.Sum(nil))
 }
 
 // replace puts the folder tmp at path. Where another one stands, it is moved

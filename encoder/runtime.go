@@ -103,7 +103,8 @@ func load(path string) (version, reason string) {
 		return "", err.Error()
 	}
 	ort.SetSharedLibraryPath(abs)
-	if err := ort.InitializeEnvironment(); err != nil {
+	// What goes wrong comes back as an error; stderr is the command's.
+	if err := ort.InitializeEnvironment(ort.WithLogLevelFatal()); err != nil {
 		// The bindings ask for an API version; an older library has none.
 		if strings.Contains(err.Error(), "API base") {
 			return "", fmt.Sprintf("too old: want ONNX Runtime 1.%d or newer", minRuntime)

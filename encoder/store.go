@@ -7,9 +7,11 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -121,6 +123,56 @@ func knownNames(dir string) string {
 		return "; none is imported yet: medprobe encoder import SRC"
 	}
 	return "; imported: " + strings.Join(names, ", ")
+}
+
+// Verify reads every file of an encoder and compares it with its digest in the
+// manifest. The error names each file that is changed, missing or added.
+func Verify(dir, name string) error {
+	m, err := Show(dir, name)
+	if err != nil {
+		return err
+	}
+	folder := filepath.Join(dir, name)
+	entries, err := os.ReadDir(folder)
+	if err != nil {
+		return fmt.Errorf("encoder: %w", err)
+	}
+	var problems []error
+	for _, e := range entries {
+		if _, known := m.Files[e.Name()]; !known && e.Name() != manifestFile {
+			problems = append(problems, fmt.Errorf("encoder: %s: %q was added", name, e.Name()))
+		}
+	}
+	for _, file := range slices.Sorted(maps.Keys(m.Files)) {
+		if err := checkDigest(filepath.Join(folder, file), m.Files[file]); err != nil {
+			problems = append(problems, fmt.Errorf("encoder: %s: %q %w", name, file, err))
+		}
+	}
+	if got := m.fingerprint(); got != m.Fingerprint {
+		problems = append(problems, fmt.Errorf("encoder: %s: manifest.json: fingerprint %s: want %s, by its other lines", name, m.Fingerprint, got))
+	}
+	if len(problems) > 0 {
+		return fmt.Errorf("%w; import it again", errors.Join(problems...))
+	}
+	return nil
+}
+
+func checkDigest(path, want string) error {
+	info, err := os.Lstat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return errors.New("is missing")
+	}
+	if err != nil {
+		return err
+	}
+	if !info.Mode().IsRegular() {
+		return errors.New("is not a plain file")
+	}
+	got, err := fileDigest(path)
+	if err == nil && got != want {
+		err = fmt.Errorf("has SHA-256 %s: want %s", got, want)
+	}
+	return err
 }
 
 // fileDigest returns the SHA-256 of a file in hex.

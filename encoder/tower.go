@@ -153,6 +153,9 @@ func (t *tower) rowsOf(x string) string {
 func (t *tower) layers(x, name string) string {
 	w := t.c.Width
 	for i := range t.c.Layers {
+		if t.err != nil {
+			return x // a configuration may claim a million layers
+		}
 		layer := fmt.Sprintf("%s.%d", name, i)
 		h := t.layerNorm(x, layer+".layer_norm1")
 		attn := layer + ".self_attn"
