@@ -186,8 +186,8 @@ func (c *checkpoint) pickleBeside() string {
 	return ""
 }
 
-// tensor reads a tensor that must have the shape.
-func (c *checkpoint) tensor(name string, shape ...int) ([]float32, error) {
+// tensor returns the file of a tensor that must have the shape.
+func (c *checkpoint) tensor(name string, shape ...int) (*safetensors.File, error) {
 	f := c.where[name]
 	if f == nil {
 		return nil, fmt.Errorf("%s: no tensor %q, which config.json asks for with shape %v", c.dir, name, shape)
@@ -195,7 +195,26 @@ func (c *checkpoint) tensor(name string, shape ...int) ([]float32, error) {
 	if t, _ := f.Tensor(name); !slices.Equal(t.Shape, shape) {
 		return nil, fmt.Errorf("%s: tensor %q has shape %v: want %v by config.json", f.Path(), name, t.Shape, shape)
 	}
-	return f.Float32(name)
+	return f, nil
+}
+
+// number reads a tensor of one value, stored with shape [] or [1].
+func (c *checkpoint) number(name string) (float64, error) {
+	shape := []int{1}
+	if f := c.where[name]; f != nil {
+		if t, _ := f.Tensor(name); len(t.Shape) == 0 {
+			shape = nil
+		}
+	}
+	f, err := c.tensor(name, shape...)
+	if err != nil {
+		return 0, err
+	}
+	values, err := f.Float32(name)
+	if err != nil {
+		return 0, err
+	}
+	return float64(values[0]), nil
 }
 
 // Close closes the weights.

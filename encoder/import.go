@@ -41,7 +41,7 @@ const (
 // Import turns a checkpoint folder in Hugging Face's layout into an encoder:
 // config.json, model.safetensors (or shards with their index), spiece.model and
 // preprocessor_config.json of a SiglipModel in F32, F16 or BF16. The weights
-// are streamed, one tensor in memory at a time. The encoder appears under its
+// are streamed, a part of a tensor in memory at a time. The encoder appears under its
 // name complete or not at all; one of the same name is replaced.
 func Import(ctx context.Context, src string, o ImportOptions) (*Manifest, error) {
 	m, err := importCheckpoint(ctx, src, o)
@@ -98,17 +98,17 @@ func fillFolder(ctx context.Context, from *checkpoint, dir string, o ImportOptio
 		Schema: 1, Name: o.Name, Dim: vision.Width, ImageSize: vision.ImageSize, HasText: true,
 		Precision: o.Precision, Preprocess: string(ProfileHF), Source: o.Source, Files: map[string]string{},
 	}
-	scale, err := from.tensor("logit_scale", shapeOfScalar(from, "logit_scale")...)
+	scale, err := from.number("logit_scale")
 	if err != nil {
 		return nil, err
 	}
-	bias, err := from.tensor("logit_bias", shapeOfScalar(from, "logit_bias")...)
+	bias, err := from.number("logit_bias")
 	if err != nil {
 		return nil, err
 	}
-	m.LogitScale, m.LogitBias = math.Exp(float64(scale[0])), float64(bias[0])
+	m.LogitScale, m.LogitBias = math.Exp(scale), bias
 	if x := m.LogitScale - m.LogitBias; math.IsNaN(x) || math.IsInf(x, 0) {
-		return nil, fmt.Errorf("%s: logit_scale %v and logit_bias %v: want exp(logit_scale) and logit_bias finite", from.dir, scale[0], bias[0])
+		return nil, fmt.Errorf("%s: logit_scale %v and logit_bias %v: want exp(logit_scale) and logit_bias finite", from.dir, scale, bias)
 	}
 	for _, name := range []string{vocabularyFile, preprocessorFile} {
 		if err := copyFile(filepath.Join(from.dir, name), filepath.Join(dir, name)); err != nil {
@@ -149,16 +149,6 @@ func fillFolder(ctx context.Context, from *checkpoint, dir string, o ImportOptio
 		return nil, err
 	}
 	return m, atomicfile.WriteBytes(filepath.Join(dir, manifestFile), append(data, '\n'))
-}
-
-// shapeOfScalar allows for both ways of storing a single number.
-func shapeOfScalar(from *checkpoint, name string) []int {
-	if f := from.where[name]; f != nil {
-		if t, _ := f.Tensor(name); len(t.Shape) == 0 {
-			return nil
-		}
-	}
-	return []int{1}
 }
 
 func writeTower(from *checkpoint, dir, file string, build func(*checkpoint, string, io.Writer) ([]byte, error)) error {

@@ -2,7 +2,6 @@ package encoder
 
 import (
 	"bufio"
-	"encoding/binary"
 	"fmt"
 	"io"
 	"math"
@@ -51,12 +50,14 @@ func (w *weights) copy(name string, shape ...int) (start int64) {
 	if w.err != nil {
 		return start
 	}
-	values, err := w.from.tensor(name, shape...)
-	if err == nil {
-		err = binary.Write(w.out, binary.LittleEndian, values)
+	f, err := w.from.tensor(name, shape...)
+	if err != nil {
+		w.err = err
+		return start
 	}
+	size, err := f.CopyFloat32(w.out, name)
 	w.err = err
-	w.offset += 4 * int64(len(values))
+	w.offset += size
 	return start
 }
 

@@ -320,33 +320,83 @@ func (f *File) Bytes(name string) ([]byte, error) {
 // Float32 reads a tensor of type F32, F16, BF16 or F64 as float32. F16 and
 // BF16 are exact, F64 is rounded.
 func (f *File) Float32(name string) ([]float32, error) {
+	t, convert, err := f.floats(name)
+	if err != nil {
+		return nil, err
+	}
 	data, err := f.Bytes(name)
 	if err != nil {
 		return nil, err
 	}
-	t, _ := f.Tensor(name)
 	out := make([]float32, t.Size*8/bits[t.DType])
-	switch t.DType {
-	case "F32":
+	convert(out, data)
+	return out, nil
+}
+
+// CopyFloat32 writes the values of [File.Float32] to w, little-endian, and
+// returns the number of bytes. It holds a part of the tensor at a time.
+func (f *File) CopyFloat32(w io.Writer, name string) (int64, error) {
+	t, convert, err := f.floats(name)
+	if err != nil {
+		return 0, err
+	}
+	const part = 1 << 18 // values
+	width := bits[t.DType] / 8
+	in, values, out := make([]byte, part*width), make([]float32, part), make([]byte, 4*part)
+	written := int64(0)
+	for at := int64(0); at < t.Size; at += part * width {
+		n := min(part, (t.Size-at)/width)
+		if _, err := f.f.ReadAt(in[:n*width], t.Offset+at); err != nil {
+			return written, fmt.Errorf("safetensors: %s: tensor %q: %w", f.path, name, err)
+		}
+		convert(values[:n], in)
+		for i, v := range values[:n] {
+			binary.LittleEndian.PutUint32(out[4*i:], math.Float32bits(v))
+		}
+		m, err := w.Write(out[:4*n])
+		written += int64(m)
+		if err != nil {
+			return written, err
+		}
+	}
+	return written, nil
+}
+
+// floats returns a tensor and how its bytes become float32.
+func (f *File) floats(name string) (Tensor, func([]float32, []byte), error) {
+	t, ok := f.Tensor(name)
+	if !ok {
+		return t, nil, fmt.Errorf("safetensors: %s holds no tensor %q", f.path, name)
+	}
+	convert, ok := toFloat32[t.DType]
+	if !ok {
+		return t, nil, fmt.Errorf("safetensors: %s: tensor %q has type %s: want F32, F16, BF16 or F64", f.path, name, t.DType)
+	}
+	return t, convert, nil
+}
+
+// toFloat32 fills out from the bytes of as many values.
+var toFloat32 = map[string]func(out []float32, data []byte){
+	"F32": func(out []float32, data []byte) {
 		for i := range out {
 			out[i] = math.Float32frombits(binary.LittleEndian.Uint32(data[4*i:]))
 		}
-	case "F16":
+	},
+	"F16": func(out []float32, data []byte) {
 		for i := range out {
 			out[i] = half(binary.LittleEndian.Uint16(data[2*i:]))
 		}
-	case "BF16":
+	},
+	"BF16": func(out []float32, data []byte) {
 		for i := range out {
 			out[i] = math.Float32frombits(uint32(binary.LittleEndian.Uint16(data[2*i:])) << 16)
 		}
-	case "F64":
+	},
+	"F64": func(out []float32, data []byte) {
 		for i := range out {
 			out[i] = float32(math.Float64frombits(binary.LittleEndian.Uint64(data[8*i:])))
 		}
-	default:
-		return nil, fmt.Errorf("safetensors: %s: tensor %q has type %s: want F32, F16, BF16 or F64", f.path, name, t.DType)
-	}
-	return out, nil
+	},
 }
 
 // half returns the value of an IEEE 754 binary16; every one is a float32.

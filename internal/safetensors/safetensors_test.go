@@ -2,8 +2,10 @@ package safetensors
 
 import (
 	"bytes"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io/fs"
 	"math"
 	"os"
@@ -108,6 +110,34 @@ func TestWriteRefusesWhatCannotBeRead(t *testing.T) {
 		var b bytes.Buffer
 		if err := Write(&b, arrays, nil); err == nil || !strings.Contains(err.Error(), name) {
 			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// A tensor of more than one part, in each type.
+func TestCopyFloat32WritesWhatFloat32Reads(t *testing.T) {
+	t.Parallel()
+	const n = 1<<18 + 3
+	for dtype, width := range map[string]int{"F16": 2, "BF16": 2, "F32": 4, "F64": 8} {
+		path := filepath.Join(t.TempDir(), "x.safetensors")
+		data := file(fmt.Sprintf(`{"a":{"dtype":%q,"shape":[%d],"data_offsets":[0,%d]}}`, dtype, n, n*width), n*width)
+		for i := range n * width {
+			data[len(data)-1-i] = byte(i * i >> 3)
+		}
+		if err := os.WriteFile(path, data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		f := open(t, path)
+		values, err := f.Float32("a")
+		if err != nil {
+			t.Fatal(err)
+		}
+		var want, got bytes.Buffer
+		if err := binary.Write(&want, binary.LittleEndian, values); err != nil {
+			t.Fatal(err)
+		}
+		if size, err := f.CopyFloat32(&got, "a"); err != nil || size != 4*n || !bytes.Equal(got.Bytes(), want.Bytes()) {
+			t.Errorf("%s: %d bytes, %v: want the %d of Float32", dtype, size, err, want.Len())
 		}
 	}
 }
