@@ -22,7 +22,7 @@ import (
 // for each of them alone.
 func many(t testing.TB, e *Encoder, checkpoint string, n int) (pixels, vectors [][]float32) {
 	t.Helper()
-	g := readGolden(t, checkpoint)
+	g := readGolden(t, filepath.Join(checkpoint, "golden.npz"))
 	for i := range n {
 		p := slices.Clone(g.pixels[i%len(g.pixels)])
 		p[0] = float32(i) / float32(n)
@@ -268,7 +268,7 @@ func resident(t *testing.T) (kB int) {
 
 func BenchmarkEncodePixels(b *testing.B) {
 	e := imported(b, "testdata/siglip-f32")
-	g := readGolden(b, "testdata/siglip-f32")
+	g := readGolden(b, "testdata/siglip-f32/golden.npz")
 	batch := make([][]float32, 0, maxBatch)
 	for len(batch) < maxBatch {
 		batch = append(batch, g.pixels[len(batch)%len(g.pixels)])

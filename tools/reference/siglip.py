@@ -8,6 +8,11 @@ and the embeddings and logits they give.
 
     python3 tools/reference/siglip.py encoder/testdata
 
+Any other SigLIP checkpoint, MedSigLIP's included, gets its golden.npz by
+
+    python3 tools/reference/siglip.py --forward CHECKPOINT OUT/golden.npz
+    MEDPROBE_CHECKPOINT=CHECKPOINT MEDPROBE_GOLDEN=OUT/golden.npz go test ./encoder -run OwnCheckpoint -v
+
 Before anything is written, the script makes each of the mistakes that are easy
 to make (see MISTAKES) and checks that the golden arrays would show it.
 """
@@ -256,6 +261,46 @@ def distance(a, b):
     return ((a - b).norm(dim=-1) / b.norm(dim=-1)).max().item()
 
 
+def save_golden(path, pixels, ids, image, text, logits):
+    def single(t):
+        return t.numpy().astype("<f4")
+
+    np.savez_compressed(path, pixels=single(pixels), input_ids=ids.numpy(), image_raw=single(image),
+                        image_embeds=single(F.normalize(image)), text_raw=single(text),
+                        text_embeds=single(F.normalize(text)), logits_per_image=single(logits))
+
+
+def read(path):
+    """The tensors of a safetensors file as float64."""
+    types = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16, "F64": torch.float64}
+    data = bytearray(path.read_bytes())
+    n = int.from_bytes(data[:8], "little")
+    for name, t in json.loads(data[8:8 + n]).items():
+        if name != "__metadata__":
+            begin, end = t["data_offsets"]
+            flat = torch.frombuffer(data, dtype=types[t["dtype"]], count=math.prod(t["shape"]), offset=8 + n + begin)
+            yield name, flat.reshape(t["shape"]).double()
+
+
+def forward(checkpoint, out):
+    """golden.npz of a checkpoint as it is, on random pixels and ids."""
+    c = json.loads((checkpoint / "config.json").read_text())
+    v = {"image_size": 224, "patch_size": 16, "hidden_size": 768, "intermediate_size": 3072, "num_attention_heads": 12,
+         "num_hidden_layers": 12, "layer_norm_eps": 1e-6, "hidden_act": "gelu_pytorch_tanh", **c["vision_config"]}
+    t = {"hidden_size": 768, "intermediate_size": 3072, "num_attention_heads": 12, "num_hidden_layers": 12, "vocab_size": 32000,
+         **c["text_config"]}
+    size = ["hidden_size", "intermediate_size", "num_attention_heads", "num_hidden_layers"]
+    case = dict(vision=[v[k] for k in ["image_size", "patch_size", *size]], text=[t[k] for k in size], vocab=t["vocab_size"],
+                act=v["hidden_act"], eps=v["layer_norm_eps"])
+    w = {}
+    for file in sorted(checkpoint.glob("*.safetensors")):
+        w.update(read(file))
+    pixels, ids = inputs(np.random.default_rng(0), case)
+    model = Siglip(w, case)
+    image, text = model.image(pixels), model.text(ids)
+    save_golden(out, pixels, ids, image, text, model.logits(image, text))
+
+
 def main(out):
     vocabulary = spiece()
     pieces = sentencepiece.SentencePieceProcessor(model_proto=vocabulary).get_piece_size()
@@ -284,11 +329,7 @@ def main(out):
                   {"do_resize": True, "do_rescale": True, "do_normalize": True, "image_mean": [0.5] * 3, "image_std": [0.5] * 3,
                    "resample": 2, "rescale_factor": 1 / 255, "size": {"height": case["vision"][0], "width": case["vision"][0]}})
         (folder / "spiece.model").write_bytes(vocabulary)
-        np.savez_compressed(
-                 folder / "golden.npz", pixels=pixels.numpy().astype("<f4"), input_ids=ids.numpy(),
-                 image_raw=image.numpy().astype("<f4"), image_embeds=F.normalize(image).numpy().astype("<f4"),
-                 text_raw=text.numpy().astype("<f4"), text_embeds=F.normalize(text).numpy().astype("<f4"),
-                 logits_per_image=logits.numpy().astype("<f4"))
+        save_golden(folder / "golden.npz", pixels, ids, image, text, logits)
         print(f"{name}: cosine between images {cosine(image[:1], image[1:2]):.3f}, texts {cosine(text[:1], text[1:2]):.3f}, "
               f"logits {logits.min():.2f} to {logits.max():.2f}")
     for m, moved in shown.items():
@@ -297,4 +338,7 @@ def main(out):
 
 
 if __name__ == "__main__":
-    main(pathlib.Path(sys.argv[1]))
+    if sys.argv[1] == "--forward":
+        forward(pathlib.Path(sys.argv[2]), pathlib.Path(sys.argv[3]))
+    else:
+        main(pathlib.Path(sys.argv[1]))
