@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"maps"
 	"math"
 	"os"
@@ -116,7 +117,7 @@ func fillFolder(ctx context.Context, from *checkpoint, dir string, o ImportOptio
 		}
 	}
 	for _, name := range []string{"LICENSE", "LICENSE.md", "LICENSE.txt"} {
-		if err := copyFile(filepath.Join(from.dir, name), filepath.Join(dir, name)); err != nil && !errors.Is(err, os.ErrNotExist) {
+		if err := copyFile(filepath.Join(from.dir, name), filepath.Join(dir, name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return nil, err
 		}
 	}
@@ -195,18 +196,32 @@ func (m *Manifest) fingerprint() string {
 
 // replace puts the folder tmp at path. Where another one stands, it is moved
 // aside first, so that a kill leaves the old one, none, or the new one whole.
+// Of several at a time the last one stays.
 func replace(tmp, path string) error {
 	if err := os.Chmod(tmp, 0o700); err != nil {
 		return err
 	}
 	old := tmp + ".old"
-	if err := os.Rename(path, old); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return err
+	for {
+		aside := os.Rename(path, old)
+		if aside != nil && !errors.Is(aside, fs.ErrNotExist) {
+			return aside
+		}
+		err := os.Rename(tmp, path)
+		if err == nil {
+			return os.RemoveAll(old)
+		}
+		if _, there := os.Stat(path); there != nil {
+			if aside == nil {
+				err = errors.Join(err, os.Rename(old, path))
+			}
+			return err
+		}
+		// Another import came between the two renames.
+		if err := os.RemoveAll(old); err != nil {
+			return err
+		}
 	}
-	if err := os.Rename(tmp, path); err != nil {
-		return errors.Join(err, os.Rename(old, path))
-	}
-	return os.RemoveAll(old)
 }
 
 // maxSmallFile bounds the files that are copied as they are.

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 )
 
@@ -218,6 +219,27 @@ func TestImportReplacesWholeOrNotAtAll(t *testing.T) {
 	all, err := List(dir)
 	if err != nil || len(all) != 1 || all[0].Fingerprint != second.Fingerprint {
 		t.Errorf("after a second import: %+v, %v", all, err)
+	}
+	if left, err := os.ReadDir(dir); err != nil || len(left) != 1 {
+		t.Errorf("left behind: %v, %v", left, err)
+	}
+}
+
+func TestImportsOfOneNameAtATime(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	var wg sync.WaitGroup
+	for i := range 12 {
+		wg.Go(func() {
+			src := filepath.Join("testdata", checkpoints[i%len(checkpoints)])
+			if _, err := Import(context.Background(), src, ImportOptions{Dir: dir, Name: "x"}); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	if err := Verify(dir, "x"); err != nil {
+		t.Error(err)
 	}
 	if left, err := os.ReadDir(dir); err != nil || len(left) != 1 {
 		t.Errorf("left behind: %v, %v", left, err)
