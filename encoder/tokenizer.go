@@ -84,6 +84,9 @@ func (t *Tokenizer) pieces(text string) []int {
 		} else {
 			ids = append(ids, t.model.Unknown())
 		}
+		if len(ids) >= textLength {
+			return ids // what follows a special token changes nothing before it
+		}
 		text, afterSpecial = text[at+len(token):], true
 	}
 	return ids
@@ -130,7 +133,7 @@ func canonical(s string) string {
 		switch {
 		case isSpace(r):
 			pending = true
-		case r < 0x80 && strings.ContainsRune("!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~", r):
+		case isPunctuation(r):
 		default:
 			if pending && b.Len() > 0 {
 				b.WriteByte(' ')
@@ -140,6 +143,11 @@ func canonical(s string) string {
 		}
 	}
 	return b.String()
+}
+
+// isPunctuation says whether r is in Python's string.punctuation.
+func isPunctuation(r rune) bool {
+	return r >= '!' && r <= '/' || r >= ':' && r <= '@' || r >= '[' && r <= '`' || r >= '{' && r <= '~'
 }
 
 // isSpace is Python's str.isspace, which adds four separators to Go's.

@@ -13,8 +13,9 @@ const unkPenalty = 10
 // Hugging Face's SiglipTokenizer loads it.
 //
 // The cut is that of EncodeOptimized in sentencepiece's src/unigram_model.cc,
-// ties included: scores are summed as float32, and of equal sums the one found
-// first, with the longer last piece, stays.
+// ties included. Sums are kept as float32 but compared before they are rounded,
+// so that of two sums that are one float32 the later may win; of equal ones the
+// one found first, with the longer last piece, stays.
 func (m *Model) Encode(text string) []int {
 	s := m.normalizer.normalize(text)
 	type node struct {
@@ -34,12 +35,13 @@ func (m *Model) Encode(text string) []int {
 			if p.kind == unused {
 				return
 			}
-			score := p.score
+			score := float64(p.score)
 			if p.kind == userDefined {
-				score = float32(float64(float32(n)*m.maxScore) - 0.1)
+				score = float64(float32(n)*m.maxScore) - 0.1
 			}
-			if end := &ends[start+n]; end.start < 0 || score+here > end.score {
-				*end = node{id, int32(start), score + here}
+			sum := score + float64(here)
+			if end := &ends[start+n]; end.start < 0 || sum > float64(end.score) {
+				*end = node{id, int32(start), float32(sum)}
 			}
 			single = single || n == length
 		})
@@ -102,10 +104,10 @@ func newTrie(pieces []piece, ids []int) trie {
 	t := trie{nodes: []trieNode{{id: -1}}}
 	// span is a node and the sorted pieces below it, which share depth bytes.
 	type span struct{ node, from, to, depth int }
-	queue := []span{{0, 0, len(ids), 0}}
-	for len(queue) > 0 {
-		s := queue[0]
-		queue = queue[1:]
+	open := []span{{0, 0, len(ids), 0}}
+	for len(open) > 0 {
+		s := open[len(open)-1]
+		open = open[:len(open)-1]
 		if s.from < s.to && len(pieces[ids[s.from]].text) == s.depth {
 			t.nodes[s.node].id = int32(ids[s.from])
 			s.from++
@@ -117,7 +119,7 @@ func newTrie(pieces []piece, ids []int) trie {
 			for to < s.to && pieces[ids[to]].text[s.depth] == label {
 				to++
 			}
-			queue = append(queue, span{len(t.nodes), from, to, s.depth + 1})
+			open = append(open, span{len(t.nodes), from, to, s.depth + 1})
 			t.nodes = append(t.nodes, trieNode{label: label, id: -1})
 			t.nodes[s.node].count++
 			from = to

@@ -9,15 +9,15 @@ import (
 	"math"
 	"os"
 	"slices"
+	"strconv"
 
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
 // Bounds on what a model file may hold.
 const (
-	maxFile   = 256 << 20
-	maxPieces = 4 << 20
-	maxPiece  = 1 << 12
+	maxFile  = 16 << 20 // the largest vocabularies in use take 5 MB
+	maxPiece = 1 << 10  // bytes of a piece, and of what a character becomes
 )
 
 // kind is ModelProto.SentencePiece.Type.
@@ -74,14 +74,14 @@ func Load(path string) (*Model, error) {
 
 // Parse reads a serialised sentencepiece.ModelProto.
 func Parse(data []byte) (*Model, error) {
+	if len(data) > maxFile {
+		return nil, fmt.Errorf("%d bytes, more than %d", len(data), maxFile)
+	}
 	m := &Model{normalizer: normalizer{removeExtraSpaces: true, escapeSpaces: true}}
 	modelType := uint64(1)
 	err := fields(data, func(number protowire.Number, value field) error {
 		switch number {
 		case 1:
-			if len(m.pieces) == maxPieces {
-				return fmt.Errorf("more than %d pieces", maxPieces)
-			}
 			p, err := parsePiece(value.bytes)
 			m.pieces = append(m.pieces, p)
 			return err
@@ -137,8 +137,9 @@ func (m *Model) index() error {
 	for b := range m.bytes {
 		m.bytes[b] = -1
 	}
-	lowest, highest := float32(math.Inf(1)), float32(math.Inf(-1))
-	var inTrie []int
+	// The highest score is never below FLT_MIN in the reference.
+	lowest, highest := float32(math.MaxFloat32), float32(0x1p-126)
+	var inTrie, kept []int
 	for id, p := range m.pieces {
 		if _, twice := m.ids[p.text]; twice {
 			return fmt.Errorf("piece %q stands twice", p.text)
@@ -151,9 +152,9 @@ func (m *Model) index() error {
 			}
 			m.unk = id
 		case byteKind:
-			var b int
-			if n, err := fmt.Sscanf(p.text, "<0x%02X>", &b); n != 1 || err != nil {
-				return fmt.Errorf("byte piece %q: want <0x00> to <0xFF>", p.text)
+			b, err := byteOf(p.text)
+			if err != nil {
+				return err
 			}
 			m.bytes[b] = id
 		case normal:
@@ -162,7 +163,7 @@ func (m *Model) index() error {
 		case userDefined, unused:
 			inTrie = append(inTrie, id)
 			if p.kind == userDefined {
-				m.normalizer.keep = append(m.normalizer.keep, p.text)
+				kept = append(kept, id)
 			}
 		case control:
 		default:
@@ -180,7 +181,19 @@ func (m *Model) index() error {
 	}
 	m.unkScore, m.maxScore = lowest-unkPenalty, highest
 	m.trie = newTrie(m.pieces, inTrie)
+	m.normalizer.keep = newTrie(m.pieces, kept)
 	return nil
+}
+
+// byteOf returns the byte that a piece such as <0x0A> stands for.
+func byteOf(text string) (byte, error) {
+	if len(text) == len("<0x00>") {
+		b, err := strconv.ParseUint(text[3:5], 16, 8)
+		if err == nil && text == fmt.Sprintf("<0x%02X>", b) {
+			return byte(b), nil
+		}
+	}
+	return 0, fmt.Errorf("byte piece %q: want <0x00> to <0xFF>", text)
 }
 
 // Size returns the number of pieces.

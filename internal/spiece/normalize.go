@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"strings"
 	"unicode/utf8"
 
@@ -18,7 +19,7 @@ const space = "\u2581"
 type normalizer struct {
 	units             []uint32 // double-array trie over the texts to replace
 	texts             []byte   // what replaces them, each ended by a zero byte
-	keep              []string // user-defined pieces, which are left as they are
+	keep              trie     // user-defined pieces, which are left as they are
 	removeExtraSpaces bool
 	escapeSpaces      bool
 }
@@ -56,6 +57,11 @@ func (z *normalizer) parseMap(data []byte) error {
 		z.units[i] = binary.LittleEndian.Uint32(data[4*i:])
 	}
 	z.texts = bytes.Clone(data[size:])
+	for text := range bytes.SplitSeq(z.texts, []byte{0}) {
+		if len(text) > maxPiece {
+			return fmt.Errorf("the character map makes %d bytes of a character: want at most %d", len(text), maxPiece)
+		}
+	}
 	return nil
 }
 
@@ -68,7 +74,7 @@ func (z *normalizer) lookup(s string) (n int, text []byte) {
 	offset := func(unit uint32) uint32 { return unit >> 10 << (unit & (1 << 9) >> 6) }
 	found := uint32(0)
 	at := offset(z.units[0])
-	for i := range len(s) {
+	for i := range min(len(s), maxPiece) {
 		at ^= uint32(s[i])
 		if uint64(at) >= uint64(len(z.units)) {
 			break
@@ -95,11 +101,7 @@ func (z *normalizer) lookup(s string) (n int, text []byte) {
 // prefix returns the next stretch of s, its length and its normal form.
 func (z *normalizer) prefix(s string) (n int, form string) {
 	longest := 0
-	for _, k := range z.keep {
-		if len(k) > longest && strings.HasPrefix(s, k) {
-			longest = len(k)
-		}
-	}
+	z.keep.walk(s, func(length int, _ int32) { longest = length })
 	if longest > 0 {
 		return longest, s[:longest]
 	}
