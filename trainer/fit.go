@@ -1,0 +1,253 @@
+package trainer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"runtime"
+
+	"golang.org/x/sync/errgroup"
+	"gonum.org/v1/gonum/blas/blas32"
+)
+
+// Fit trains a head on the rows of x, n×D, with labels y. groups names the
+// patient of each row, which cross-validation never divides; nil makes every
+// row a patient of its own. x is used as given: embeddings should have length
+// one. Only these rows are looked at, by whatever is chosen too.
+//
+// logistic minimises scikit-learn's ½‖w‖² + C·Σ log-loss with an unpenalised
+// intercept, for each finding on the rows whose label is known, or as one
+// softmax for exclusive classes. linear-probe minimises
+//
+//	λ/2·‖Δ‖² + Σ log-loss(y, τ·x·T + x·Δ + b)
+//
+// where T is the prior and τ its scale, fitted to the labels; λ = ∞ is the
+// zero-shot classifier. Without a prior it falls back to logistic and says so
+// in Head.Notes.
+//
+// A class of which only one side is known is an error that names it. Values
+// that are not finite are errors that name the row. The result is the same
+// whatever the number of CPUs.
+//
+// Oracle: scikit-learn's LogisticRegression (testdata/logistic).
+func Fit(ctx context.Context, x blas32.General, y Targets, groups []string, o Options) (*Head, error) {
+	o.setDefaults()
+	if err := errors.Join(o.validate(len(y.Classes), x.Cols), y.validate(x.Rows), finite(x), checkGroups(groups, x.Rows)); err != nil {
+		return nil, fmt.Errorf("trainer: fit: %w", err)
+	}
+	h := &Head{Kind: o.Head, Classes: y.Classes, Exclusive: y.Exclusive, Space: o.Space}
+	if o.Head == LinearProbe && o.Prior == nil {
+		h.Notes = append(h.Notes, "no zero-shot prior: linear-probe falls back to logistic")
+	}
+	h.W = blas32.General{Rows: len(y.Classes), Cols: x.Cols, Stride: max(1, x.Cols), Data: make([]float32, len(y.Classes)*x.Cols)}
+	h.B = make([]float32, len(y.Classes))
+
+	tasks, err := newTasks(x, y, groups, o)
+	if err != nil {
+		return nil, fmt.Errorf("trainer: fit: %w", err)
+	}
+	h.Fits = make([]ClassFit, len(tasks))
+	notes := make([]string, len(tasks))
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(runtime.GOMAXPROCS(0))
+	for i, t := range tasks {
+		group.Go(func() (err error) {
+			notes[i], err = t.fit(ctx, h, &h.Fits[i])
+			return err
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return nil, fmt.Errorf("trainer: fit: %w", err)
+	}
+	for _, n := range notes {
+		if n != "" {
+			h.Notes = append(h.Notes, n)
+		}
+	}
+	return h, nil
+}
+
+func finite(x blas32.General) error {
+	for i := range x.Rows {
+		for j, v := range x.Data[i*x.Stride : i*x.Stride+x.Cols] {
+			if f := float64(v); math.IsNaN(f) || math.IsInf(f, 0) {
+				return fmt.Errorf("row %d, dimension %d: %v: want a finite number", i, j, v)
+			}
+		}
+	}
+	return nil
+}
+
+func checkGroups(groups []string, n int) error {
+	if groups != nil && len(groups) != n {
+		return fmt.Errorf("%d groups for %d vectors: want as many", len(groups), n)
+	}
+	return nil
+}
+
+// task is what is fitted at once: one finding, or all exclusive classes.
+type task struct {
+	o       Options
+	name    string // of the finding; empty for exclusive classes
+	classes []int
+	support *support
+	rows    []int // of x, with a known label
+	y       []int // class of each of the rows; 0 and 1 for a finding
+	weight  []float64
+	group   []string
+	// base is x·T of the rows, [rows × outputs]; nil without a prior.
+	base []float64
+}
+
+func newTasks(x blas32.General, y Targets, groups []string, o Options) ([]*task, error) {
+	s := newSupport(x, o.Standardize)
+	if y.Exclusive {
+		t, err := newTask(x, y, groups, o, s, -1)
+		return []*task{t}, err
+	}
+	var tasks []*task
+	var errs []error
+	for c := range y.Classes {
+		t, err := newTask(x, y, groups, o, s, c)
+		tasks, errs = append(tasks, t), append(errs, err)
+	}
+	return tasks, errors.Join(errs...)
+}
+
+// newTask gathers the rows for finding c, or for all classes if c is −1.
+func newTask(x blas32.General, y Targets, groups []string, o Options, s *support, c int) (*task, error) {
+	t := &task{o: o, support: s, classes: []int{c}}
+	if c < 0 {
+		t.classes = make([]int, len(y.Classes))
+		for k := range t.classes {
+			t.classes[k] = k
+		}
+	} else {
+		t.name = y.Classes[c]
+	}
+	for i, values := range y.Values {
+		class := -1
+		if c >= 0 {
+			class = int(values[c])
+		} else {
+			for k, v := range values {
+				if v == Positive {
+					class = k
+				}
+			}
+		}
+		if class < 0 {
+			continue
+		}
+		t.rows, t.y = append(t.rows, i), append(t.y, class)
+		if groups == nil {
+			t.group = append(t.group, fmt.Sprint(i))
+		} else {
+			t.group = append(t.group, groups[i])
+		}
+	}
+	if o.Prior != nil && o.Head == LinearProbe {
+		t.base = t.priorScores(x, o.Prior.T)
+	}
+	return t, t.weigh(y.Classes)
+}
+
+// kinds is the number of classes that y can name.
+func (t *task) kinds() int { return max(2, len(t.classes)) }
+
+// outputs is the number of logits.
+func (t *task) outputs() int { return len(t.classes) }
+
+// weigh sets the weight of each row and checks that every class is there.
+func (t *task) weigh(names []string) error {
+	counts := make([]int, t.kinds())
+	for _, k := range t.y {
+		counts[k]++
+	}
+	for k, n := range counts {
+		if n > 0 {
+			continue
+		}
+		if t.name != "" {
+			return fmt.Errorf("%q has %d positives and %d negatives: want at least one of each", t.name, counts[1], counts[0])
+		}
+		return fmt.Errorf("class %q has no sample: want at least one of each class", names[k])
+	}
+	t.weight = make([]float64, len(t.y))
+	for i, k := range t.y {
+		t.weight[i] = 1
+		if t.o.ClassWeight == "balanced" {
+			t.weight[i] = float64(len(t.y)) / float64(len(counts)*counts[k])
+		}
+	}
+	return nil
+}
+
+func (t *task) priorScores(x, prior blas32.General) []float64 {
+	scores := make([]float64, 0, len(t.rows)*t.outputs())
+	for _, i := range t.rows {
+		for _, c := range t.classes {
+			sum := 0.0
+			for j, v := range prior.Data[c*prior.Stride : c*prior.Stride+prior.Cols] {
+				sum += float64(float64(v) * float64(x.Data[i*x.Stride+j]))
+			}
+			scores = append(scores, sum)
+		}
+	}
+	return scores
+}
+
+// fit chooses the penalty if need be, solves, and writes weights and account
+// into the head; tasks write to rows of their own.
+func (t *task) fit(ctx context.Context, h *Head, f *ClassFit) (note string, err error) {
+	*f = ClassFit{Class: t.name, C: t.o.C}
+	for _, k := range t.y {
+		if k > 0 {
+			f.Positives++
+		} else {
+			f.Negatives++
+		}
+	}
+	if t.name == "" {
+		f.Positives, f.Negatives = len(t.y), 0
+	}
+	if f.C == 0 {
+		if note, err = t.choose(ctx, f); err != nil {
+			return "", err
+		}
+	}
+	f.Lambda = lambdaOf(f.C)
+	all := make([]int, len(t.rows))
+	for i := range all {
+		all[i] = i
+	}
+	m, err := t.solve(ctx, all, f.C, nil, fitTolerance)
+	if err != nil {
+		return "", err
+	}
+	f.Objective, f.Iterations, f.Converged, f.GradientNorm, f.Scale = m.objective, m.iterations, m.converged, m.gradient, m.scale
+	if !m.converged {
+		note = fmt.Sprintf("%s: stopped after %d iterations with gradient %.1e", t.name, m.iterations, m.gradient)
+	}
+	t.write(h, m)
+	return note, nil
+}
+
+// write puts the fitted weights, prior included, into the head.
+func (t *task) write(h *Head, m model) {
+	stride := t.support.x.Cols + 1
+	for k, c := range t.classes {
+		w, shift := make([]float64, t.support.dim), 0.0
+		if m.params != nil {
+			w, shift = t.support.weights(m.params[k*stride : (k+1)*stride-1])
+		}
+		for j := range w {
+			if t.base != nil {
+				w[j] += m.scale * float64(t.o.Prior.T.Data[c*t.o.Prior.T.Stride+j])
+			}
+			h.W.Data[c*h.W.Stride+j] = float32(w[j])
+		}
+		h.B[c] = float32(m.bias[k] + shift)
+	}
+}

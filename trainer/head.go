@@ -1,0 +1,168 @@
+package trainer
+
+import (
+	"fmt"
+	"math"
+
+	"gonum.org/v1/gonum/blas/blas32"
+	"gonum.org/v1/gonum/blas/blas64"
+)
+
+// Space names the vectors that a head was trained on: the fingerprints of
+// encoder and preprocessing. Empty strings stand for vectors of unknown origin.
+type Space struct {
+	Encoder    string `json:"encoder"`
+	Preprocess string `json:"preprocess"`
+}
+
+// FingerprintError says that a head was shown vectors of another space.
+type FingerprintError struct {
+	Head      string
+	Want, Got Space
+}
+
+func (e *FingerprintError) Error() string {
+	return fmt.Sprintf("trainer: head %q was fitted on encoder %.12s with preprocessing %.12s, the vectors are of %.12s with %.12s: re-embed or load the matching head",
+		e.Head, e.Want.Encoder, e.Want.Preprocess, e.Got.Encoder, e.Got.Preprocess)
+}
+
+// Head is a linear classifier over embeddings.
+type Head struct {
+	// Kind is how it was trained: "logistic", "linear-probe" or "zero-shot".
+	Kind      string
+	Classes   []string
+	Exclusive bool
+	// W is C×D and B has length C: the logits of x are W·x + B.
+	W blas32.General
+	B []float32
+	// Space is what it was trained on.
+	Space Space
+	// Fits says how each class was fitted; one entry for all exclusive classes
+	// together.
+	Fits []ClassFit
+	// Notes are things that a user should know, such as a fallback.
+	Notes []string
+}
+
+// Check returns a *[FingerprintError] if vectors of the space are not those the
+// head was trained on.
+func (h *Head) Check(s Space) error {
+	if h.Space != s && h.Space != (Space{}) {
+		return &FingerprintError{Head: h.Kind, Want: h.Space, Got: s}
+	}
+	return nil
+}
+
+// Logits returns the n×C logits W·x + B of the rows of x, n×D, summed in
+// float64. A value that is not finite is an error that names its row.
+func (h *Head) Logits(x blas32.General) (blas64.General, error) {
+	c := len(h.Classes)
+	z := blas64.General{Rows: x.Rows, Cols: c, Stride: c, Data: make([]float64, x.Rows*c)}
+	if x.Cols != h.W.Cols {
+		return z, fmt.Errorf("trainer: vectors of %d dimensions for a head of %d", x.Cols, h.W.Cols)
+	}
+	for i := range x.Rows {
+		row := x.Data[i*x.Stride : i*x.Stride+x.Cols]
+		for k := range c {
+			sum := float64(h.B[k])
+			for j, w := range h.W.Data[k*h.W.Stride : k*h.W.Stride+h.W.Cols] {
+				sum += float64(float64(w) * float64(row[j]))
+			}
+			if math.IsNaN(sum) || math.IsInf(sum, 0) {
+				return z, fmt.Errorf("trainer: row %d: the logit of %q is %v: want finite vectors and weights", i, h.Classes[k], sum)
+			}
+			z.Data[i*c+k] = sum
+		}
+	}
+	return z, nil
+}
+
+// Probabilities returns the n×C probabilities of the rows of x: the softmax of
+// the logits where the classes exclude one another, the logistic function of
+// each otherwise. Errors are those of [Head.Logits].
+func (h *Head) Probabilities(x blas32.General) (blas64.General, error) {
+	z, err := h.Logits(x)
+	if err != nil {
+		return z, err
+	}
+	for i := range z.Rows {
+		row := z.Data[i*z.Stride : i*z.Stride+z.Cols]
+		if h.Exclusive {
+			softmax(row)
+			continue
+		}
+		for k, v := range row {
+			row[k] = sigmoid(v)
+		}
+	}
+	return z, nil
+}
+
+// sigmoid is 1/(1+e⁻ᶻ) without overflow.
+func sigmoid(z float64) float64 {
+	if z >= 0 {
+		return 1 / (1 + math.Exp(-z))
+	}
+	e := math.Exp(z)
+	return e / (1 + e)
+}
+
+// softmax replaces logits by probabilities and returns log Σ eᶻ.
+func softmax(z []float64) float64 {
+	highest := math.Inf(-1)
+	for _, v := range z {
+		highest = max(highest, v)
+	}
+	sum := 0.0
+	for k, v := range z {
+		z[k] = math.Exp(v - highest)
+		sum += z[k]
+	}
+	for k := range z {
+		z[k] /= sum
+	}
+	return highest + math.Log(sum)
+}
+
+// log1pExp is log(1+eᶻ) without overflow.
+func log1pExp(z float64) float64 {
+	if z > 0 {
+		return z + math.Log1p(math.Exp(-z))
+	}
+	return math.Log1p(math.Exp(z))
+}
+
+// Prior is the zero-shot classifier: the logits of x are Scale·x·Tᵀ + Bias.
+type Prior struct {
+	// T is C×D. For findings a row is the positive less the negative text
+	// vector; for exclusive classes it is the class's text vector.
+	T           blas32.General
+	Scale, Bias float64
+}
+
+func (p *Prior) validate(classes, dim int) error {
+	if p.T.Rows != classes || p.T.Cols != dim {
+		return fmt.Errorf("prior of %d×%d: want %d classes × %d dimensions", p.T.Rows, p.T.Cols, classes, dim)
+	}
+	if !(p.Scale > 0) || math.IsInf(p.Scale, 0) || math.IsNaN(p.Bias) {
+		return fmt.Errorf("prior with scale %v and bias %v: want a positive scale and a bias", p.Scale, p.Bias)
+	}
+	return nil
+}
+
+// ZeroShot returns the prior as a head.
+func ZeroShot(p Prior, classes []string, exclusive bool, space Space) (*Head, error) {
+	if err := p.validate(len(classes), p.T.Cols); err != nil {
+		return nil, fmt.Errorf("trainer: zero-shot: %w", err)
+	}
+	h := &Head{Kind: "zero-shot", Classes: classes, Exclusive: exclusive, Space: space}
+	h.W = blas32.General{Rows: p.T.Rows, Cols: p.T.Cols, Stride: p.T.Cols, Data: make([]float32, p.T.Rows*p.T.Cols)}
+	h.B = make([]float32, len(classes))
+	for c := range classes {
+		h.B[c] = float32(p.Bias)
+		for j, v := range p.T.Data[c*p.T.Stride : c*p.T.Stride+p.T.Cols] {
+			h.W.Data[c*p.T.Cols+j] = float32(p.Scale * float64(v))
+		}
+	}
+	return h, nil
+}

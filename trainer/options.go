@@ -1,0 +1,184 @@
+package trainer
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+)
+
+// The kinds of heads.
+const (
+	Logistic    = "logistic"
+	LinearProbe = "linear-probe"
+)
+
+// Options says how to fit. The zero value asks for a linear probe with a
+// penalty chosen by cross-validation.
+type Options struct {
+	// Head is [Logistic] or [LinearProbe], the default.
+	Head string
+	// C is scikit-learn's inverse penalty, 1/λ. If C is 0 it is chosen by
+	// cross-validation over CGrid.
+	C float64
+	// CGrid holds the values to choose from; default: every half decade of
+	// 1e-4…1e4 for logistic, and of λ = 1e-3…1e4 and λ = ∞ for the linear probe.
+	CGrid []float64
+	// ClassWeight is "none", the default, or "balanced": n/(K·n_c) for each
+	// sample of class c, as in scikit-learn.
+	ClassWeight string
+	// Standardize scales every dimension to mean 0 and variance 1 before
+	// fitting; the head applies to vectors as given.
+	Standardize bool
+	// Prior is the zero-shot classifier that the linear probe starts from.
+	Prior *Prior
+	// Folds of the cross-validation; 0 means 5.
+	Folds int
+	// Seed decides which patients share a fold.
+	Seed uint64
+	// Space is noted in the head.
+	Space Space
+}
+
+func (o *Options) setDefaults() {
+	if o.Head == "" {
+		o.Head = LinearProbe
+	}
+	if o.ClassWeight == "" {
+		o.ClassWeight = "none"
+	}
+	if o.Folds == 0 {
+		o.Folds = 5
+	}
+}
+
+func (o *Options) validate(classes, dim int) error {
+	var errs []error
+	wrong := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
+	if o.Head != Logistic && o.Head != LinearProbe {
+		wrong("head %q: want %s or %s", o.Head, Logistic, LinearProbe)
+	}
+	if o.ClassWeight != "none" && o.ClassWeight != "balanced" {
+		wrong("class weight %q: want none or balanced", o.ClassWeight)
+	}
+	for _, c := range append([]float64{o.C}, o.CGrid...) {
+		if c < 0 || math.IsNaN(c) || math.IsInf(c, 0) {
+			wrong("C = %v: want a positive number", c)
+		}
+	}
+	if slices.Contains(o.CGrid, 0) {
+		wrong("C = 0 in the grid: want positive numbers")
+	}
+	if o.Folds < 2 {
+		wrong("%d folds: want at least 2", o.Folds)
+	}
+	if o.Prior != nil {
+		if err := o.Prior.validate(classes, dim); err != nil {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// candidates returns the values of C to choose from, the strongest penalty
+// first; 0 stands for λ = ∞.
+func (o *Options) candidates(prior bool) []float64 {
+	if len(o.CGrid) > 0 {
+		grid := slices.Compact(slices.Sorted(slices.Values(o.CGrid)))
+		if prior {
+			grid = append([]float64{0}, grid...)
+		}
+		return grid
+	}
+	var grid []float64
+	if prior {
+		grid = append(grid, 0)
+	}
+	for e := -8; e <= 8; e++ {
+		if prior && e > 6 {
+			break
+		}
+		grid = append(grid, math.Pow(10, float64(e)/2))
+	}
+	return grid
+}
+
+// Penalty is λ; it may be infinite, which JSON writes as "inf".
+type Penalty float64
+
+// MarshalJSON writes a number, or "inf".
+func (p Penalty) MarshalJSON() ([]byte, error) {
+	if math.IsInf(float64(p), 1) {
+		return []byte(`"inf"`), nil
+	}
+	return json.Marshal(float64(p))
+}
+
+// UnmarshalJSON reads what MarshalJSON writes.
+func (p *Penalty) UnmarshalJSON(data []byte) error {
+	if string(data) == `"inf"` {
+		*p = Penalty(math.Inf(1))
+		return nil
+	}
+	return json.Unmarshal(data, (*float64)(p))
+}
+
+// ClassFit says how the head of one class was fitted, or of all exclusive
+// classes together.
+type ClassFit struct {
+	// Class is empty where the classes were fitted together.
+	Class     string `json:"class,omitempty"`
+	Positives int    `json:"positives"`
+	Negatives int    `json:"negatives"`
+	// C and Lambda = 1/C are the penalty in use; Chosen says whether it was
+	// chosen by cross-validation.
+	C      float64 `json:"c"`
+	Lambda Penalty `json:"lambda"`
+	Chosen bool    `json:"chosen"`
+	// Scale is τ of the zero-shot score inside a linear probe.
+	Scale float64 `json:"scale,omitempty"`
+	// Objective is ½‖w‖² + C·Σ log-loss at the solution; with λ = ∞, where
+	// nothing is fitted, the log-loss alone.
+	Objective    float64 `json:"objective"`
+	Iterations   int     `json:"iterations"`
+	Converged    bool    `json:"converged"`
+	GradientNorm float64 `json:"gradient_norm"`
+	// Path is what cross-validation saw, the strongest penalty first.
+	Path []PathPoint `json:"path,omitempty"`
+}
+
+// PathPoint is one penalty in a cross-validation.
+type PathPoint struct {
+	C      float64 `json:"c"`
+	Lambda Penalty `json:"lambda"`
+	// Loss is the mean held-out log-loss per sample; Excess is how far it lies
+	// above the least, and StdErr the standard error of that difference over
+	// patients.
+	Loss   float64 `json:"loss"`
+	Excess float64 `json:"excess"`
+	StdErr float64 `json:"std_err"`
+}
+
+func lambdaOf(c float64) Penalty {
+	if c == 0 {
+		return Penalty(math.Inf(1))
+	}
+	return Penalty(1 / c)
+}
+
+// String describes the fit in one line.
+func (f ClassFit) String() string {
+	how := "given"
+	if f.Chosen {
+		how = "chosen by cross-validation"
+	}
+	name := f.Class
+	if name == "" {
+		name = "all classes"
+	}
+	if f.C == 0 {
+		return fmt.Sprintf("%s: λ = ∞ (%s): the zero-shot classifier", name, how)
+	}
+	return fmt.Sprintf("%s: C = %.4g, λ = %.4g (%s), objective %.6g after %d iterations, gradient %.1e", name, f.C, float64(f.Lambda), how, f.Objective, f.Iterations, f.GradientNorm)
+}
