@@ -27,7 +27,7 @@ const (
 )
 
 // preprocessRevision changes whenever the same image gives other pixels.
-const preprocessRevision = 1
+const preprocessRevision = 2
 
 // maxPaddedSide bounds the square that padding makes of a long image.
 const maxPaddedSide = 1 << 15
@@ -150,7 +150,7 @@ func (m rgb8) resizeBilinear(width, height int) rgb8 {
 		scale := float32(in) / float32(out)
 		all := make([]tap, out)
 		for i := range all {
-			at := (float32(i)+0.5)*scale - 0.5
+			at := float32((float32(i)+0.5)*scale) - 0.5
 			floor := float32(math.Floor(float64(at)))
 			all[i] = tap{max(int(floor), 0), min(int(math.Ceil(float64(at))), in-1), at - floor}
 		}

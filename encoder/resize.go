@@ -15,15 +15,17 @@ var filters = map[int]filter{
 	3: {2, cubic},
 }
 
-// cubic is the cubic convolution with a = −½ (Keys 1981).
+// cubic is the cubic convolution with a = −½ (Keys 1981). Here and below, a
+// conversion around a product keeps it from being fused with the sum, which some
+// processors do and which gives other last bits.
 func cubic(x float64) float64 {
 	const a = -0.5
 	x = math.Abs(x)
 	switch {
 	case x < 1:
-		return ((a+2)*x-(a+3))*x*x + 1
+		return float64(float64(float64(float64((a+2)*x)-(a+3))*x)*x) + 1
 	case x < 2:
-		return (((x-5)*x+8)*x - 4) * a
+		return (float64((float64((x-5)*x)+8)*x) - 4) * a
 	}
 	return 0
 }
@@ -43,10 +45,10 @@ type window struct {
 func (f filter) windows(in, out int) []window {
 	scale := float64(in) / float64(out)
 	reach := max(scale, 1) // antialiasing: the filter grows with the reduction
-	support := f.support * reach
+	support := float64(f.support * reach)
 	all := make([]window, out)
 	for i := range all {
-		center := (float64(i) + 0.5) * scale
+		center := float64((float64(i) + 0.5) * scale)
 		first := max(int(center-support+0.5), 0)
 		last := min(int(center+support+0.5), in)
 		weights, sum := make([]float64, last-first), 0.0
@@ -59,7 +61,7 @@ func (f filter) windows(in, out int) []window {
 			if sum != 0 {
 				w /= sum
 			}
-			w *= 1 << precisionBits
+			w = float64(w * (1 << precisionBits))
 			fixed[x] = int32(w + math.Copysign(0.5, w))
 		}
 		all[i] = window{first, fixed}

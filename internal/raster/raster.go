@@ -51,7 +51,9 @@ func Size(data []byte) (width, height int, format string, err error) {
 	return config.Width, config.Height, format, nil
 }
 
-// Decode returns the image, or the first frame of several. An image of more
+// Decode returns the image, or the first frame of several, in the colours that
+// Pillow gives: see [JPEGColors]; a transparent colour of a GIF is kept; alpha of
+// a lossy WebP is dropped. EXIF orientation is not applied. An image of more
 // than maxPixels pixels (0: [DefaultMaxPixels]) is a *[TooLargeError], found
 // before it is decoded.
 func Decode(data []byte, maxPixels int64) (img image.Image, err error) {
@@ -67,12 +69,29 @@ func Decode(data []byte, maxPixels int64) (img image.Image, err error) {
 	if int64(width) > maxPixels/int64(height) {
 		return nil, &TooLargeError{width, height, maxPixels}
 	}
+	var background uint8
+	if format == "gif" {
+		data, background = opaqueGIF(data)
+	}
 	img, _, err = image.Decode(bytes.NewReader(data))
 	if err != nil {
 		return nil, fmt.Errorf("broken %s image: %w", format, err)
 	}
 	if b := img.Bounds(); b.Empty() {
 		return nil, fmt.Errorf("broken %s image: no pixels", format)
+	}
+	switch m := img.(type) {
+	case *image.YCbCr:
+		if format == "webp" {
+			return webpColors(m), nil
+		}
+		return JPEGColors(m), nil
+	case *image.NYCbCrA:
+		return webpColors(&m.YCbCr), nil
+	case *image.Paletted:
+		if format == "gif" {
+			return onScreen(m, width, height, background), nil
+		}
 	}
 	return img, nil
 }
