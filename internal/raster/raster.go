@@ -69,6 +69,9 @@ func Decode(data []byte, maxPixels int64) (img image.Image, err error) {
 	if int64(width) > maxPixels/int64(height) {
 		return nil, &TooLargeError{width, height, maxPixels}
 	}
+	if !canHold(data, format, width, height) {
+		return nil, fmt.Errorf("broken %s image: %d bytes cannot hold %d×%d pixels", format, len(data), width, height)
+	}
 	var background uint8
 	if format == "gif" {
 		data, background = opaqueGIF(data)
