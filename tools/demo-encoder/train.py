@@ -36,6 +36,8 @@ def settings():
     p.add_argument('--width', type=int, default=128)
     p.add_argument('--layers', type=int, default=4)
     p.add_argument('--rate', type=float, default=1.2e-3)
+    p.add_argument('--start', help='go on from the encoder in this folder')
+    p.add_argument('--seed', type=int, default=7)
     p.add_argument('--save-every', type=int, default=0)
     return p.parse_args()
 
@@ -172,11 +174,15 @@ def watch(model, tokenizer, truth, images, places):
 
 def main():
     o = settings()
-    torch.manual_seed(7)
-    dice = np.random.default_rng(7)
+    torch.manual_seed(o.seed)
+    dice = np.random.default_rng(o.seed)
     truth = Truth(os.path.join(o.data, 'captions.json'))
     words = general_words()
-    spiece = train_vocabulary([c['text'] for c in truth.captions], words)
+    if o.start:
+        with open(os.path.join(o.start, 'spiece.model'), 'rb') as f:
+            spiece = f.read()
+    else:
+        spiece = train_vocabulary([c['text'] for c in truth.captions], words)
     os.makedirs(o.out, exist_ok=True)
     with open(os.path.join(o.out, 'spiece.model'), 'wb') as f:
         f.write(spiece)
@@ -188,6 +194,8 @@ def main():
 
     model = siglip.Siglip(config)
     initialise(model)
+    if o.start:
+        model.load_state_dict(siglip.load(o.start)[0].state_dict())
     decoder = nn.Sequential(nn.Linear(o.width, 3 * o.width), nn.GELU(), nn.Linear(3 * o.width, 3 * THUMBNAIL ** 2))
     model.train()
     parameters = list(model.named_parameters()) + list(decoder.named_parameters())
@@ -199,7 +207,7 @@ def main():
         optimizer, lambda s: (s + 1) / warm if s < warm else 0.5 * (1 + np.cos(np.pi * (s - warm) / (o.steps - warm))))
     texts = Texts(tokenizer, truth, words)
     print('%d images, %d captions, %d pieces, %d parameters' % (
-        len(images), len(truth.captions), len(texts.ids) and tokenizer.pieces.get_piece_size(),
+        len(images), len(truth.captions), tokenizer.pieces.get_piece_size(),
         sum(p.numel() for p in model.parameters())), flush=True)
 
     trainable, held_out = len(images) - HELD_OUT, np.arange(len(images) - HELD_OUT, len(images))
