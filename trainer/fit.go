@@ -1,6 +1,7 @@
 package trainer
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 	"gonum.org/v1/gonum/blas/blas32"
+	"gonum.org/v1/gonum/floats"
 )
 
 // Fit trains a head on the rows of x, n×D, with labels y. groups names the
@@ -33,7 +35,7 @@ import (
 // Oracle: scikit-learn's LogisticRegression (testdata/logistic).
 func Fit(ctx context.Context, x blas32.General, y Targets, groups []string, o Options) (*Head, error) {
 	o.setDefaults()
-	if err := errors.Join(o.validate(len(y.Classes), x.Cols), y.validate(x.Rows), finite(x), checkGroups(groups, x.Rows)); err != nil {
+	if err := errors.Join(finite(x), o.validate(len(y.Classes), x.Cols), y.validate(x.Rows), checkGroups(groups, x.Rows)); err != nil {
 		return nil, fmt.Errorf("trainer: fit: %w", err)
 	}
 	h := &Head{Kind: o.Head, Classes: y.Classes, Exclusive: y.Exclusive, Space: o.Space}
@@ -50,7 +52,11 @@ func Fit(ctx context.Context, x blas32.General, y Targets, groups []string, o Op
 	h.Fits = make([]ClassFit, len(tasks))
 	notes := make([]string, len(tasks))
 	group, ctx := errgroup.WithContext(ctx)
-	group.SetLimit(runtime.GOMAXPROCS(0))
+	// A cross-validation runs its folds at once, each with rows of its own.
+	group.SetLimit(1)
+	if o.C != 0 {
+		group.SetLimit(runtime.GOMAXPROCS(0))
+	}
 	for i, t := range tasks {
 		group.Go(func() (err error) {
 			notes[i], err = t.fit(ctx, h, &h.Fits[i])
@@ -68,7 +74,18 @@ func Fit(ctx context.Context, x blas32.General, y Targets, groups []string, o Op
 	return h, nil
 }
 
+// whole reports whether the matrix holds what its shape says.
+func whole(x blas32.General) error {
+	if x.Rows < 0 || x.Cols < 1 || x.Stride < x.Cols || x.Rows > 0 && len(x.Data) < (x.Rows-1)*x.Stride+x.Cols {
+		return fmt.Errorf("a matrix of %d×%d with stride %d and %d values: want as many values as the shape says", x.Rows, x.Cols, x.Stride, len(x.Data))
+	}
+	return nil
+}
+
 func finite(x blas32.General) error {
+	if err := whole(x); err != nil {
+		return err
+	}
 	for i := range x.Rows {
 		for j, v := range x.Data[i*x.Stride : i*x.Stride+x.Cols] {
 			if f := float64(v); math.IsNaN(f) || math.IsInf(f, 0) {
@@ -198,6 +215,9 @@ func (t *task) priorScores(x, prior blas32.General) []float64 {
 	return scores
 }
 
+// title names the task in notes.
+func (t *task) title() string { return cmp.Or(t.name, "the classes") }
+
 // fit chooses the penalty if need be, solves, and writes weights and account
 // into the head; tasks write to rows of their own.
 func (t *task) fit(ctx context.Context, h *Head, f *ClassFit) (note string, err error) {
@@ -212,8 +232,9 @@ func (t *task) fit(ctx context.Context, h *Head, f *ClassFit) (note string, err 
 	if t.name == "" {
 		f.Positives, f.Negatives = len(t.y), 0
 	}
-	if f.C == 0 {
-		if note, err = t.choose(ctx, f); err != nil {
+	shares := []share{{t.o.C, 1}}
+	if t.o.C == 0 {
+		if shares, note, err = t.choose(ctx, f); err != nil {
 			return "", err
 		}
 	}
@@ -222,32 +243,72 @@ func (t *task) fit(ctx context.Context, h *Head, f *ClassFit) (note string, err 
 	for i := range all {
 		all[i] = i
 	}
-	m, err := t.solve(ctx, all, f.C, nil, fitTolerance)
-	if err != nil {
-		return "", err
+	p := t.problem(all)
+	sum := t.newSum()
+	f.Converged = true
+	var start params
+	for _, s := range shares {
+		m, err := t.solve(ctx, p, s.c, start, fitTolerance)
+		if err != nil {
+			return "", err
+		}
+		start = m.params
+		if s.c == f.C {
+			f.Objective = m.objective
+		}
+		f.Iterations += m.iterations
+		f.Converged = f.Converged && m.converged
+		f.GradientNorm = max(f.GradientNorm, m.gradient)
+		f.Scale += s.weight * m.scale
+		sum.add(m, s.weight)
 	}
-	f.Objective, f.Iterations, f.Converged, f.GradientNorm, f.Scale = m.objective, m.iterations, m.converged, m.gradient, m.scale
-	if !m.converged {
-		note = fmt.Sprintf("%s: stopped after %d iterations with gradient %.1e", t.name, m.iterations, m.gradient)
+	if !f.Converged {
+		note = fmt.Sprintf("%s: stopped after %d iterations with a gradient of %.1e of that at zero", t.title(), f.Iterations, f.GradientNorm)
 	}
-	t.write(h, m)
-	return note, nil
+	return note, sum.write(h)
 }
 
-// write puts the fitted weights, prior included, into the head.
-func (t *task) write(h *Head, m model) {
-	stride := t.support.x.Cols + 1
+// sum is a weighted sum of models.
+type sum struct {
+	t      *task
+	params params // outputs × (r+1), without the prior
+	scale  float64
+}
+
+func (t *task) newSum() *sum {
+	return &sum{t: t, params: make(params, t.outputs()*(t.support.x.Cols+1))}
+}
+
+func (s *sum) add(m model, weight float64) {
+	s.scale += weight * m.scale
+	if m.params != nil {
+		floats.AddScaled(s.params, weight, m.params)
+		return
+	}
+	stride := s.t.support.x.Cols + 1
+	for k, b := range m.bias {
+		s.params[(k+1)*stride-1] += weight * b
+	}
+}
+
+// write puts the weights, prior included, into the head.
+func (s *sum) write(h *Head) error {
+	t, stride := s.t, s.t.support.x.Cols+1
 	for k, c := range t.classes {
-		w, shift := make([]float64, t.support.dim), 0.0
-		if m.params != nil {
-			w, shift = t.support.weights(m.params[k*stride : (k+1)*stride-1])
-		}
+		w, shift := t.support.weights(s.params[k*stride : (k+1)*stride-1])
 		for j := range w {
 			if t.base != nil {
-				w[j] += m.scale * float64(t.o.Prior.T.Data[c*t.o.Prior.T.Stride+j])
+				w[j] += s.scale * float64(t.o.Prior.T.Data[c*t.o.Prior.T.Stride+j])
 			}
 			h.W.Data[c*h.W.Stride+j] = float32(w[j])
 		}
-		h.B[c] = float32(m.bias[k] + shift)
+		b := s.params[(k+1)*stride-1] + shift
+		h.B[c] = float32(b)
+		for _, v := range append(w, b) {
+			if !(math.Abs(v) <= math.MaxFloat32) {
+				return fmt.Errorf("a weight of %q is %v, beyond float32; scale the vectors to length one", h.Classes[c], v)
+			}
+		}
 	}
+	return nil
 }

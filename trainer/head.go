@@ -56,6 +56,9 @@ func (h *Head) Check(s Space) error {
 // Logits returns the n×C logits W·x + B of the rows of x, n×D, summed in
 // float64. A value that is not finite is an error that names its row.
 func (h *Head) Logits(x blas32.General) (blas64.General, error) {
+	if err := whole(x); err != nil {
+		return blas64.General{}, fmt.Errorf("trainer: %w", err)
+	}
 	c := len(h.Classes)
 	z := blas64.General{Rows: x.Rows, Cols: c, Stride: c, Data: make([]float64, x.Rows*c)}
 	if x.Cols != h.W.Cols {
@@ -144,7 +147,10 @@ func (p *Prior) validate(classes, dim int) error {
 	if p.T.Rows != classes || p.T.Cols != dim {
 		return fmt.Errorf("prior of %d×%d: want %d classes × %d dimensions", p.T.Rows, p.T.Cols, classes, dim)
 	}
-	if !(p.Scale > 0) || math.IsInf(p.Scale, 0) || math.IsNaN(p.Bias) {
+	if err := finite(p.T); err != nil {
+		return fmt.Errorf("prior: %w", err)
+	}
+	if !(p.Scale > 0) || math.IsInf(p.Scale, 0) || math.IsNaN(p.Bias) || math.IsInf(p.Bias, 0) {
 		return fmt.Errorf("prior with scale %v and bias %v: want a positive scale and a bias", p.Scale, p.Bias)
 	}
 	return nil

@@ -3,6 +3,7 @@ package trainer
 import (
 	"context"
 	"math"
+	"slices"
 
 	"gonum.org/v1/gonum/blas/blas64"
 	"gonum.org/v1/gonum/floats"
@@ -20,41 +21,56 @@ type model struct {
 	bias  []float64
 }
 
-// solve fits the rows, given as indices into t.rows, with penalty C; C = 0 is
-// λ = ∞. start is a solution nearby, or nil.
-func (t *task) solve(ctx context.Context, rows []int, c float64, start *model, tolerance float64) (model, error) {
+// rowsProblem is the problem on some rows of the task, with what every penalty
+// shares: the rows' scale and bias of the zero-shot score.
+type rowsProblem struct {
+	problem
+	base  []float64 // zero-shot scores, rows × outputs; nil without a prior
+	scale float64
+	bias  []float64
+}
+
+// problem gathers the rows, given as indices into t.rows.
+func (t *task) problem(rows []int) *rowsProblem {
 	k := t.outputs()
-	p := &problem{outputs: k, c: c, y: make([]int, len(rows)), weight: make([]float64, len(rows))}
-	var base []float64
+	p := &rowsProblem{problem: problem{outputs: k, y: make([]int, len(rows)), weight: make([]float64, len(rows))}, bias: make([]float64, k)}
 	own := make([]int, len(rows))
 	for i, r := range rows {
 		p.y[i], p.weight[i], own[i] = t.y[r], t.weight[r], t.rows[r]
 		if t.base != nil {
-			base = append(base, t.base[r*k:(r+1)*k]...)
+			p.base = append(p.base, t.base[r*k:(r+1)*k]...)
 		}
-	}
-	m := model{bias: make([]float64, k)}
-	if t.base != nil {
-		m.scale, m.bias = t.calibrate(p, base)
-		if c == 0 {
-			return t.zeroShot(p, base, m), nil
-		}
-		p.offset = base
-		floats.Scale(m.scale, p.offset)
 	}
 	p.x = t.support.rows(own)
-	first := make(params, p.size())
-	if start != nil && start.params != nil {
-		copy(first, start.params)
-	} else {
-		for c, b := range m.bias {
-			first[(c+1)*p.x.Cols-1] = b
+	if p.base != nil {
+		p.scale, p.bias = t.calibrate(&p.problem, p.base)
+	}
+	return p
+}
+
+// solve fits the rows of the problem with penalty C; C = 0 is λ = ∞. start is a
+// solution nearby, or nil.
+func (t *task) solve(ctx context.Context, p *rowsProblem, c float64, start params, tolerance float64) (model, error) {
+	m := model{scale: p.scale, bias: slices.Clone(p.bias)}
+	p.offset = nil
+	if p.base != nil && c == 0 {
+		return t.zeroShot(&p.problem, p.base, m), nil
+	}
+	if p.base != nil {
+		p.offset = slices.Clone(p.base)
+		floats.Scale(m.scale, p.offset)
+	}
+	if start == nil {
+		start = make(params, p.size())
+		for k, b := range m.bias {
+			start[(k+1)*p.x.Cols-1] = b
 		}
 	}
+	p.c = c
 	var err error
-	m.solution, err = p.minimize(ctx, first, tolerance)
-	for c := range m.bias {
-		m.bias[c] = m.params[(c+1)*p.x.Cols-1]
+	m.solution, err = p.minimize(ctx, start, tolerance)
+	for k := range m.bias {
+		m.bias[k] = m.params[(k+1)*p.x.Cols-1]
 	}
 	return m, err
 }

@@ -131,18 +131,22 @@ type ClassFit struct {
 	Class     string `json:"class,omitempty"`
 	Positives int    `json:"positives"`
 	Negatives int    `json:"negatives"`
-	// C and Lambda = 1/C are the penalty in use; Chosen says whether it was
-	// chosen by cross-validation.
+	// C and Lambda = 1/C are the penalty in use, that of the greatest weight
+	// where the head is an average over Path; Chosen says whether it was chosen
+	// by cross-validation.
 	C      float64 `json:"c"`
 	Lambda Penalty `json:"lambda"`
 	Chosen bool    `json:"chosen"`
 	// Scale is τ of the zero-shot score inside a linear probe.
 	Scale float64 `json:"scale,omitempty"`
-	// Objective is ½‖w‖² + C·Σ log-loss at the solution; with λ = ∞, where
-	// nothing is fitted, the log-loss alone.
-	Objective    float64 `json:"objective"`
-	Iterations   int     `json:"iterations"`
-	Converged    bool    `json:"converged"`
+	// Objective is ½‖w‖² + C·Σ log-loss at the solution for C; with λ = ∞,
+	// where only scale and bias are fitted, the log-loss alone. Iterations is
+	// the sum over the penalties in the head.
+	Objective  float64 `json:"objective"`
+	Iterations int     `json:"iterations"`
+	Converged  bool    `json:"converged"`
+	// GradientNorm is the greatest norm of the objective's gradient at a
+	// solution, relative to that at zero.
 	GradientNorm float64 `json:"gradient_norm"`
 	// Path is what cross-validation saw, the strongest penalty first.
 	Path []PathPoint `json:"path,omitempty"`
@@ -158,6 +162,8 @@ type PathPoint struct {
 	Loss   float64 `json:"loss"`
 	Excess float64 `json:"excess"`
 	StdErr float64 `json:"std_err"`
+	// Weight is the part that the fit with this penalty has in the head.
+	Weight float64 `json:"weight"`
 }
 
 func lambdaOf(c float64) Penalty {
