@@ -131,7 +131,8 @@ func readHeader(r io.Reader) (header, error) {
 func parseHeader(text string) (header, error) {
 	var h header
 	m := headerPattern.FindStringSubmatch(text)
-	if m == nil {
+	// The pattern takes the keys in any order, and would take one three times.
+	if m == nil || strings.Count(text, "'descr'") != 1 || strings.Count(text, "'fortran_order'") != 1 || strings.Count(text, "'shape'") != 1 {
 		if strings.Contains(text, "'descr': [") {
 			return h, errors.New("npy: a structured array; save its fields as arrays of their own")
 		}
@@ -149,9 +150,6 @@ func parseHeader(text string) (header, error) {
 			return h, fmt.Errorf("npy: header %.80q: shape out of range", text)
 		}
 		h.shape = append(h.shape, int(d))
-	}
-	if h.dtype == "" {
-		return h, fmt.Errorf("npy: header %.80q: no descr", text)
 	}
 	return h, nil
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 )
 
@@ -54,7 +55,7 @@ func (a *Archive) index() error {
 		switch {
 		case !isArray:
 			continue // NumPy ignores them too
-		case strings.Contains(name, "..") || strings.HasPrefix(name, "/") || strings.ContainsAny(name, "\\\x00"):
+		case slices.Contains(strings.Split(name, "/"), "..") || strings.HasPrefix(name, "/") || strings.ContainsAny(name, "\\\x00"):
 			return fmt.Errorf("member %q: a name that leads elsewhere", f.Name)
 		case a.members[name] != nil:
 			return fmt.Errorf("member %q stands twice", f.Name)
