@@ -129,7 +129,7 @@ func (z *normalizer) normalize(s string) string {
 		if form == "" {
 			continue
 		}
-		if z.escapeSpaces {
+		if z.escapeSpaces && strings.IndexByte(form, ' ') >= 0 {
 			b.WriteString(strings.ReplaceAll(form, " ", space))
 		} else {
 			b.WriteString(form)
