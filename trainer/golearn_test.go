@@ -1,0 +1,66 @@
+package trainer
+
+import (
+	"math"
+	"testing"
+)
+
+// LIBLINEAR through golearn reaches the solution of "logistic", but for the
+// slight penalty on its intercept.
+func TestGolearnAgrees(t *testing.T) {
+	t.Parallel()
+	cases, archive := readGolden(t)
+	for _, g := range cases {
+		if g.Exclusive || g.Standardize || g.ClassWeight != "none" || g.C < 1 || g.C > 100 || g.Name == "two samples" {
+			continue
+		}
+		x, y := g.read(t, archive)
+		outside, err := FitGolearn(t.Context(), x, y, g.C)
+		if err != nil {
+			t.Fatalf("%s: %v", g, err)
+		}
+		ours, err := Fit(t.Context(), x, y, nil, Options{Head: Logistic, C: g.C})
+		if err != nil {
+			t.Fatal(err)
+		}
+		want, err := ours.Logits(x)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := outside.Logits(x)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range want.Data {
+			if math.Abs(got.Data[i]-want.Data[i]) > 0.01*(1+math.Abs(want.Data[i])) {
+				t.Errorf("%s: logit %d is %.6g by golearn, %.6g by logistic", g, i, got.Data[i], want.Data[i])
+				break
+			}
+		}
+	}
+}
+
+func TestGolearnNeighboursFindTheirOwn(t *testing.T) {
+	t.Parallel()
+	w := drawWorld(1)
+	support, test := w.Draw(50, 50, "s", 1), w.Draw(200, 200, "t", 2)
+	scores, err := GolearnNeighbours(t.Context(), support.X, support.Labels, test.X)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range scores {
+		if s*5 != math.Round(s*5) {
+			t.Fatalf("score %v: want a share of five votes", s)
+		}
+	}
+	mean := [2]float64{}
+	for i, s := range scores {
+		mean[test.Labels[i]] += s / 200
+	}
+	if mean[1] < mean[0]+0.1 {
+		t.Errorf("mean score of positives %.3f, of negatives %.3f: want the first well above", mean[1], mean[0])
+	}
+	if _, err := GolearnNeighbours(t.Context(), support.X, support.Labels[1:], test.X); err == nil {
+		t.Error("a label less than vectors: no error")
+	}
+}
