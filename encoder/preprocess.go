@@ -29,8 +29,8 @@ const (
 // preprocessRevision changes whenever the same image gives other pixels.
 const preprocessRevision = 2
 
-// maxPaddedSide bounds the square that padding makes of a long image.
-const maxPaddedSide = 1 << 15
+// maxSide bounds the table of a filter's weights, which grows with the side.
+const maxSide = 1 << 22
 
 // preprocessorConfig is the part of preprocessor_config.json that counts; the
 // defaults are SiglipImageProcessor's.
@@ -109,22 +109,25 @@ func (p *Preprocessor) Size() int { return p.size }
 // to three channels, alpha is dropped, 16 bits are scaled by their maximum to
 // 8, and EXIF orientation is not applied.
 //
-// The resizing equals Pillow's to the bit for hf and padded (oracle: Pillow
-// 9.4, testdata/preprocess) and tf.image.resize's rule for big-vision.
+// Oracle: Pillow 9.4 and NumPy (testdata/preprocess). Resizing equals Pillow's to
+// the bit for hf and padded, and tf.image.resize's rule for big-vision; colours
+// equal Pillow's but for lossy JPEG, where another inverse cosine transform moves
+// 1.5 % of the bytes by one step, .018 in the mean over all and 3 at most (91
+// photographs), and the cosine of a vector by 3e-6 at most.
 func (p *Preprocessor) Pixels(img image.Image) ([]float32, error) {
 	b := img.Bounds()
 	if b.Empty() {
 		return nil, fmt.Errorf("image of %d×%d pixels: want at least one", b.Dx(), b.Dy())
+	}
+	if b.Dx() > maxSide || b.Dy() > maxSide {
+		return nil, fmt.Errorf("image of %d×%d pixels: want at most %d a side", b.Dx(), b.Dy(), maxSide)
 	}
 	rgb := newRGB(img)
 	switch p.profile {
 	case ProfileBigVision:
 		rgb = rgb.resizeBilinear(p.size, p.size)
 	case ProfilePadded:
-		if side := max(rgb.width, rgb.height); side > maxPaddedSide {
-			return nil, fmt.Errorf("image of %d×%d pixels: too long to pad to a square; want at most %d a side", rgb.width, rgb.height, maxPaddedSide)
-		}
-		rgb = rgb.square().resize(p.filter, p.size, p.size)
+		rgb = rgb.resizePadded(p.filter, p.size)
 	default:
 		rgb = rgb.resize(p.filter, p.size, p.size)
 	}

@@ -78,69 +78,105 @@ type rgb8 struct {
 // resize equals Pillow's Image.resize for mode RGB: a horizontal and then a
 // vertical pass, each rounded to bytes, each left out where the size stays.
 func (m rgb8) resize(f filter, width, height int) rgb8 {
+	var columns, rows []window
 	if m.width != width {
-		m = m.resizeRows(f.windows(m.width, width))
+		columns = f.windows(m.width, width)
 	}
 	if m.height != height {
-		m = m.resizeColumns(f.windows(m.height, height))
+		rows = f.windows(m.height, height)
 	}
-	return m
+	return m.resample(columns, rows)
 }
 
 const half = 1 << (precisionBits - 1)
 
 func clip8(v int32) uint8 { return uint8(min(max(v>>precisionBits, 0), 255)) }
 
-func (m rgb8) resizeRows(columns []window) rgb8 {
-	out := rgb8{width: len(columns), height: m.height, pix: make([]uint8, 3*len(columns)*m.height)}
-	for y := range m.height {
-		row, to := m.pix[3*y*m.width:3*(y+1)*m.width], out.pix[3*y*out.width:3*(y+1)*out.width]
-		for x, c := range columns {
-			r, g, b := int32(half), int32(half), int32(half)
-			from := row[3*c.first : 3*(c.first+len(c.weights))]
-			for k, w := range c.weights {
-				r += int32(from[3*k]) * w
-				g += int32(from[3*k+1]) * w
-				b += int32(from[3*k+2]) * w
-			}
-			to[3*x], to[3*x+1], to[3*x+2] = clip8(r), clip8(g), clip8(b)
+// resample makes an output column of each window of columns and a row of each of
+// rows; nil leaves the direction as it is. Both passes go on at once, one row of
+// the image at a time, since the rows between them may be many more than those
+// of image or result.
+func (m rgb8) resample(columns, rows []window) rgb8 {
+	out := rgb8{width: m.width, height: m.height}
+	if columns != nil {
+		out.width = len(columns)
+	}
+	if rows != nil {
+		out.height = len(rows)
+	}
+	stride := 3 * out.width
+	out.pix = make([]uint8, stride*out.height)
+	if rows == nil {
+		m.rows(func(y int, row []uint8) { resampleRow(out.pix[y*stride:(y+1)*stride], row, columns) })
+		return out
+	}
+	sums := make([]int32, stride*out.height)
+	for i := range sums {
+		sums[i] = half
+	}
+	line := make([]uint8, stride)
+	done := 0 // output rows whose windows end above y
+	m.rows(func(y int, row []uint8) {
+		resampleRow(line, row, columns)
+		for done < len(rows) && rows[done].first+len(rows[done].weights) <= y {
+			done++
 		}
+		for o := done; o < len(rows) && rows[o].first <= y; o++ {
+			k := y - rows[o].first
+			if k >= len(rows[o].weights) {
+				continue
+			}
+			w, sum := rows[o].weights[k], sums[o*stride:(o+1)*stride]
+			for i, v := range line {
+				sum[i] += int32(v) * w
+			}
+		}
+	})
+	for i, v := range sums {
+		out.pix[i] = clip8(v)
 	}
 	return out
 }
 
-func (m rgb8) resizeColumns(rows []window) rgb8 {
-	stride := 3 * m.width
-	out := rgb8{width: m.width, height: len(rows), pix: make([]uint8, stride*len(rows))}
-	sums := make([]int32, stride)
-	for y, r := range rows {
-		for i := range sums {
-			sums[i] = half
-		}
-		for k, w := range r.weights {
-			row := m.pix[(r.first+k)*stride : (r.first+k+1)*stride]
-			for i, v := range row {
-				sums[i] += int32(v) * w
-			}
-		}
-		to := out.pix[y*stride : (y+1)*stride]
-		for i, v := range sums {
-			to[i] = clip8(v)
-		}
+func resampleRow(to, row []uint8, columns []window) {
+	if columns == nil {
+		copy(to, row)
+		return
 	}
-	return out
+	for x, c := range columns {
+		r, g, b := int32(half), int32(half), int32(half)
+		from := row[3*c.first : 3*(c.first+len(c.weights))]
+		for k, w := range c.weights {
+			r += int32(from[3*k]) * w
+			g += int32(from[3*k+1]) * w
+			b += int32(from[3*k+2]) * w
+		}
+		to[3*x], to[3*x+1], to[3*x+2] = clip8(r), clip8(g), clip8(b)
+	}
 }
 
-// square pads with black: ⌊d/2⌋ pixels before, the rest after.
-func (m rgb8) square() rgb8 {
+// resizePadded equals resize to a square after padding to one with black,
+// ⌊d/2⌋ pixels before and the rest after. The padding is never made: what is
+// black adds nothing to a sum.
+func (m rgb8) resizePadded(f filter, size int) rgb8 {
 	side := max(m.width, m.height)
-	if m.width == m.height {
-		return m
+	columns := inside(f.windows(side, size), (side-m.width)/2, m.width)
+	rows := inside(f.windows(side, size), (side-m.height)/2, m.height)
+	return m.resample(columns, rows)
+}
+
+// inside takes from windows over a padded line what lies on its n real pixels,
+// which follow after the given number of others.
+func inside(all []window, before, n int) []window {
+	for i, w := range all {
+		first := w.first - before
+		from := min(max(-first, 0), len(w.weights))
+		to := min(len(w.weights), n-first)
+		if from >= to {
+			all[i] = window{}
+			continue
+		}
+		all[i] = window{first + from, w.weights[from:to]}
 	}
-	left, top := (side-m.width)/2, (side-m.height)/2
-	out := rgb8{width: side, height: side, pix: make([]uint8, 3*side*side)}
-	for y := range m.height {
-		copy(out.pix[3*((y+top)*side+left):], m.pix[3*y*m.width:3*(y+1)*m.width])
-	}
-	return out
+	return all
 }
