@@ -26,7 +26,8 @@ const (
 	ProfilePadded Profile = "padded"
 )
 
-// preprocessRevision changes whenever the same image gives other pixels.
+// preprocessRevision changes whenever the same file gives other pixels, be it by
+// what stands here or by internal/raster, which decodes it.
 const preprocessRevision = 2
 
 // maxSide bounds the table of a filter's weights, which grows with the side.

@@ -2,6 +2,10 @@
 // image is read and judged before a single pixel is decoded, a decoder that
 // panics gives an error, and a [Budget] bounds the pixels of all images that
 // are decoded at the same time.
+//
+// Colours are those that Pillow gives, lossy formats included ([JPEGColors]):
+// what changes them changes vectors, and with it the preprocessing revision in
+// package encoder.
 package raster
 
 import (
