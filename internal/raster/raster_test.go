@@ -413,3 +413,29 @@ func FuzzDecode(f *testing.F) {
 		}
 	})
 }
+
+func BenchmarkDecodeJPEG(b *testing.B) {
+	img := image.NewRGBA(image.Rect(0, 0, 640, 480))
+	rng := rand.New(rand.NewPCG(1, 1))
+	for i := range img.Pix {
+		img.Pix[i] = uint8(i>>9) + uint8(rng.IntN(8))
+	}
+	var data bytes.Buffer
+	if err := jpeg.Encode(&data, img, nil); err != nil {
+		b.Fatal(err)
+	}
+	b.Run("decoder", func(b *testing.B) {
+		for b.Loop() {
+			if _, err := jpeg.Decode(bytes.NewReader(data.Bytes())); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	b.Run("with colours", func(b *testing.B) {
+		for b.Loop() {
+			if _, err := Decode(data.Bytes(), 0); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+}
