@@ -68,11 +68,13 @@ func (t *task) solve(ctx context.Context, p *rowsProblem, c float64, start param
 	}
 	p.c = c
 	var err error
-	m.solution, err = p.minimize(ctx, start, tolerance)
+	if m.solution, err = p.minimize(ctx, start, tolerance); err != nil {
+		return m, err
+	}
 	for k := range m.bias {
 		m.bias[k] = m.params[(k+1)*p.x.Cols-1]
 	}
-	return m, err
+	return m, nil
 }
 
 // zeroShot is the model for λ = ∞. Exclusive classes keep the prior's own

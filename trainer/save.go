@@ -82,6 +82,12 @@ func loadHead(path string) (*Head, error) {
 	if len(h.B) != len(h.Classes) {
 		return nil, fmt.Errorf("bias of %d: want %d, one per class", len(h.B), len(h.Classes))
 	}
+	if err := finite(h.W); err != nil {
+		return nil, fmt.Errorf("weight: %w", err)
+	}
+	if err := finite(blas32.General{Rows: 1, Cols: len(h.B), Stride: len(h.B), Data: h.B}); err != nil {
+		return nil, fmt.Errorf("bias: %w", err)
+	}
 	return h, nil
 }
 
