@@ -143,13 +143,12 @@ func (t *task) holdOut(ctx context.Context, fold []int, grid []float64) ([][]flo
 
 // loss is the log-loss of row r under the model.
 func (t *task) loss(r int, m model) float64 {
-	k, dim := t.outputs(), t.support.x.Cols
-	x := t.support.x.Data[t.rows[r]*t.support.x.Stride:][:dim]
+	k, stride := t.outputs(), t.support.x.Cols
+	x := t.support.x.Data[t.rows[r]*stride:][:stride]
 	z := make([]float64, k)
 	for c := range k {
-		z[c] = m.bias[c]
-		if m.params != nil {
-			z[c] += floats.Dot(m.params[c*(dim+1):(c+1)*(dim+1)-1], x)
+		if z[c] = m.bias[c]; m.params != nil {
+			z[c] = floats.Dot(m.params[c*stride:(c+1)*stride], x)
 		}
 		if t.base != nil {
 			z[c] += m.scale * t.base[r*k+c]

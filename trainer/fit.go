@@ -118,7 +118,7 @@ type task struct {
 }
 
 func newTasks(x blas32.General, y Targets, groups []string, o Options) ([]*task, error) {
-	s := newSupport(x, o.Standardize)
+	s := newSupport(x, o.Standardize, o.C == 0 || len(y.Classes) > 8)
 	if y.Exclusive {
 		t, err := newTask(x, y, groups, o, s, -1)
 		return []*task{t}, err
@@ -276,7 +276,7 @@ type sum struct {
 }
 
 func (t *task) newSum() *sum {
-	return &sum{t: t, params: make(params, t.outputs()*(t.support.x.Cols+1))}
+	return &sum{t: t, params: make(params, t.outputs()*t.support.x.Cols)}
 }
 
 func (s *sum) add(m model, weight float64) {
@@ -285,7 +285,7 @@ func (s *sum) add(m model, weight float64) {
 		floats.AddScaled(s.params, weight, m.params)
 		return
 	}
-	stride := s.t.support.x.Cols + 1
+	stride := s.t.support.x.Cols
 	for k, b := range m.bias {
 		s.params[(k+1)*stride-1] += weight * b
 	}
@@ -293,7 +293,7 @@ func (s *sum) add(m model, weight float64) {
 
 // write puts the weights, prior included, into the head.
 func (s *sum) write(h *Head) error {
-	t, stride := s.t, s.t.support.x.Cols+1
+	t, stride := s.t, s.t.support.x.Cols
 	for k, c := range t.classes {
 		w, shift := t.support.weights(s.params[k*stride : (k+1)*stride-1])
 		for j := range w {

@@ -15,30 +15,44 @@ import (
 // Rᵀ, n×n, takes the place of X. Subsets of the rows lie in the same span, so
 // that one factorisation serves all folds, penalties and labels.
 type support struct {
-	x         blas64.General // n×r: Rᵀ, or X itself where n ≥ D
+	x         blas64.General // n×(r+1): Rᵀ or X itself, and a last column of ones
 	dim       int            // D
 	qr        blas64.General // D×n, as Geqrf leaves it; empty where n ≥ D
 	tau       []float64
 	mean, dev []float64 // of standardisation; nil without
 }
 
+// fewSolves is up to how many rows the factorisation pays for a single solve.
+const fewSolves = 100
+
 // newSupport takes the rows of x, n×D, standardised by the columns' mean and
-// standard deviation (÷n; 1 for constant columns) if asked to.
-func newSupport(x blas32.General, standardize bool) *support {
-	s := &support{dim: x.Cols}
-	wide := blas64.General{Rows: x.Rows, Cols: x.Cols, Stride: max(1, x.Cols), Data: make([]float64, x.Rows*x.Cols)}
+// standard deviation (÷n; 1 for constant columns) if asked to. many says that
+// it will be solved many times.
+func newSupport(x blas32.General, standardize, many bool) *support {
+	s := &support{dim: x.Cols, x: withOnes(x.Rows, x.Cols)}
 	for i := range x.Rows {
 		for j, v := range x.Data[i*x.Stride : i*x.Stride+x.Cols] {
-			wide.Data[i*x.Cols+j] = float64(v)
+			s.x.Data[i*s.x.Stride+j] = float64(v)
 		}
 	}
+	vectors := s.x
+	vectors.Cols--
 	if standardize {
-		s.standardize(wide)
+		s.standardize(vectors)
 	}
-	if s.x = wide; x.Rows < x.Cols && x.Rows > 0 {
-		s.factorize(wide)
+	if x.Rows < x.Cols && x.Rows > 0 && (many || x.Rows <= fewSolves) {
+		s.factorize(vectors)
 	}
 	return s
+}
+
+// withOnes returns an n×(d+1) matrix of zeros and a last column of ones.
+func withOnes(n, d int) blas64.General {
+	x := blas64.General{Rows: n, Cols: d + 1, Stride: d + 1, Data: make([]float64, n*(d+1))}
+	for i := range n {
+		x.Data[(i+1)*(d+1)-1] = 1
+	}
+	return x
 }
 
 func (s *support) standardize(x blas64.General) {
@@ -77,10 +91,10 @@ func (s *support) factorize(x blas64.General) {
 	lapack64.Geqrf(s.qr, s.tau, work, -1)
 	work = make([]float64, int(work[0]))
 	lapack64.Geqrf(s.qr, s.tau, work, len(work))
-	s.x = blas64.General{Rows: n, Cols: n, Stride: n, Data: make([]float64, n*n)}
+	s.x = withOnes(n, n)
 	for i := range n {
 		for j := range i + 1 {
-			s.x.Data[i*n+j] = s.qr.Data[j*n+i]
+			s.x.Data[i*s.x.Stride+j] = s.qr.Data[j*n+i]
 		}
 	}
 }
@@ -106,13 +120,14 @@ func (s *support) weights(u []float64) (w []float64, shift float64) {
 	return w, shift
 }
 
-// rows returns the given rows with a last column of ones, for the intercept.
+// rows returns the given rows, in rising order, with the column of ones.
 func (s *support) rows(rows []int) blas64.General {
-	m := s.x.Cols + 1
-	out := blas64.General{Rows: len(rows), Cols: m, Stride: m, Data: make([]float64, 0, len(rows)*m)}
+	if len(rows) == s.x.Rows {
+		return s.x
+	}
+	out := blas64.General{Rows: len(rows), Cols: s.x.Cols, Stride: s.x.Cols, Data: make([]float64, 0, len(rows)*s.x.Cols)}
 	for _, i := range rows {
-		out.Data = append(out.Data, s.x.Data[i*s.x.Stride:i*s.x.Stride+m-1]...)
-		out.Data = append(out.Data, 1)
+		out.Data = append(out.Data, s.x.Data[i*s.x.Stride:(i+1)*s.x.Stride]...)
 	}
 	return out
 }

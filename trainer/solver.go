@@ -285,7 +285,8 @@ func (p *problem) descend(a, b *point, d params) bool {
 func (p *problem) roundingScale() float64 {
 	terms := 0.0
 	for i, s := range p.weight {
-		terms += s * floats.Norm(p.x.Data[i*p.x.Stride:i*p.x.Stride+p.x.Cols], 2)
+		row := p.x.Data[i*p.x.Stride : i*p.x.Stride+p.x.Cols]
+		terms += s * math.Sqrt(floats.Dot(row, row))
 	}
 	return 1e-4 * p.c * terms
 }
