@@ -16,8 +16,8 @@
 // is averaged over the path of λ, from ∞, which is zero-shot itself, to 1e-3,
 // with weights from cross-validation on the support set alone, in which no
 // patient is ever divided. "logistic" is scikit-learn's LogisticRegression, to
-// its objective and its meaning of C. [FitGolearn] asks LIBLINEAR for a second
-// opinion on it.
+// its objective and its meaning of C. "golearn-logistic" and [GolearnNeighbours]
+// are the outside opinion: LIBLINEAR and nearest neighbours of golearn.
 //
 // # What it guards
 //

@@ -24,15 +24,22 @@ import (
 //
 //	λ/2·‖Δ‖² + Σ log-loss(y, τ·x·T + x·Δ + b)
 //
-// where T is the prior and τ its scale, fitted to the labels; λ = ∞ is the
-// zero-shot classifier. Without a prior it falls back to logistic and says so
-// in Head.Notes.
+// where T is the prior and τ its scale, fitted to the labels first; λ = ∞ is the
+// zero-shot classifier. Given o.C, λ is 1/C; otherwise the head is an average
+// over λ that cross-validation weighs, so that few patients move it little (see
+// Path in [ClassFit], and testdata/selection). Without a prior linear-probe
+// falls back to logistic and says so in Head.Notes.
 //
-// A class of which only one side is known is an error that names it. Values
-// that are not finite are errors that name the row. The result is the same
-// whatever the number of CPUs.
+// Cross-validation never divides a patient, and looks at the given rows only.
+// Where there are too few patients for one, zero-shot is kept (logistic: C = 1),
+// with a note.
 //
-// Oracle: scikit-learn's LogisticRegression (testdata/logistic).
+// Findings of which only one side is known are an error that names them all,
+// with their counts. Values that are not finite are errors that name the row.
+// The result is the same whatever the number of CPUs.
+//
+// Oracles: scikit-learn's LogisticRegression (testdata/logistic), LIBLINEAR
+// through golearn.
 func Fit(ctx context.Context, x blas32.General, y Targets, groups []string, o Options) (*Head, error) {
 	o.setDefaults()
 	if err := errors.Join(finite(x), o.validate(len(y.Classes), x.Cols), y.validate(x.Rows), checkGroups(groups, x.Rows)); err != nil {
@@ -44,6 +51,12 @@ func Fit(ctx context.Context, x blas32.General, y Targets, groups []string, o Op
 	}
 	h.W = blas32.General{Rows: len(y.Classes), Cols: x.Cols, Stride: max(1, x.Cols), Data: make([]float32, len(y.Classes)*x.Cols)}
 	h.B = make([]float32, len(y.Classes))
+	if o.Head == GolearnLogistic {
+		if err := fitGolearn(ctx, x, y, o, h); err != nil {
+			return nil, fmt.Errorf("trainer: fit: %w", err)
+		}
+		return h, nil
+	}
 
 	tasks, err := newTasks(x, y, groups, o)
 	if err != nil {
@@ -222,13 +235,7 @@ func (t *task) title() string { return cmp.Or(t.name, "the classes") }
 // into the head; tasks write to rows of their own.
 func (t *task) fit(ctx context.Context, h *Head, f *ClassFit) (note string, err error) {
 	*f = ClassFit{Class: t.name, C: t.o.C}
-	for _, k := range t.y {
-		if k > 0 {
-			f.Positives++
-		} else {
-			f.Negatives++
-		}
-	}
+	f.count(t.y)
 	if t.name == "" {
 		f.Positives, f.Negatives = len(t.y), 0
 	}

@@ -22,9 +22,6 @@ import (
 	"gonum.org/v1/gonum/blas/blas32"
 )
 
-// GolearnLogistic is the kind of the heads of [FitGolearn].
-const GolearnLogistic = "golearn-logistic"
-
 const (
 	// interceptColumn stands in for the intercept that golearn does not pass
 	// to LIBLINEAR: the weight of a constant column is penalised, but at 30 its
@@ -37,50 +34,45 @@ const (
 // logger, which writes to standard output unless told otherwise.
 var golearnLock sync.Mutex
 
-// FitGolearn fits golearn's LIBLINEAR (L2-regularised logistic regression with
-// penalty C) to each finding of y on the rows of x, n×D, whose label is known,
-// and returns it as a head of kind "golearn-logistic". It is an outside opinion
-// on "logistic": the objective is the same but for the intercept, which is the
-// weight of a constant column of 30 here and so is slightly penalised.
+// fitGolearn fills the head by golearn's LIBLINEAR (L2-regularised logistic
+// regression), each class against the others on the rows whose label is known.
+// The objective is that of "logistic" but for the intercept, which is the weight
+// of a constant column of 30 here and so is slightly penalised.
 //
 // The weights are read from LIBLINEAR's own model file, since golearn's Predict
-// returns labels only and takes negative features for 0. Exclusive classes
-// are fitted one against the rest; their probabilities are then not calibrated.
-// What golearn panics about is returned as an error.
+// returns labels only and takes negative features for 0. What golearn panics
+// about is returned as an error.
 //
 // Oracle: "logistic" on the same data (TestGolearnAgrees).
-func FitGolearn(ctx context.Context, x blas32.General, y Targets, c float64) (*Head, error) {
-	o := Options{Head: Logistic, C: c}
-	o.setDefaults()
-	if err := errors.Join(finite(x), o.validate(len(y.Classes), x.Cols), y.validate(x.Rows)); err != nil {
-		return nil, fmt.Errorf("trainer: fit golearn: %w", err)
+func fitGolearn(ctx context.Context, x blas32.General, y Targets, o Options, h *Head) error {
+	if y.Exclusive {
+		h.Notes = append(h.Notes, "golearn-logistic fits each class against the others: the softmax of its logits is not calibrated")
+		y.Exclusive = false
 	}
-	if !(c > 0) {
-		return nil, fmt.Errorf("trainer: fit golearn: C = %v: want a positive number", c)
+	if o.C == 0 {
+		o.C = 1
 	}
-	h := &Head{Kind: GolearnLogistic, Classes: y.Classes, Exclusive: y.Exclusive}
-	h.W = blas32.General{Rows: len(y.Classes), Cols: x.Cols, Stride: x.Cols, Data: make([]float32, len(y.Classes)*x.Cols)}
-	h.B = make([]float32, len(y.Classes))
-	y.Exclusive = false
 	tasks, err := newTasks(x, y, nil, o)
 	if err != nil {
-		return nil, fmt.Errorf("trainer: fit golearn: %w", err)
+		return err
 	}
 	for k, t := range tasks {
 		if err := ctx.Err(); err != nil {
-			return nil, err
+			return err
 		}
 		w, err := t.liblinear(x)
 		if err != nil {
-			return nil, fmt.Errorf("trainer: fit golearn: %q: %w", t.name, err)
+			return fmt.Errorf("%q: %w", t.name, err)
 		}
 		for j, v := range w[:x.Cols] {
 			h.W.Data[k*x.Cols+j] = float32(v)
 		}
 		h.B[k] = float32(interceptColumn * w[x.Cols])
-		h.Fits = append(h.Fits, ClassFit{Class: t.name, C: c, Lambda: lambdaOf(c), Converged: true})
+		f := ClassFit{Class: t.name, C: o.C, Lambda: lambdaOf(o.C), Converged: true}
+		f.count(t.y)
+		h.Fits = append(h.Fits, f)
 	}
-	return h, nil
+	return nil
 }
 
 // liblinear returns the weights for positive, that of the constant column last.

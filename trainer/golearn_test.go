@@ -15,7 +15,7 @@ func TestGolearnAgrees(t *testing.T) {
 			continue
 		}
 		x, y := g.read(t, archive)
-		outside, err := FitGolearn(t.Context(), x, y, g.C)
+		outside, err := Fit(t.Context(), x, y, nil, Options{Head: GolearnLogistic, C: g.C})
 		if err != nil {
 			t.Fatalf("%s: %v", g, err)
 		}

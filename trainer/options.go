@@ -12,12 +12,15 @@ import (
 const (
 	Logistic    = "logistic"
 	LinearProbe = "linear-probe"
+	// GolearnLogistic is LIBLINEAR as golearn ships it, at C or else at C = 1,
+	// without class weights or standardisation.
+	GolearnLogistic = "golearn-logistic"
 )
 
 // Options says how to fit. The zero value asks for a linear probe with a
 // penalty chosen by cross-validation.
 type Options struct {
-	// Head is [Logistic] or [LinearProbe], the default.
+	// Head is [Logistic], [GolearnLogistic] or [LinearProbe], the default.
 	Head string
 	// C is scikit-learn's inverse penalty, 1/λ. If C is 0 it is chosen by
 	// cross-validation over CGrid.
@@ -33,7 +36,8 @@ type Options struct {
 	Standardize bool
 	// Prior is the zero-shot classifier that the linear probe starts from.
 	Prior *Prior
-	// Folds of the cross-validation; 0 means 5.
+	// Folds of the cross-validation; 0 means 5. Up to ten patients are a fold
+	// each; below 40 rows of more patients, the folds are drawn four times.
 	Folds int
 	// Seed decides which patients share a fold.
 	Seed uint64
@@ -56,8 +60,11 @@ func (o *Options) setDefaults() {
 func (o *Options) validate(classes, dim int) error {
 	var errs []error
 	wrong := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
-	if o.Head != Logistic && o.Head != LinearProbe {
-		wrong("head %q: want %s or %s", o.Head, Logistic, LinearProbe)
+	if !slices.Contains([]string{Logistic, LinearProbe, GolearnLogistic}, o.Head) {
+		wrong("head %q: want %s, %s or %s", o.Head, Logistic, LinearProbe, GolearnLogistic)
+	}
+	if o.Head == GolearnLogistic && (o.ClassWeight != "none" || o.Standardize || len(o.CGrid) > 0) {
+		wrong("%s has no class weights, standardisation or grid of C; leave them out", o.Head)
 	}
 	if o.ClassWeight != "none" && o.ClassWeight != "balanced" {
 		wrong("class weight %q: want none or balanced", o.ClassWeight)
@@ -150,6 +157,17 @@ type ClassFit struct {
 	GradientNorm float64 `json:"gradient_norm"`
 	// Path is what cross-validation saw, the strongest penalty first.
 	Path []PathPoint `json:"path,omitempty"`
+}
+
+// count counts positives and negatives among labels of 1 and 0.
+func (f *ClassFit) count(labels []int) {
+	for _, k := range labels {
+		if k > 0 {
+			f.Positives++
+		} else {
+			f.Negatives++
+		}
+	}
 }
 
 // PathPoint is one penalty in a cross-validation.

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"flag"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -106,6 +107,9 @@ func headArea(t *testing.T, h *Head, s testworld.Sample) float64 {
 func TestProbeStaysAboveZeroShot(t *testing.T) {
 	t.Parallel()
 	worlds, shots := *studyWorlds, []int{1, 2, 4, 8, 16, 32, 64}
+	if testing.Short() {
+		worlds, shots = 6, []int{1, 2, 4, 16}
+	}
 	results := make([][][]float64, len(shots)) // shots × worlds × rules
 	for k := range shots {
 		results[k] = make([][]float64, worlds)
@@ -184,5 +188,67 @@ func TestStrongPenaltyIsZeroShot(t *testing.T) {
 		if d := float64(v) - scale*float64(w.T.Data[j]); d > 1e-5 || d < -1e-5 {
 			t.Fatalf("weight %d is %v, want %v·T", j, v, scale)
 		}
+	}
+}
+
+// Exclusive classes leave a poor zero-shot classifier too.
+func TestExclusiveProbeLearns(t *testing.T) {
+	t.Parallel()
+	random := rand.New(rand.NewPCG(2, 2))
+	const dim, classes = 40, 3
+	normal := func(rows int) blas32.General {
+		m := blas32.General{Rows: rows, Cols: dim, Stride: dim, Data: make([]float32, rows*dim)}
+		for i := range m.Data {
+			m.Data[i] = float32(random.NormFloat64() / math.Sqrt(dim))
+		}
+		return m
+	}
+	centers, texts := normal(classes), normal(classes)
+	for i, v := range centers.Data {
+		texts.Data[i] = 0.2*v + texts.Data[i]
+	}
+	y := Targets{Classes: []string{"a", "b", "c"}, Exclusive: true}
+	sample := func(n int) (blas32.General, []int) {
+		x, own := normal(n), make([]int, n)
+		for i := range n {
+			own[i] = i % classes
+			for j := range dim {
+				x.Data[i*dim+j] += 0.7 * centers.Data[own[i]*dim+j]
+			}
+		}
+		return x, own
+	}
+	x, own := sample(90)
+	for _, k := range own {
+		row := make([]int8, classes)
+		row[k] = Positive
+		y.Values = append(y.Values, row)
+	}
+	prior := Prior{T: texts, Scale: 100}
+	h, err := Fit(t.Context(), x, y, nil, Options{Prior: &prior})
+	if err != nil {
+		t.Fatal(err)
+	}
+	zero, err := ZeroShot(prior, y.Classes, true, Space{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	test, truth := sample(600)
+	accuracy := func(h *Head) float64 {
+		p, err := h.Probabilities(test)
+		if err != nil {
+			t.Fatal(err)
+		}
+		right := 0
+		for i, k := range truth {
+			row := p.Data[i*classes : (i+1)*classes]
+			if row[k] == slices.Max(row) {
+				right++
+			}
+		}
+		return float64(right) / float64(len(truth))
+	}
+	if got, before := accuracy(h), accuracy(zero); got < before+0.1 {
+		t.Errorf("accuracy %.3f with 30 samples a class, %.3f zero-shot; want well above (%s)", got, before, h.Fits[0])
 	}
 }
