@@ -27,9 +27,9 @@ type share struct{ c, weight float64 }
 
 // choose finds the penalties by cross-validation grouped by patient: the one of
 // the least held-out loss, or, with a prior, an average over the path (see
-// [task.average]). It sets f.Path, and f.C to the penalty of the greatest
-// share. Where there are too few patients for a cross-validation it takes the
-// zero-shot classifier, or C = 1 without a prior, and returns a note.
+// [heldOut.average]). It sets f.Path, and f.C to the median of the shares. Where
+// there are too few patients for a cross-validation it takes the zero-shot
+// classifier, or C = 1 without a prior, and returns a note.
 func (t *task) choose(ctx context.Context, f *ClassFit) (shares []share, note string, err error) {
 	grid := t.o.candidates(t.base != nil)
 	folds := t.folds()
@@ -49,12 +49,16 @@ func (t *task) choose(ctx context.Context, f *ClassFit) (shares []share, note st
 		if t.base != nil {
 			held.average(f.Path)
 		}
-		heaviest := slices.MaxFunc(f.Path, func(a, b PathPoint) int { return cmp.Compare(a.Weight, b.Weight) })
-		f.C = heaviest.C
+		half := 0.5
 		for _, p := range f.Path {
-			if p.Weight > 0 {
-				shares = append(shares, share{p.C, p.Weight})
+			if p.Weight == 0 {
+				continue
 			}
+			shares = append(shares, share{p.C, p.Weight})
+			if half > 0 {
+				f.C = p.C
+			}
+			half -= p.Weight
 		}
 		return shares, "", nil
 	}

@@ -1,6 +1,7 @@
 package trainer
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -138,9 +139,9 @@ type ClassFit struct {
 	Class     string `json:"class,omitempty"`
 	Positives int    `json:"positives"`
 	Negatives int    `json:"negatives"`
-	// C and Lambda = 1/C are the penalty in use, that of the greatest weight
-	// where the head is an average over Path; Chosen says whether it was chosen
-	// by cross-validation.
+	// C and Lambda = 1/C are the penalty in use, or the median one where the
+	// head is an average over Path; Chosen says whether it was chosen by
+	// cross-validation.
 	C      float64 `json:"c"`
 	Lambda Penalty `json:"lambda"`
 	Chosen bool    `json:"chosen"`
@@ -193,16 +194,22 @@ func lambdaOf(c float64) Penalty {
 
 // String describes the fit in one line.
 func (f ClassFit) String() string {
+	shares := 0
+	for _, p := range f.Path {
+		if p.Weight > 0 {
+			shares++
+		}
+	}
 	how := "given"
-	if f.Chosen {
+	switch {
+	case shares > 1:
+		how = fmt.Sprintf("median of %d that cross-validation weighs", shares)
+	case f.Chosen:
 		how = "chosen by cross-validation"
 	}
-	name := f.Class
-	if name == "" {
-		name = "all classes"
-	}
+	name := cmp.Or(f.Class, "all classes")
 	if f.C == 0 {
 		return fmt.Sprintf("%s: λ = ∞ (%s): the zero-shot classifier", name, how)
 	}
-	return fmt.Sprintf("%s: C = %.4g, λ = %.4g (%s), objective %.6g after %d iterations, gradient %.1e", name, f.C, float64(f.Lambda), how, f.Objective, f.Iterations, f.GradientNorm)
+	return fmt.Sprintf("%s: C = %.4g, λ = %.4g (%s), objective %.6g after %d iterations, gradient %.1e of that at zero", name, f.C, float64(f.Lambda), how, f.Objective, f.Iterations, f.GradientNorm)
 }
