@@ -22,12 +22,12 @@ import siglip
 
 # Positive and negative prompt of every finding; the last two are names the encoder has never read.
 PROMPTS = {
-    'cardiomegaly': ('a chest radiograph with an enlarged heart', 'a chest radiograph without an enlarged heart'),
-    'effusion': ('a chest radiograph with an effusion', 'a chest radiograph without an effusion'),
-    'opacity': ('a chest radiograph with an opacity', 'a chest radiograph without an opacity'),
-    'nodule': ('a chest radiograph with a nodule', 'a chest radiograph without a nodule'),
-    'pneumothorax': ('a chest radiograph with a pneumothorax', 'a chest radiograph without a pneumothorax'),
-    'device': ('a chest radiograph with a device', 'a chest radiograph without a device'),
+    'cardiomegaly': ('a chest radiograph with an enlarged heart', 'a chest radiograph with no enlarged heart'),
+    'effusion': ('a chest radiograph with an effusion', 'a chest radiograph with no effusion'),
+    'opacity': ('a chest radiograph with an opacity', 'a chest radiograph with no opacity'),
+    'nodule': ('a chest radiograph with a nodule', 'a chest radiograph with no nodule'),
+    'pneumothorax': ('a chest radiograph with a pneumothorax', 'a chest radiograph with no pneumothorax'),
+    'device': ('a chest radiograph with a device', 'a chest radiograph with no device'),
 }
 # What the appearance words of the unnamed findings give: shown for comparison, not by the demo.
 DESCRIBED = {
