@@ -1,0 +1,41 @@
+package evaluate
+
+// variance returns the variance of the contrast by Obuchowski (Biometrics 53
+// (1997) 567–578): DeLong's components are summed per unit, and the sums of the
+// positives and of the negatives of one unit may go together. With each sample
+// its own unit it is DeLong's variance. It is 0 if a class has fewer than two
+// units.
+//
+// With V₁₀ the share of negatives below a positive, V₀₁ the share of positives
+// above a negative, unit i holding mᵢ of n₁ positives and nᵢ of n₀ negatives,
+// I₁, I₀ and I the numbers of units with positives, with negatives, and of all:
+//
+//	aᵢ = ΣV₁₀ − mᵢθ,  bᵢ = ΣV₀₁ − nᵢθ
+//	var = I₁/(I₁−1)·Σaᵢ²/n₁² + I₀/(I₀−1)·Σbᵢ²/n₀² + 2·I/(I−1)·Σaᵢbᵢ/(n₁n₀)
+func (c *contrast) variance(units []tally) float64 {
+	units1, units0 := classUnits(units)
+	if units1 < 2 || units0 < 2 {
+		return 0
+	}
+	n1, n0 := float64(c.n1), float64(c.n0)
+	var aa, bb, ab float64
+	for _, u := range canonical(units) {
+		// float64() keeps the compiler from fusing, so that every machine sums alike.
+		a, b := c.deviation(u)
+		aa += float64(a * a)
+		bb += float64(b * b)
+		ab += float64(a * b)
+	}
+	small := func(units int) float64 { return float64(units) / float64(units-1) }
+	v := float64(small(units1)*aa/(n1*n1)) + float64(small(units0)*bb/(n0*n0)) + float64(2*small(len(units))*ab/(n1*n0))
+	// Rounding, or a few units that hold both classes, can take it below zero.
+	return max(0, v)
+}
+
+// deviation returns aᵢ and bᵢ.
+func (c *contrast) deviation(u tally) (a, b float64) {
+	k, theta := float64(c.columns), c.point()
+	a = float64(u.up)/(2*float64(c.n0)*k) - float64(float64(u.positives)*theta)
+	b = float64(u.down)/(2*float64(c.n1)*k) - float64(float64(u.negatives)*theta)
+	return a, b
+}

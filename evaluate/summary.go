@@ -1,0 +1,200 @@
+package evaluate
+
+import (
+	"context"
+	"errors"
+	"fmt"
+)
+
+// Summary is what `medprobe evaluate scores` says of a table of scores.
+type Summary struct {
+	// Unit is what the intervals were taken over: "sample" or the name of the
+	// group column.
+	Unit        string            `json:"unit"`
+	Scores      []ScoreSummary    `json:"scores"`
+	Differences []ScoreDifference `json:"differences"`
+}
+
+// ScoreSummary holds the figures of one column of scores. What cannot be
+// estimated is nil, and Warnings say why.
+type ScoreSummary struct {
+	Label            string    `json:"label"`
+	Score            string    `json:"score"`
+	N                int       `json:"n"`
+	Positives        int       `json:"positives"`
+	Unknown          int       `json:"unknown"` // rows without a label, not used
+	Units            int       `json:"units"`
+	AUC              *float64  `json:"auc"`
+	Low              *float64  `json:"ci_low"`
+	High             *float64  `json:"ci_high"`
+	Method           string    `json:"ci_method,omitempty"`
+	AveragePrecision *float64  `json:"average_precision"`
+	Brier            *float64  `json:"brier"`    // nil unless scores are probabilities
+	LogLoss          *float64  `json:"log_loss"` // as Brier
+	ECE              *float64  `json:"ece"`      // as Brier
+	Warnings         []Warning `json:"warnings,omitempty"`
+}
+
+// ScoreDifference is the paired difference A − B between two score columns.
+type ScoreDifference struct {
+	Label    string    `json:"label"`
+	A        string    `json:"a"`
+	B        string    `json:"b"`
+	N        int       `json:"n"`
+	Units    int       `json:"units"`
+	Value    float64   `json:"difference"`
+	Low      float64   `json:"ci_low"`
+	High     float64   `json:"ci_high"`
+	P        float64   `json:"p"`
+	Method   string    `json:"ci_method"`
+	Warnings []Warning `json:"warnings,omitempty"`
+}
+
+// Summarize computes every figure of the table: each score of each label, and
+// the differences between the first score of a label and each other one. The
+// intervals are DeLong's ([AUC], [Compare]) or, if bootstrap is not nil, its.
+// A label of one class has no figures and a warning.
+func (s *Scores) Summarize(ctx context.Context, bootstrap *Bootstrap) (*Summary, error) {
+	unit := s.group
+	if s.Groups == nil {
+		unit = "sample"
+	} else if unit == "" {
+		unit = "group"
+	}
+	out := &Summary{Unit: unit, Scores: []ScoreSummary{}, Differences: []ScoreDifference{}}
+	for _, l := range s.Labels {
+		known := s.known(l)
+		known.unit = unit
+		for k, c := range l.Scores {
+			summary, err := known.summary(ctx, l.Name, c, bootstrap)
+			if err != nil {
+				return nil, fmt.Errorf("label %q, score %q: %w", l.Name, c.Name, err)
+			}
+			out.Scores = append(out.Scores, summary)
+			if k == 0 || summary.AUC == nil {
+				continue
+			}
+			difference, err := known.difference(ctx, l.Scores[0], c, bootstrap)
+			if err != nil {
+				return nil, fmt.Errorf("label %q, scores %q and %q: %w", l.Name, l.Scores[0].Name, c.Name, err)
+			}
+			difference.Label = l.Name
+			out.Differences = append(out.Differences, difference)
+		}
+	}
+	return out, nil
+}
+
+// knownRows is the part of a table in which one label is known.
+type knownRows struct {
+	rows           []int
+	unknown        int
+	labels         []bool
+	groups, strata []string
+	unit           string
+}
+
+func (s *Scores) known(l LabelScores) knownRows {
+	var k knownRows
+	for i, v := range l.Values {
+		if v == Unknown {
+			k.unknown++
+			continue
+		}
+		k.rows = append(k.rows, i)
+		k.labels = append(k.labels, v == Positive)
+		if s.Groups != nil {
+			k.groups = append(k.groups, s.Groups[i])
+		}
+		if s.Strata != nil {
+			k.strata = append(k.strata, s.Strata[i])
+		}
+	}
+	return k
+}
+
+func (k knownRows) of(c ScoreColumn) []float64 {
+	values := make([]float64, len(k.rows))
+	for j, i := range k.rows {
+		values[j] = c.Values[i]
+	}
+	return values
+}
+
+func (k knownRows) summary(ctx context.Context, label string, c ScoreColumn, bootstrap *Bootstrap) (ScoreSummary, error) {
+	scores := k.of(c)
+	_, units, err := unitsOf(len(scores), k.groups)
+	if err != nil {
+		return ScoreSummary{}, err
+	}
+	out := ScoreSummary{Label: label, Score: c.Name, N: len(scores), Unknown: k.unknown, Units: units}
+	for _, positive := range k.labels {
+		if positive {
+			out.Positives++
+		}
+	}
+	estimate, err := k.auc(ctx, scores, bootstrap)
+	switch {
+	case errors.Is(err, ErrOneClass):
+		out.Warnings = []Warning{oneClass(len(scores), out.Positives)}
+	case err != nil:
+		return ScoreSummary{}, err
+	default:
+		out.AUC, out.Low, out.High, out.Method = &estimate.Point, &estimate.Low, &estimate.High, estimate.Method
+		out.Warnings = estimate.Warnings
+		precision, err := AveragePrecision(scores, k.labels)
+		if err != nil {
+			return ScoreSummary{}, err
+		}
+		out.AveragePrecision = &precision
+	}
+	if len(scores) == 0 || !AreProbabilities(scores) {
+		return out, nil
+	}
+	for _, f := range []struct {
+		into   **float64
+		figure func([]float64, []bool) (float64, error)
+	}{{&out.Brier, Brier}, {&out.LogLoss, LogLoss}, {&out.ECE, ECE}} {
+		value, err := f.figure(scores, k.labels)
+		if err != nil {
+			return ScoreSummary{}, err
+		}
+		*f.into = &value
+	}
+	return out, nil
+}
+
+func (k knownRows) auc(ctx context.Context, scores []float64, bootstrap *Bootstrap) (Estimate, error) {
+	if bootstrap == nil {
+		return AUC(scores, k.labels, k.groups)
+	}
+	b := *bootstrap
+	b.Strata = k.strata
+	return b.AUC(ctx, scores, k.labels, k.groups)
+}
+
+func (k knownRows) difference(ctx context.Context, a, b ScoreColumn, bootstrap *Bootstrap) (ScoreDifference, error) {
+	var c Comparison
+	var err error
+	if bootstrap == nil {
+		c, err = Compare(k.of(a), k.of(b), k.labels, k.groups)
+	} else {
+		resample := *bootstrap
+		resample.Strata = k.strata
+		c, err = resample.Compare(ctx, k.of(a), k.of(b), k.labels, k.groups)
+	}
+	d := c.Difference
+	return ScoreDifference{A: a.Name, B: b.Name, N: d.N, Units: d.Units, Value: d.Point, Low: d.Low, High: d.High, P: c.P, Method: d.Method, Warnings: d.Warnings}, err
+}
+
+// oneClass says why nothing can be ranked, and what it would take.
+func oneClass(n, positives int) Warning {
+	text := fmt.Sprintf("not estimable: none of %d samples is positive; need >= 1 positive, and >= %d for a dependable interval", n, FewUnits)
+	switch {
+	case n == 0:
+		text = "not estimable: no sample has a label"
+	case positives == n:
+		text = fmt.Sprintf("not estimable: all of %d samples are positive; need >= 1 negative, and >= %d for a dependable interval", n, FewUnits)
+	}
+	return Warning{WarnOneClass, text}
+}

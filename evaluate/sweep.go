@@ -1,0 +1,60 @@
+package evaluate
+
+// sweep is the samples of one column by falling score, positives first among
+// those with one score, ready to be counted again and again with other weights
+// of their units. Its figures do not depend on the order the samples came in.
+type sweep struct {
+	score    []float64
+	positive []bool
+	last     []bool // the last sample with its score
+	unit     []int32
+}
+
+// newSweep orders the samples; unit nil means that each is its own.
+func newSweep(scores []float64, labels []bool, unit []int32) (*sweep, error) {
+	order, err := ascending(scores, labels)
+	if err != nil {
+		return nil, err
+	}
+	n := len(order)
+	s := &sweep{score: make([]float64, n), positive: make([]bool, n), last: make([]bool, n), unit: make([]int32, n)}
+	for k := range order {
+		o := order[n-1-k]
+		s.score[k], s.positive[k] = o.score, labels[o.sample]
+		s.last[k] = k == n-1 || order[n-2-k].score != o.score
+		if s.unit[k] = o.sample; unit != nil {
+			s.unit[k] = unit[o.sample]
+		}
+	}
+	return s, nil
+}
+
+// weight returns the weight of the k-th sample; nil weights are all 1.
+func (s *sweep) weight(weights []int32, k int) int64 {
+	if weights == nil {
+		return 1
+	}
+	return int64(weights[s.unit[k]])
+}
+
+// auc is one half if the weights leave one class only.
+func (s *sweep) auc(weights []int32) float64 {
+	var twice, positives, negatives int64
+	var tied1, tied0 int64
+	for k := range s.score {
+		if w := s.weight(weights, k); s.positive[k] {
+			tied1 += w
+		} else {
+			tied0 += w
+		}
+		if s.last[k] {
+			twice += tied0 * (2*positives + tied1)
+			positives, negatives = positives+tied1, negatives+tied0
+			tied1, tied0 = 0, 0
+		}
+	}
+	if positives == 0 || negatives == 0 {
+		return 0.5
+	}
+	return float64(twice) / (2 * float64(positives) * float64(negatives))
+}
