@@ -3,7 +3,6 @@ package evaluate
 import (
 	"cmp"
 	"fmt"
-	"math"
 	"slices"
 )
 
@@ -102,42 +101,6 @@ func pair(scores []float64, labels []bool) (pairing, error) {
 		below1, below0, start = below1+tied1, below0+tied0, end
 	}
 	return p, nil
-}
-
-type ranked struct {
-	score  float64
-	sample int32
-}
-
-// ascending returns the samples by score, those with one score negatives first.
-func ascending(scores []float64, labels []bool) ([]ranked, error) {
-	if len(scores) != len(labels) {
-		return nil, fmt.Errorf("evaluate: %d scores for %d labels: want as many", len(scores), len(labels))
-	}
-	if len(scores) > math.MaxInt32 {
-		return nil, fmt.Errorf("evaluate: %d scores: want at most %d", len(scores), math.MaxInt32)
-	}
-	order := make([]ranked, len(scores))
-	for i, s := range scores {
-		if math.IsNaN(s) {
-			return nil, fmt.Errorf("evaluate: score %d: %w", i, ErrScore)
-		}
-		order[i] = ranked{s, int32(i)}
-	}
-	slices.SortFunc(order, func(a, b ranked) int {
-		switch {
-		case a.score < b.score:
-			return -1
-		case a.score > b.score:
-			return 1
-		case labels[a.sample] == labels[b.sample]:
-			return 0
-		case labels[b.sample]:
-			return -1
-		}
-		return 1
-	})
-	return order, nil
 }
 
 // countClasses returns the numbers of positives and negatives, and

@@ -241,9 +241,8 @@ func (f *figure) corrected(low, high float64) (float64, float64) {
 // figure's deviation, aᵢ/n₁ + bᵢ/n₀ in the terms of the variance of [AUC].
 func (c *contrast) acceleration() float64 {
 	var cubes, squares float64
-	for _, u := range canonical(c.tallies()) {
-		a, b := c.deviation(u)
-		l := float64(a/float64(c.n1)) + float64(b/float64(c.n0))
+	for _, u := range c.tallies() {
+		l := c.influence(u)
 		squares += float64(l * l)
 		cubes += float64(l * l * l)
 	}

@@ -83,27 +83,24 @@ func (s *sweep) logLoss(weights []int32) float64 {
 // mean is 0 if the weights leave nothing.
 func (s *sweep) mean(weights []int32, loss func(p float64, positive bool) float64) float64 {
 	sum, total := 0.0, int64(0)
-	for k, p := range s.score {
-		if w := s.weight(weights, k); w > 0 {
-			sum += float64(float64(w) * loss(p, s.positive[k]))
-			total += w
-		}
-	}
+	s.runs(weights, func(p float64, positive bool, weight int64) {
+		sum += float64(float64(weight) * loss(p, positive))
+		total += weight
+	})
 	return sum / float64(max(1, total))
 }
 
 func (s *sweep) ece(weights []int32) float64 {
 	var excess [Bins]float64 // sum of p − y
 	total := int64(0)
-	for k, p := range s.score {
-		w := s.weight(weights, k)
+	s.runs(weights, func(p float64, positive bool, weight int64) {
 		bin := max(0, int(math.Ceil(p*Bins))-1)
-		if s.positive[k] {
+		if positive {
 			p--
 		}
-		excess[bin] += float64(float64(w) * p)
-		total += w
-	}
+		excess[bin] += float64(float64(weight) * p)
+		total += weight
+	})
 	sum := 0.0
 	for _, e := range excess {
 		sum += math.Abs(e)

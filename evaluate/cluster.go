@@ -17,25 +17,33 @@ func (c *contrast) variance(units []tally) float64 {
 	if units1 < 2 || units0 < 2 {
 		return 0
 	}
-	n1, n0 := float64(c.n1), float64(c.n0)
-	var aa, bb, ab float64
-	for _, u := range canonical(units) {
-		// float64() keeps the compiler from fusing, so that every machine sums alike.
+	var aa, bb, ab exact
+	for _, u := range units {
 		a, b := c.deviation(u)
-		aa += float64(a * a)
-		bb += float64(b * b)
-		ab += float64(a * b)
+		aa.add(a, a)
+		bb.add(b, b)
+		ab.add(a, b)
 	}
+	n1, n0, scale := float64(c.n1), float64(c.n0), c.scale()
 	small := func(units int) float64 { return float64(units) / float64(units-1) }
-	v := float64(small(units1)*aa/(n1*n1)) + float64(small(units0)*bb/(n0*n0)) + float64(2*small(len(units))*ab/(n1*n0))
+	// float64() keeps the compiler from fusing, so that every machine sums alike.
+	v := float64(small(units1)*aa.float()/(n1*n1)) + float64(small(units0)*bb.float()/(n0*n0)) + float64(2*small(len(units))*ab.float()/(n1*n0))
 	// Rounding, or a few units that hold both classes, can take it below zero.
-	return max(0, v)
+	return max(0, v/(scale*scale))
 }
 
-// deviation returns aᵢ and bᵢ.
-func (c *contrast) deviation(u tally) (a, b float64) {
-	k, theta := float64(c.columns), c.point()
-	a = float64(u.up)/(2*float64(c.n0)*k) - float64(float64(u.positives)*theta)
-	b = float64(u.down)/(2*float64(c.n1)*k) - float64(float64(u.negatives)*theta)
-	return a, b
+// deviation returns aᵢ and bᵢ, multiplied by the scale to be integers.
+func (c *contrast) deviation(u tally) (a, b int64) {
+	return int64(c.n1)*u.up - u.positives*c.total, int64(c.n0)*u.down - u.negatives*c.total
+}
+
+// scale is twice the number of pairs in all columns.
+func (c *contrast) scale() float64 {
+	return 2 * float64(c.n1) * float64(c.n0) * float64(c.columns)
+}
+
+// influence returns what a unit adds to the contrast's deviation: aᵢ/n₁ + bᵢ/n₀.
+func (c *contrast) influence(u tally) float64 {
+	a, b := c.deviation(u)
+	return (float64(a)/float64(c.n1) + float64(b)/float64(c.n0)) / c.scale()
 }

@@ -1,9 +1,8 @@
 package evaluate
 
 import (
-	"cmp"
+	"fmt"
 	"math"
-	"slices"
 )
 
 // tally sums the pairs won by the samples of one unit.
@@ -26,7 +25,8 @@ type contrast struct {
 	n1, n0   int
 	right    []int64 // as in pairing, summed with the weights
 	total    int64
-	columns  int
+	columns  int // to divide by
+	added    int
 }
 
 func newContrast(labels []bool, groups []string) (*contrast, error) {
@@ -45,8 +45,14 @@ func newContrast(labels []bool, groups []string) (*contrast, error) {
 	return c, nil
 }
 
-// add counts a column of scores with a weight.
+// maxExact bounds the integers of a contrast, so that none overflows.
+const maxExact = 1 << 62
+
+// add counts a column of scores with a weight of 1 or −1.
 func (c *contrast) add(scores []float64, weight int64) error {
+	if c.added++; c.scale()*float64(max(c.n1, c.n0))*float64(c.added) > maxExact {
+		return fmt.Errorf("evaluate: %d columns of %d samples: too many to be summed exactly; take at most a million samples at once", c.added, len(c.labels))
+	}
 	p, err := pair(scores, c.labels)
 	if err != nil {
 		return err
@@ -60,7 +66,7 @@ func (c *contrast) add(scores []float64, weight int64) error {
 
 // point returns the value of the contrast.
 func (c *contrast) point() float64 {
-	return float64(c.total) / (2 * float64(c.n1) * float64(c.n0) * float64(c.columns))
+	return float64(c.total) / c.scale()
 }
 
 // tallies sums over each unit, in the order of the units.
@@ -154,13 +160,4 @@ func (c *contrast) constant() bool {
 		}
 	}
 	return true
-}
-
-// canonical puts tallies in an order that depends on nothing but their values,
-// so that sums over them do not depend on the order of the samples.
-func canonical(units []tally) []tally {
-	return slices.SortedFunc(slices.Values(units), func(a, b tally) int {
-		return cmp.Or(cmp.Compare(a.up, b.up), cmp.Compare(a.down, b.down),
-			cmp.Compare(a.positives, b.positives), cmp.Compare(a.negatives, b.negatives))
-	})
 }

@@ -119,8 +119,7 @@ func (m *macro) add(c *contrast, groups []string, own Estimate) {
 		names[unit] = groups[i]
 	}
 	for k, u := range c.tallies() {
-		a, b := c.deviation(u)
-		m.influence[names[k]] += float64(a/float64(c.n1)) + float64(b/float64(c.n0))
+		m.influence[names[k]] += c.influence(u)
 	}
 	m.findings++
 	m.point, m.low, m.high = m.point+own.Point, m.low+own.Low, m.high+own.High

@@ -170,11 +170,17 @@ type Curve struct {
 // WriteJSON writes the report as one indented JSON document. The same report
 // gives the same bytes.
 func (r *Report) WriteJSON(w io.Writer) error {
-	r.Schema = Schema
+	out := *r
+	out.Schema = Schema
+	// A list without entries is [], never null.
+	out.Findings = append([]Finding{}, r.Findings...)
+	out.Curves = append([]Curve{}, r.Curves...)
+	out.Counts.Excluded = append([]Excluded{}, r.Counts.Excluded...)
+	out.Counts.Failed = append([]Failure{}, r.Counts.Failed...)
 	encoder := json.NewEncoder(w)
 	encoder.SetEscapeHTML(false)
 	encoder.SetIndent("", "  ")
-	if err := encoder.Encode(r); err != nil {
+	if err := encoder.Encode(out); err != nil {
 		return fmt.Errorf("evaluate: write report: %w", err)
 	}
 	return nil

@@ -37,6 +37,21 @@ func (s *sweep) weight(weights []int32, k int) int64 {
 	return int64(weights[s.unit[k]])
 }
 
+// runs calls visit for each score and label with the weight of all the samples
+// that have them, so that their order does not matter.
+func (s *sweep) runs(weights []int32, visit func(score float64, positive bool, weight int64)) {
+	weight := int64(0)
+	for k, score := range s.score {
+		weight += s.weight(weights, k)
+		if s.last[k] || s.positive[k+1] != s.positive[k] {
+			if weight > 0 {
+				visit(score, s.positive[k], weight)
+			}
+			weight = 0
+		}
+	}
+}
+
 // auc is one half if the weights leave one class only.
 func (s *sweep) auc(weights []int32) float64 {
 	var twice, positives, negatives int64
