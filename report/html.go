@@ -1,0 +1,350 @@
+package report
+
+import (
+	"bytes"
+	"crypto/sha256"
+	_ "embed"
+	"encoding/base64"
+	"fmt"
+	"html/template"
+	"io"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/medprobe/medprobe/evaluate"
+)
+
+//go:embed report.css
+var stylesheet string
+
+//go:embed report.html
+var pageText string
+
+var pageTemplate = template.Must(template.New("report").Parse(pageText))
+
+// HTML writes the report as one page that needs nothing else: no script, no
+// request, no font. It is made to be read at any width from 360 pixels, in
+// light and dark, and on paper; every drawing has a title and a description,
+// and its numbers stand in a table.
+//
+// A content security policy in the page forbids everything but its own
+// stylesheet, which is named by its SHA-256.
+func HTML(w io.Writer, r *evaluate.Report) error {
+	var b bytes.Buffer
+	if err := pageTemplate.Execute(&b, newPage(visible(r))); err != nil {
+		return fmt.Errorf("report: %w", err)
+	}
+	_, err := w.Write(b.Bytes())
+	return err
+}
+
+// page is what the template shows.
+type page struct {
+	Report     *evaluate.Report
+	Style      template.CSS
+	Policy     string
+	Headline   string
+	Mean       string
+	NotADevice string
+	Synthetic  string
+	Facts      []fact
+	Doubts     []string
+	Legend     []legendEntry
+	Level      string
+
+	AUCScale scale
+	Rows     []aucRow
+	MeanRow  *aucRow
+
+	Differences []differenceTable
+	DiffScale   scale
+
+	ROC         []rocPlot
+	Curves      []curvePlot
+	CurveLegend []legendEntry
+
+	Figures []figureRow
+	Counts  []countRow
+	Failed  []evaluate.Failure
+	More    int
+	Splits  []splitRow
+	Details []fact
+	Prompts []evaluate.Finding
+	Others  []publishedRow
+}
+
+type fact struct {
+	Name, Value string
+	Code        bool
+}
+
+type legendEntry struct{ Class, Name, Dashes string }
+
+type aucRow struct {
+	Name, Note, Size, Units string
+	Strip                   strip
+	Cells                   []aucCell
+}
+
+type aucCell struct{ Class, Method, AUC, Interval string }
+
+type differenceTable struct {
+	Title, Caption string
+	Rows           []differenceRow
+}
+
+type differenceRow struct {
+	Name, Difference, Interval, P, Adjusted, Mark, N string
+	Strip                                            strip
+	Mean                                             bool
+}
+
+type figureRow struct {
+	Name, Method, Precision, Brier, LogLoss, ECE, Detail string
+	Class                                                string
+	First                                                int // rows of the finding, on its first row
+}
+
+type countRow struct {
+	What, N string
+	Sum     bool
+}
+
+type splitRow struct{ Name, Samples, Patients string }
+
+type publishedRow struct{ Finding, Domain, N, ZeroShot, Probe, Other, OtherIs, Own, Source string }
+
+// mostFailures is how many failed samples are listed.
+const mostFailures = 50
+
+func newPage(r *evaluate.Report) *page {
+	digest := sha256.Sum256([]byte(stylesheet))
+	p := &page{
+		Report: r, Style: template.CSS(stylesheet), //nolint:gosec // our own file
+		Policy:   "default-src 'none'; style-src 'sha256-" + base64.StdEncoding.EncodeToString(digest[:]) + "'; base-uri 'none'; form-action 'none'",
+		Headline: headline(r), Mean: unbroken(meanSentence(r)), NotADevice: notADevice, Doubts: doubts(r),
+		Level: percent(evaluate.Level),
+	}
+	if r.Synthetic {
+		p.Synthetic = syntheticNote
+	}
+	for k, m := range methodsOf(r) {
+		p.Legend = append(p.Legend, legendEntry{class(k), methodName(m), dashes(k)})
+	}
+	p.Facts = keyFacts(r)
+	p.addAUCs(r)
+	p.addDifferences(r)
+	curves := curveAxis(r)
+	p.CurveLegend = p.Legend
+	if len(p.Legend) > 0 && p.Legend[0].Name == "zero-shot" {
+		p.CurveLegend = p.Legend[1:] // it is the band
+	}
+	for _, f := range r.Findings {
+		if plot, ok := newROCPlot(f); ok {
+			p.ROC = append(p.ROC, plot)
+		}
+		if plot, ok := newCurvePlot(r, f, curves); ok {
+			p.Curves = append(p.Curves, plot)
+		}
+		if len(f.Prompts.Positive)+len(f.Prompts.Negative) > 0 {
+			p.Prompts = append(p.Prompts, f)
+		}
+		p.addFigures(f)
+	}
+	p.addCounts(r)
+	p.Details = details(r)
+	p.addPublished(r)
+	return p
+}
+
+// unbroken keeps a line from breaking within an interval.
+func unbroken(s string) string { return strings.ReplaceAll(s, "–", "\u2060–\u2060") }
+
+// testUnits returns the largest number of units that a finding was tested on.
+func testUnits(r *evaluate.Report) int {
+	units := 0
+	for _, f := range r.Findings {
+		units = max(units, f.Units)
+	}
+	return units
+}
+
+func unitOf(r *evaluate.Report) string {
+	if r.Dataset.Unit == "" {
+		return "sample"
+	}
+	return r.Dataset.Unit
+}
+
+func keyFacts(r *evaluate.Report) []fact {
+	facts := []fact{
+		{Name: "Samples used", Value: thousands(r.Counts.Used) + " of " + thousands(r.Counts.Samples)},
+		{Name: "Tested on", Value: count(testUnits(r), unitOf(r))},
+		{Name: "Intervals over", Value: unitOf(r) + "s, " + percent(evaluate.Level)},
+		{Name: "Encoder", Value: r.Encoder.Name},
+	}
+	if r.Dataset.Patients == nil && unitOf(r) != "patient" {
+		facts[2].Value = unitOf(r) + "s: no patients known"
+	}
+	return facts
+}
+
+func (p *page) addAUCs(r *evaluate.Report) {
+	a := aucAxis(r)
+	p.AUCScale = aucScale(a)
+	for _, f := range r.Findings {
+		p.Rows = append(p.Rows, newAUCRow(a, findingName(f), f.Note, sizes(f), count(f.Units, f.Unit), f.Methods))
+	}
+	if m := r.Macro; m != nil {
+		var methods []evaluate.MethodResult
+		for _, mean := range m.Methods {
+			methods = append(methods, evaluate.MethodResult{Method: mean.Method, AUC: &mean.AUC})
+		}
+		units := ""
+		if len(m.Methods) > 0 {
+			units = count(m.Methods[0].AUC.Units, m.Methods[0].AUC.Unit)
+		}
+		row := newAUCRow(a, "Mean of "+strconv.Itoa(len(m.Findings)), "", count(len(m.Findings), "finding"), units, methods)
+		p.MeanRow = &row
+	}
+}
+
+func newAUCRow(a axis, name, note, size, units string, methods []evaluate.MethodResult) aucRow {
+	row := aucRow{Name: name, Note: note, Size: size, Units: units, Strip: aucStrip(a, methods)}
+	for k, m := range methods {
+		cell := aucCell{Class: class(k), Method: methodName(m.Method), AUC: "–", Interval: "not estimable"}
+		if m.AUC != nil {
+			cell.AUC, cell.Interval = number(m.AUC.Point), interval(*m.AUC)
+		}
+		row.Cells = append(row.Cells, cell)
+	}
+	return row
+}
+
+func (p *page) addDifferences(r *evaluate.Report) {
+	a := differenceAxis(r)
+	p.DiffScale = differenceScale(a)
+	for k, method := range methodsOf(r) {
+		v, ok := compared(r, method)
+		if !ok {
+			continue
+		}
+		t := differenceTable{
+			Title:   capital(methodName(method)) + " − " + methodName(v.baseline),
+			Caption: capital(v.sentence()),
+		}
+		for _, f := range r.Findings {
+			for _, d := range f.Differences {
+				if d.A == method {
+					t.Rows = append(t.Rows, newDifferenceRow(a, findingName(f), d, class(k), count(f.Units, f.Unit)))
+				}
+			}
+		}
+		if r.Macro != nil {
+			for _, d := range r.Macro.Differences {
+				if d.A == method {
+					row := newDifferenceRow(a, "Mean of "+strconv.Itoa(len(r.Macro.Findings)), d, class(k), count(d.Difference.Units, d.Difference.Unit))
+					row.Mean, row.Adjusted, row.Mark = true, "", ""
+					t.Rows = append(t.Rows, row)
+				}
+			}
+		}
+		p.Differences = append(p.Differences, t)
+	}
+}
+
+func newDifferenceRow(a axis, name string, d evaluate.Difference, class, n string) differenceRow {
+	row := differenceRow{
+		Name: name, Difference: signed(d.Difference.Point), Interval: signedInterval(d.Difference),
+		P: pValue(d.P), Adjusted: pValue(d.AdjustedP), Mark: "undecided", N: n, Strip: differenceStrip(a, d, class),
+	}
+	if d.AdjustedP < alpha {
+		if row.Mark = "better"; d.Difference.Point < 0 {
+			row.Mark = "worse"
+		}
+	}
+	return row
+}
+
+func (p *page) addFigures(f evaluate.Finding) {
+	text := func(e *evaluate.Estimate) string {
+		if e == nil {
+			return "–"
+		}
+		return number(e.Point) + " (" + interval(*e) + ")"
+	}
+	for k, m := range f.Methods {
+		row := figureRow{
+			Name: findingName(f), Method: methodName(m.Method), Class: class(k), Detail: m.Detail,
+			Precision: text(m.AveragePrecision), Brier: text(m.Brier), LogLoss: text(m.LogLoss), ECE: text(m.ECE),
+		}
+		if k == 0 {
+			row.First = len(f.Methods)
+		}
+		p.Figures = append(p.Figures, row)
+	}
+}
+
+func (p *page) addCounts(r *evaluate.Report) {
+	c := r.Counts
+	p.Counts = append(p.Counts, countRow{What: "used", N: thousands(c.Used)})
+	for _, e := range c.Excluded {
+		p.Counts = append(p.Counts, countRow{What: "excluded: " + e.Reason, N: thousands(e.N)})
+	}
+	p.Counts = append(p.Counts, countRow{What: "failed", N: thousands(len(c.Failed))})
+	p.Counts = append(p.Counts, countRow{What: "samples in the data", N: thousands(c.Samples), Sum: true})
+	p.Failed = c.Failed
+	if len(p.Failed) > mostFailures {
+		p.More = len(p.Failed) - mostFailures
+		p.Failed = p.Failed[:mostFailures]
+	}
+	for _, name := range splitNames(r) {
+		part := r.Splits[name]
+		row := splitRow{Name: name, Samples: thousands(part.Samples), Patients: "not known"}
+		if part.Patients != nil {
+			row.Patients = thousands(*part.Patients)
+		}
+		p.Splits = append(p.Splits, row)
+	}
+}
+
+// splitNames returns train before test, then the others by name.
+func splitNames(r *evaluate.Report) []string {
+	rank := map[string]int{"train": -2, "test": -1}
+	names := slices.Sorted(maps.Keys(r.Splits))
+	slices.SortStableFunc(names, func(a, b string) int { return rank[a] - rank[b] })
+	return names
+}
+
+func details(r *evaluate.Report) []fact {
+	patients := "not known"
+	if r.Dataset.Patients != nil {
+		patients = thousands(*r.Dataset.Patients)
+	}
+	facts := []fact{
+		{"Data", r.Dataset.Spec, true}, {"Data digest", r.Dataset.Digest, true}, {"Task", r.Dataset.Task, false},
+		{"Images", thousands(r.Dataset.Images), false}, {"Patients", patients, false},
+		{"Encoder", r.Encoder.Name, false}, {"Encoder fingerprint", r.Encoder.Fingerprint, true},
+		{"Preprocessing", r.Encoder.Preprocess, false}, {"Preprocessing fingerprint", r.Encoder.PreprocessFingerprint, true},
+	}
+	if r.Encoder.LogitScale != 0 {
+		facts = append(facts, fact{"Logit scale", strconv.FormatFloat(r.Encoder.LogitScale, 'g', 6, 64), false})
+	}
+	facts = append(facts, fact{"Seed", strconv.FormatUint(r.Seed, 10), false})
+	return slices.DeleteFunc(facts, func(f fact) bool { return f.Value == "" })
+}
+
+func (p *page) addPublished(r *evaluate.Report) {
+	text := func(x *float64) string {
+		if x == nil {
+			return "–"
+		}
+		return number(*x)
+	}
+	for _, q := range r.Published {
+		row := publishedRow{Finding: q.Finding, Domain: q.Domain, N: thousands(q.N), ZeroShot: text(q.ZeroShot), Probe: text(q.Probe), Other: text(q.Other), OtherIs: q.OtherIs, Source: q.Source}
+		p.Others = append(p.Others, row)
+	}
+}

@@ -1,0 +1,261 @@
+package report
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/xml"
+	"flag"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/medprobe/medprobe/evaluate"
+)
+
+var update = flag.Bool("update", false, "rewrite the golden files")
+
+var writers = map[string]func(io.Writer, *evaluate.Report) error{
+	"report.html": HTML, "report.txt": Text, "report.md": Markdown,
+}
+
+func written(t *testing.T, write func(io.Writer, *evaluate.Report) error, r *evaluate.Report) string {
+	t.Helper()
+	var b bytes.Buffer
+	if err := write(&b, r); err != nil {
+		t.Fatal(err)
+	}
+	return b.String()
+}
+
+// The golden files are for form; every number in them has its own witness in
+// package evaluate.
+func TestFormIsAsCommitted(t *testing.T) {
+	t.Parallel()
+	r := sample(t)
+	for name, write := range writers {
+		got := written(t, write, r)
+		path := filepath.Join("testdata", name)
+		if *update {
+			if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
+				t.Fatal(err)
+			}
+			continue
+		}
+		want, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got != string(want) {
+			if err := os.WriteFile(path+".got", []byte(got), 0o644); err != nil {
+				t.Fatal(err)
+			}
+			t.Errorf("%s is not as committed: compare %s.got; go test -update ./report rewrites it", path, path)
+		}
+		if again := written(t, write, r); again != got {
+			t.Errorf("%s: the same report gives other bytes", name)
+		}
+	}
+}
+
+func TestPageHoldsNothingThatActs(t *testing.T) {
+	t.Parallel()
+	for name, r := range map[string]*evaluate.Report{"sample": sample(t), "hostile": hostile(t), "empty": {}} {
+		page := written(t, HTML, r)
+		decoder := xml.NewDecoder(strings.NewReader(page))
+		decoder.Strict, decoder.Entity = false, xml.HTMLEntity
+		var open []string
+		var style string
+		for {
+			token, err := decoder.RawToken()
+			if err == io.EOF {
+				break
+			}
+			if err != nil {
+				t.Fatalf("%s: %v", name, err)
+			}
+			switch token := token.(type) {
+			case xml.StartElement:
+				tag := token.Name.Local
+				if !slices.Contains(allowedTags, tag) {
+					t.Errorf("%s: element <%s>", name, tag)
+				}
+				for _, a := range token.Attr {
+					if key := a.Name.Local; strings.HasPrefix(key, "on") || slices.Contains([]string{"src", "href", "style", "action", "srcset", "formaction"}, key) {
+						t.Errorf("%s: <%s %s=%q>", name, tag, key, a.Value)
+					}
+				}
+				if tag != "meta" {
+					open = append(open, tag)
+				}
+			case xml.EndElement:
+				if len(open) == 0 || open[len(open)-1] != token.Name.Local {
+					t.Fatalf("%s: </%s> closes %v", name, token.Name.Local, open)
+				}
+				open = open[:len(open)-1]
+			case xml.CharData:
+				if len(open) > 0 && open[len(open)-1] == "style" {
+					style += string(token)
+				}
+			}
+		}
+		if len(open) > 0 {
+			t.Errorf("%s: %v never closed", name, open)
+		}
+		digest := sha256.Sum256([]byte(style))
+		policy := "default-src &#39;none&#39;; style-src &#39;sha256-" + base64.StdEncoding.EncodeToString(digest[:]) + "&#39;"
+		if page := strings.ReplaceAll(page, "&#43;", "+"); !strings.Contains(page, policy) {
+			t.Errorf("%s: the policy does not name the stylesheet: want %s", name, policy)
+		}
+		if strings.Contains(page, "ZgotmplZ") || strings.Contains(page, "NaN") {
+			t.Errorf("%s: the template filtered a value, or a figure is no number", name)
+		}
+	}
+}
+
+var allowedTags = strings.Fields(`html head meta title style body main header section footer h1 h2 h3 p div span bdi b strong
+	dl dt dd ul li table caption thead tbody tr th td figure figcaption details summary code svg path circle rect g text desc`)
+
+// hostile is a report in which every string tries to be more than text.
+func hostile(t *testing.T) *evaluate.Report {
+	t.Helper()
+	r := sample(t)
+	bad := []string{
+		"<img src=x onerror=alert(1)>", "</script><script>alert(2)</script>", "javascript:alert(3)", "a|b`c`*d*[e](http://x)",
+		"esc\x1b[2J\x00\x07 \u202eevil\u202c \u2066x", "</title></style><svg onload=alert(4)>", "@octocat #1 \n# heading \xff", "{{.}} ]]> --> \" ' =HYPERLINK(1)",
+	}
+	k := 0
+	next := func(s *string) { *s = bad[k%len(bad)]; k++ }
+	next(&r.Name)
+	next(&r.Description)
+	for i := range r.Findings {
+		f := &r.Findings[i]
+		name := f.Name
+		next(&f.Name)
+		f.Name += name
+		next(&f.Note)
+		f.Prompts = evaluate.Prompts{Positive: bad, Negative: bad}
+		for j := range f.Methods {
+			next(&f.Methods[j].Detail)
+			f.Methods[j].Method = bad[j]
+		}
+		for j := range f.Differences {
+			f.Differences[j].A, f.Differences[j].B = bad[j+1], bad[0]
+		}
+		for j := range r.Curves {
+			if r.Curves[j].Finding == name {
+				r.Curves[j].Finding = f.Name
+				next(&r.Curves[j].Method)
+			}
+		}
+	}
+	next(&r.Dataset.Spec)
+	next(&r.Dataset.Unit)
+	next(&r.Encoder.Name)
+	next(&r.Counts.Excluded[0].Reason)
+	next(&r.Counts.Failed[0].ID)
+	next(&r.Counts.Failed[0].Reason)
+	r.Warnings = bad
+	r.Splits[bad[0]] = evaluate.Part{Samples: 1}
+	return r
+}
+
+func TestHostileNamesStayText(t *testing.T) {
+	t.Parallel()
+	r := hostile(t)
+	for name, write := range writers {
+		got := written(t, write, r)
+		for _, c := range got {
+			if c != '\n' && (unicode.IsControl(c) || unicode.Is(unicode.Bidi_Control, c)) {
+				t.Errorf("%s: holds %U", name, c)
+			}
+		}
+		if !utf8.ValidString(got) {
+			t.Errorf("%s: not UTF-8", name)
+		}
+	}
+	for k, line := range strings.Split(written(t, Text, r), "\n") {
+		if n := utf8.RuneCountInString(line); n > textWidth {
+			t.Errorf("report.txt:%d: %d columns: %s", k+1, n, line)
+		}
+	}
+	markdown := written(t, Markdown, r)
+	for _, raw := range []string{"<img", "<script", "](http", "@octocat", " #1", "\n# heading"} {
+		if strings.Contains(markdown, raw) {
+			t.Errorf("report.md: holds %q", raw)
+		}
+	}
+	columns := 0
+	for k, line := range strings.Split(markdown, "\n") {
+		cells := strings.Count(strings.ReplaceAll(line, `\|`, ""), "|")
+		if strings.HasPrefix(line, "|") {
+			if columns > 0 && cells != columns {
+				t.Errorf("report.md:%d: %d bars in a table of %d: %s", k+1, cells, columns, line)
+			}
+			columns = cells
+		} else {
+			columns = 0
+		}
+	}
+}
+
+func TestHeadlineSaysWhatTheFiguresSay(t *testing.T) {
+	t.Parallel()
+	finding := func(difference, p float64) evaluate.Finding {
+		return evaluate.Finding{
+			Methods:     []evaluate.MethodResult{{Method: "zero-shot"}, {Method: "linear-probe"}},
+			Differences: []evaluate.Difference{{A: "linear-probe", B: "zero-shot", Difference: evaluate.Estimate{Point: difference}, AdjustedP: p}},
+		}
+	}
+	better, worse, same := finding(0.1, 0.01), finding(-0.1, 0.01), finding(0.1, 0.05)
+	oneClass := evaluate.Finding{Methods: better.Methods}
+	for _, c := range []struct {
+		findings []evaluate.Finding
+		want     string
+	}{
+		{nil, "Nothing was measured."},
+		{[]evaluate.Finding{better}, "The linear probe beats zero-shot."},
+		{[]evaluate.Finding{worse}, "The linear probe is worse than zero-shot."},
+		{[]evaluate.Finding{same}, "The linear probe and zero-shot cannot be told apart on this test set."},
+		{[]evaluate.Finding{better, better}, "The linear probe beats zero-shot on all 2 findings."},
+		{[]evaluate.Finding{better, worse, same, same}, "The linear probe beats zero-shot on 1 of 4 findings, is worse on 1 and cannot be told from it on 2."},
+		{[]evaluate.Finding{same, same}, "The linear probe beats zero-shot on none of 2 findings and cannot be told from it on 2."},
+		{[]evaluate.Finding{oneClass}, "No finding has both positives and negatives in the test part, so nothing can be compared."},
+		{[]evaluate.Finding{{Methods: better.Methods[:1]}}, "Zero-shot was measured on 1 finding."},
+	} {
+		if got := headline(&evaluate.Report{Findings: c.findings}); got != c.want {
+			t.Errorf("headline = %q, want %q", got, c.want)
+		}
+	}
+}
+
+func TestEveryNumberOfSamplesIsAccountedFor(t *testing.T) {
+	t.Parallel()
+	r := sample(t)
+	if err := r.Counts.Check(); err != nil {
+		t.Fatal(err)
+	}
+	if text := written(t, Text, r); !strings.Contains(text, "Samples: 492 = 480 used + 11 excluded + 1 failed\n") {
+		t.Error("the text does not add the samples up")
+	}
+}
+
+func TestReportWithLittleInItIsWritten(t *testing.T) {
+	t.Parallel()
+	oneClass := evaluate.Finding{
+		Name: "rare", N: 10, Units: 10, Unit: "image", Methods: []evaluate.MethodResult{{Method: "zero-shot"}, {Method: "linear-probe"}},
+		Warnings: []evaluate.Warning{{Code: evaluate.WarnOneClass, Text: "not estimable"}},
+	}
+	r := &evaluate.Report{Name: "little", Findings: []evaluate.Finding{oneClass}, Dataset: evaluate.DatasetFacts{Unit: "image"}}
+	for name, write := range writers {
+		if got := written(t, write, r); !strings.Contains(got, "not estimable") {
+			t.Errorf("%s does not say that a figure is not estimable", name)
+		}
+		written(t, write, &evaluate.Report{})
+	}
+}
