@@ -24,8 +24,12 @@ type Trial struct {
 // Scored is what one method says of the samples of a trial.
 type Scored struct {
 	Method string
+	// Scores rank the samples; a higher one speaks for the finding.
 	Scores []float64
-	Detail string
+	// Probabilities are for Brier score, log-loss and calibration; nil where the
+	// method gives none.
+	Probabilities []float64
+	Detail        string
 }
 
 // Assess turns trials into findings and, if there are two or more, their
@@ -159,10 +163,17 @@ func (t Trial) method(ctx context.Context, m Scored, unit string, bootstrap Boot
 		figures = append(figures, figure{value: value, estimate: &e})
 	}
 	add(&r.AveragePrecision, s.averagePrecision)
-	if AreProbabilities(m.Scores) {
-		add(&r.Brier, s.brier)
-		add(&r.LogLoss, s.logLoss)
-		add(&r.ECE, s.ece)
+	if m.Probabilities != nil {
+		if !AreProbabilities(m.Probabilities) {
+			return r, errors.New("evaluate: probabilities: want each in [0, 1]")
+		}
+		p, err := newSweep(m.Probabilities, t.Labels, c.unit)
+		if err != nil {
+			return r, err
+		}
+		add(&r.Brier, p.brier)
+		add(&r.LogLoss, p.logLoss)
+		add(&r.ECE, p.ece)
 	}
 	return r, bootstrap.intervals(ctx, c, figures)
 }

@@ -179,7 +179,7 @@ func TestOrderOfSamplesDoesNotMoveABit(t *testing.T) {
 		for i, s := range w.a {
 			p[i] = 1 / (1 + math.Exp(-s))
 		}
-		return Trial{Name: "x", Labels: w.labels, Groups: w.groups, Methods: []Scored{{Method: "zero-shot", Scores: w.b}, {Method: "linear-probe", Scores: p}}}
+		return Trial{Name: "x", Labels: w.labels, Groups: w.groups, Methods: []Scored{{Method: "zero-shot", Scores: w.b}, {Method: "linear-probe", Scores: p, Probabilities: p}}}
 	}
 	assess := func(w world) string {
 		findings, macro, err := Assess(t.Context(), []Trial{trial(w), trial(w)}, "patient", Bootstrap{Resamples: 200})

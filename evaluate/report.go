@@ -44,39 +44,37 @@ type DatasetFacts struct {
 	Unit string `json:"unit"`
 }
 
-// Counts says what became of every sample.
+// Counts says what became of every sample, by numbers and reasons alone: a
+// report may be shown to people who must not see the name of a patient or file.
 type Counts struct {
-	Samples  int        `json:"samples"`
-	Used     int        `json:"used"`
-	Excluded []Excluded `json:"excluded"`
-	Failed   []Failure  `json:"failed"`
+	Samples int `json:"samples"`
+	Used    int `json:"used"`
+	// Excluded samples were left out on purpose; Failed ones could not be read
+	// or embedded.
+	Excluded []Tally `json:"excluded"`
+	Failed   []Tally `json:"failed"`
 }
 
-// Excluded is a number of samples left out for one reason.
-type Excluded struct {
+// Tally is a number of samples with one reason.
+type Tally struct {
 	Reason string `json:"reason"`
 	N      int    `json:"n"`
 }
 
-// Failure is a sample that could not be read or embedded.
-type Failure struct {
-	ID     string `json:"id"`
-	Reason string `json:"reason"`
-}
-
-// LeftOut returns the number of samples excluded for any reason.
-func (c Counts) LeftOut() int {
+// Total sums tallies.
+func Total(tallies []Tally) int {
 	n := 0
-	for _, e := range c.Excluded {
-		n += e.N
+	for _, t := range tallies {
+		n += t.N
 	}
 	return n
 }
 
 // Check returns an error unless every sample is used, excluded or failed.
 func (c Counts) Check() error {
-	if sum := c.Used + c.LeftOut() + len(c.Failed); sum != c.Samples {
-		return fmt.Errorf("evaluate: counts do not add up: %d used + %d excluded + %d failed = %d, but there are %d samples", c.Used, c.LeftOut(), len(c.Failed), sum, c.Samples)
+	excluded, failed := Total(c.Excluded), Total(c.Failed)
+	if sum := c.Used + excluded + failed; sum != c.Samples {
+		return fmt.Errorf("evaluate: counts do not add up: %d used + %d excluded + %d failed = %d, but there are %d samples", c.Used, excluded, failed, sum, c.Samples)
 	}
 	return nil
 }
@@ -175,8 +173,8 @@ func (r *Report) WriteJSON(w io.Writer) error {
 	// A list without entries is [], never null.
 	out.Findings = append([]Finding{}, r.Findings...)
 	out.Curves = append([]Curve{}, r.Curves...)
-	out.Counts.Excluded = append([]Excluded{}, r.Counts.Excluded...)
-	out.Counts.Failed = append([]Failure{}, r.Counts.Failed...)
+	out.Counts.Excluded = append([]Tally{}, r.Counts.Excluded...)
+	out.Counts.Failed = append([]Tally{}, r.Counts.Failed...)
 	encoder := json.NewEncoder(w)
 	encoder.SetEscapeHTML(false)
 	encoder.SetIndent("", "  ")

@@ -18,7 +18,7 @@ func TestAssessFillsAFinding(t *testing.T) {
 	for i, s := range w.b {
 		p[i] = 1 / (1 + math.Exp(-s))
 	}
-	full := Trial{Name: "effusion", Labels: w.labels, Groups: w.groups, Methods: []Scored{{Method: "zero-shot", Scores: w.a}, {Method: "linear-probe", Scores: p, Detail: "C = 1"}}}
+	full := Trial{Name: "effusion", Labels: w.labels, Groups: w.groups, Methods: []Scored{{Method: "zero-shot", Scores: w.a}, {Method: "linear-probe", Scores: p, Probabilities: p, Detail: "C = 1"}}}
 	findings, macro, err := Assess(t.Context(), []Trial{full, none, full}, "patient", Bootstrap{Resamples: 200})
 	if err != nil {
 		t.Fatal(err)
@@ -73,7 +73,7 @@ func TestAssessFillsAFinding(t *testing.T) {
 
 func TestCountsAddUp(t *testing.T) {
 	t.Parallel()
-	c := Counts{Samples: 10, Used: 6, Excluded: []Excluded{{"no label", 2}, {"blank", 1}}, Failed: []Failure{{"a", "broken"}}}
+	c := Counts{Samples: 10, Used: 6, Excluded: []Tally{{"no label", 2}, {"blank", 1}}, Failed: []Tally{{"broken", 1}}}
 	if err := c.Check(); err != nil {
 		t.Error(err)
 	}

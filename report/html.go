@@ -67,8 +67,6 @@ type page struct {
 
 	Figures []figureRow
 	Counts  []countRow
-	Failed  []evaluate.Failure
-	More    int
 	Splits  []splitRow
 	Details []fact
 	Prompts []evaluate.Finding
@@ -115,9 +113,6 @@ type countRow struct {
 type splitRow struct{ Name, Samples, Patients string }
 
 type publishedRow struct{ Finding, Domain, N, ZeroShot, Probe, Other, OtherIs, Own, Source string }
-
-// mostFailures is how many failed samples are listed.
-const mostFailures = 50
 
 func newPage(r *evaluate.Report) *page {
 	digest := sha256.Sum256([]byte(stylesheet))
@@ -293,13 +288,10 @@ func (p *page) addCounts(r *evaluate.Report) {
 	for _, e := range c.Excluded {
 		p.Counts = append(p.Counts, countRow{What: "excluded: " + e.Reason, N: thousands(e.N)})
 	}
-	p.Counts = append(p.Counts, countRow{What: "failed", N: thousands(len(c.Failed))})
-	p.Counts = append(p.Counts, countRow{What: "samples in the data", N: thousands(c.Samples), Sum: true})
-	p.Failed = c.Failed
-	if len(p.Failed) > mostFailures {
-		p.More = len(p.Failed) - mostFailures
-		p.Failed = p.Failed[:mostFailures]
+	for _, f := range c.Failed {
+		p.Counts = append(p.Counts, countRow{What: "failed: " + f.Reason, N: thousands(f.N)})
 	}
+	p.Counts = append(p.Counts, countRow{What: "samples in the data", N: thousands(c.Samples), Sum: true})
 	for _, name := range splitNames(r) {
 		part := r.Splits[name]
 		row := splitRow{Name: name, Samples: thousands(part.Samples), Patients: "not known"}

@@ -25,7 +25,7 @@ func Markdown(w io.Writer, r *evaluate.Report) error {
 	markdownAUCs(&b, r)
 	markdownDifferences(&b, r)
 	c := r.Counts
-	fmt.Fprintf(&b, "Samples: %d = %d used + %d excluded + %d failed.", c.Samples, c.Used, c.LeftOut(), len(c.Failed))
+	fmt.Fprintf(&b, "Samples: %d = %d used + %d excluded + %d failed.", c.Samples, c.Used, evaluate.Total(c.Excluded), evaluate.Total(c.Failed))
 	for _, e := range c.Excluded {
 		fmt.Fprintf(&b, " Excluded: %d, %s.", e.N, markdownText(e.Reason))
 	}

@@ -158,7 +158,6 @@ func hostile(t *testing.T) *evaluate.Report {
 	next(&r.Dataset.Unit)
 	next(&r.Encoder.Name)
 	next(&r.Counts.Excluded[0].Reason)
-	next(&r.Counts.Failed[0].ID)
 	next(&r.Counts.Failed[0].Reason)
 	r.Warnings = bad
 	r.Splits[bad[0]] = evaluate.Part{Samples: 1}

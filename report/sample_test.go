@@ -31,8 +31,8 @@ func sample(t *testing.T) *evaluate.Report {
 		},
 		Counts: evaluate.Counts{
 			Samples: 492, Used: 480,
-			Excluded: []evaluate.Excluded{{Reason: "no label says positive or negative", N: 8}, {Reason: `in part "val", which this experiment does not use`, N: 3}},
-			Failed:   []evaluate.Failure{{ID: "img/0312.png", Reason: "png: invalid format: not enough pixel data"}},
+			Excluded: []evaluate.Tally{{Reason: "no label says positive or negative", N: 8}, {Reason: `in part "val", which this experiment does not use`, N: 3}},
+			Failed:   []evaluate.Tally{{Reason: "could not be decoded", N: 1}},
 		},
 		Splits: map[string]evaluate.Part{"train": {Samples: 240, Patients: &trainPatients}, "test": {Samples: 240, Patients: &trainPatients}},
 		Encoder: evaluate.EncoderFacts{
@@ -73,8 +73,8 @@ func sample(t *testing.T) *evaluate.Report {
 		}
 		trial.Methods = []evaluate.Scored{
 			{Method: "zero-shot", Scores: zero, Detail: "logit of the softmax over two prompts"},
-			{Method: "linear-probe", Scores: probe, Detail: "λ = 3.16, 64 positives, 64 negatives"},
-			{Method: "logistic", Scores: logistic, Detail: "C = 1, 64 positives, 64 negatives"},
+			{Method: "linear-probe", Scores: probe, Probabilities: probe, Detail: "λ = 3.16, 64 positives, 64 negatives"},
+			{Method: "logistic", Scores: logistic, Probabilities: logistic, Detail: "C = 1, 64 positives, 64 negatives"},
 		}
 		for k, method := range []string{"linear-probe", "logistic"} {
 			curve := evaluate.Curve{Finding: f.name, Method: method}

@@ -110,16 +110,12 @@ func textDifferences(b *strings.Builder, r *evaluate.Report) {
 
 func textCounts(b *strings.Builder, r *evaluate.Report) {
 	c := r.Counts
-	fmt.Fprintf(b, "\nSamples: %s = %s used + %s excluded + %s failed\n", thousands(c.Samples), thousands(c.Used), thousands(c.LeftOut()), thousands(len(c.Failed)))
+	fmt.Fprintf(b, "\nSamples: %s = %s used + %s excluded + %s failed\n", thousands(c.Samples), thousands(c.Used), thousands(evaluate.Total(c.Excluded)), thousands(evaluate.Total(c.Failed)))
 	for _, e := range c.Excluded {
 		paragraph(b, "  "+thousands(e.N)+" excluded: "+e.Reason)
 	}
-	for k, f := range c.Failed {
-		if k == 5 {
-			fmt.Fprintf(b, "  and %d more failed; the report names them\n", len(c.Failed)-k)
-			break
-		}
-		paragraph(b, "  failed: "+f.ID+": "+f.Reason)
+	for _, f := range c.Failed {
+		paragraph(b, "  "+thousands(f.N)+" failed: "+f.Reason)
 	}
 }
 
