@@ -52,8 +52,33 @@ type FillOptions struct {
 
 // Failure is a sample that could not be embedded.
 type Failure struct {
-	ID     string `json:"id"`
+	ID string `json:"id"`
+	// Step is where it failed: "read", "decode" or "encode".
+	Step   string `json:"step"`
 	Reason string `json:"reason"`
+}
+
+// The steps that a sample can fail at.
+const (
+	StepRead   = "read"
+	StepDecode = "decode"
+	StepEncode = "encode"
+)
+
+// stepError is the error of one sample at one step.
+type stepError struct {
+	step string
+	error
+}
+
+func (e stepError) Unwrap() error { return e.error }
+
+// at notes the step of an error.
+func at(step string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return stepError{step, err}
 }
 
 // Filled accounts for every sample: embedded + cached + failed = samples.
@@ -219,7 +244,7 @@ func (f *fill) prepare(ctx context.Context, samples []int, out chan<- item) erro
 	}
 	var missing []item
 	for _, i := range samples {
-		it := item{index: i, err: err}
+		it := item{index: i, err: at(StepRead, err)}
 		if err == nil {
 			source := f.data.Samples[i].Source
 			it.key = Key{Content: digest, Region: source.Region, Frame: source.Frame}
@@ -257,7 +282,7 @@ func (f *fill) decode(ctx context.Context, content datasets.Content, missing []i
 		img, err = content.Decode(f.o.MaxPixels)
 	}
 	for _, it := range missing {
-		it.err = err
+		it.err = at(StepDecode, err)
 		if err == nil {
 			it.pixels, it.err = f.preprocess(img, it.key.Region)
 		}
@@ -271,9 +296,10 @@ func (f *fill) decode(ctx context.Context, content datasets.Content, missing []i
 func (f *fill) preprocess(img image.Image, region image.Rectangle) ([]float32, error) {
 	part, err := datasets.Crop(img, region)
 	if err != nil {
-		return nil, err
+		return nil, at(StepDecode, err)
 	}
-	return f.enc.Preprocess(part)
+	pixels, err := f.enc.Preprocess(part)
+	return pixels, at(StepEncode, err)
 }
 
 // settle takes the items in whatever order they come, encodes and stores the
@@ -352,7 +378,7 @@ func (f *fill) encode(ctx context.Context, batch []item) error {
 	}
 	if err != nil {
 		if len(batch) == 1 {
-			return f.fail(batch[0].index, err)
+			return f.fail(batch[0].index, at(StepEncode, err))
 		}
 		for i := range batch {
 			if err := f.encode(ctx, batch[i:i+1]); err != nil {
@@ -388,7 +414,11 @@ func (f *fill) failures() []Failure {
 	failures := []Failure{}
 	for i, err := range f.failed {
 		if err != nil {
-			failures = append(failures, Failure{ID: f.data.Samples[i].ID, Reason: err.Error()})
+			failure := Failure{ID: f.data.Samples[i].ID, Reason: err.Error()}
+			if at, ok := errors.AsType[stepError](err); ok {
+				failure.Step = at.step
+			}
+			failures = append(failures, failure)
 		}
 	}
 	return failures

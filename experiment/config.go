@@ -1,6 +1,9 @@
 package experiment
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -9,6 +12,7 @@ import (
 	"github.com/medprobe/medprobe/datasets"
 	"github.com/medprobe/medprobe/internal/near"
 	"github.com/medprobe/medprobe/internal/yamlfile"
+	"github.com/medprobe/medprobe/trainer"
 )
 
 // Config is one experiment as its YAML file says it. Every field but data and
@@ -31,12 +35,13 @@ type Config struct {
 	// Split says how the samples are divided into train and test where the data
 	// does not say it itself.
 	Split Split `yaml:"split"`
-	// Leakage is "fail" (the default) or "warn": what to do when a patient or
-	// an identical image stands in both train and test.
+	// Leakage says what to do when a patient or an identical image stands in
+	// both train and test: "fail" (the default), "drop" it from train, or
+	// "warn".
 	Leakage string `yaml:"leakage"`
 
 	// Prompts holds the texts of the zero-shot baseline by finding.
-	Prompts map[string]Prompt `yaml:"prompts"`
+	Prompts Prompts `yaml:"prompts"`
 
 	// Heads are trained and compared with zero-shot; default: linear-probe and
 	// logistic. The first is the one the report is about.
@@ -51,9 +56,6 @@ type Config struct {
 	MaxFailures string `yaml:"max_failures"`
 	// Seed governs the split, the draws and the folds.
 	Seed uint64 `yaml:"seed"`
-
-	// text is the file as it was read.
-	text []byte
 }
 
 // Split says how to divide.
@@ -63,18 +65,6 @@ type Split struct {
 	Test  float64 `yaml:"test"`
 	// Ignore divides anew even if the data says how it is divided.
 	Ignore bool `yaml:"ignore_predefined"`
-}
-
-// Prompt holds the texts for one finding.
-type Prompt struct {
-	// Positive are texts that are true of an image with the finding. Their
-	// vectors are averaged.
-	Positive []string `yaml:"positive"`
-	// Negative are texts that are true of an image without it. They are not
-	// used for classes that exclude one another.
-	Negative []string `yaml:"negative"`
-	// Note is shown with the finding.
-	Note string `yaml:"note"`
 }
 
 // Train says on how much to train.
@@ -92,11 +82,8 @@ type Curve struct {
 	Draws int `yaml:"draws"`
 }
 
-const (
-	linearProbe = "linear-probe"
-	logistic    = "logistic"
-	zeroShot    = "zero-shot"
-)
+// zeroShot is the name of the baseline.
+const zeroShot = "zero-shot"
 
 // Load reads an experiment file. An unknown key is an error with its line.
 func Load(path string) (*Config, error) {
@@ -134,7 +121,7 @@ func (c *Config) setDefaults() {
 		c.Leakage = "fail"
 	}
 	if len(c.Heads) == 0 {
-		c.Heads = []string{linearProbe, logistic}
+		c.Heads = []string{trainer.LinearProbe, trainer.Logistic}
 	}
 	if c.Curve.Draws == 0 {
 		c.Curve.Draws = 5
@@ -157,11 +144,11 @@ func (c *Config) validate() error {
 	if c.Split.Train <= 0 || c.Split.Test <= 0 || c.Split.Train+c.Split.Test > 1+1e-9 {
 		wrong("split: train %v and test %v: want two shares above 0 that add up to at most 1", c.Split.Train, c.Split.Test)
 	}
-	if err := near.Check("leakage", c.Leakage, []string{"fail", "warn"}); err != nil {
+	if err := near.Check("leakage", c.Leakage, []string{"fail", "drop", "warn"}); err != nil {
 		errs = append(errs, err)
 	}
 	for _, head := range c.Heads {
-		if err := near.Check("head", head, []string{linearProbe, logistic}); err != nil {
+		if err := near.Check("head", head, []string{trainer.LinearProbe, trainer.Logistic, trainer.GolearnLogistic}); err != nil {
 			errs = append(errs, err)
 		}
 	}
@@ -174,10 +161,17 @@ func (c *Config) validate() error {
 	if !slices.IsSorted(c.Curve.Shots) || len(c.Curve.Shots) > 0 && c.Curve.Shots[0] < 1 {
 		wrong("curve: shots %v: want ascending numbers from 1", c.Curve.Shots)
 	}
-	for _, name := range sortedKeys(c.Prompts) {
-		if len(c.Prompts[name].Positive) == 0 {
-			wrong("prompts: %s: no positive text", name)
-		}
+	return errors.Join(append(errs, c.Prompts.validate())...)
+}
+
+// digest names the experiment as it was understood, wherever its data lies.
+func (c *Config) digest() string {
+	anywhere := *c
+	anywhere.Data.Path, anywhere.Data.Root = "", ""
+	text, err := json.Marshal(anywhere)
+	if err != nil {
+		panic(fmt.Sprintf("experiment: a config is plain data: %v", err))
 	}
-	return errors.Join(errs...)
+	sum := sha256.Sum256(text)
+	return hex.EncodeToString(sum[:])
 }

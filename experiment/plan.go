@@ -1,11 +1,13 @@
 package experiment
 
 import (
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"slices"
 
 	"github.com/medprobe/medprobe/datasets"
+	"github.com/medprobe/medprobe/evaluate"
 )
 
 // The parts that samples are divided into.
@@ -15,84 +17,175 @@ const (
 	unusedPart = ""
 )
 
-// plan says what every sample is for.
-type plan struct {
-	// parts holds trainPart, testPart or unusedPart for each sample.
-	parts []string
-	// why holds the reason for each unused sample.
-	why []string
+// What became of a sample.
+const (
+	used     = "used"
+	excluded = "excluded"
+	failed   = "failed"
+)
+
+// fate says what a sample was for and what became of it.
+type fate struct {
+	// part is trainPart, testPart or unusedPart.
+	part string
+	// outcome is used, excluded or failed.
+	outcome string
+	// reason is why a sample was not used, without the name of anything.
+	reason string
+	// detail is the whole message, with names.
+	detail string
 }
+
+// plan says what every sample of a dataset is for.
+type plan []fate
 
 // newPlan divides the samples as the data says, or as the experiment does
 // where the data says nothing.
-func newPlan(c *Config, d *datasets.Dataset) (*plan, error) {
-	p := &plan{parts: make([]string, len(d.Samples)), why: make([]string, len(d.Samples))}
-	predefined := !c.Split.Ignore && slices.ContainsFunc(d.Samples, func(s datasets.Sample) bool { return s.Split != "" })
-	var assigned []string
-	if !predefined {
-		parts := []datasets.Part{{Name: trainPart, Share: c.Split.Train}, {Name: testPart, Share: c.Split.Test}}
-		if rest := 1 - c.Split.Train - c.Split.Test; rest > 1e-9 {
-			parts = append(parts, datasets.Part{Name: "neither train nor test", Share: rest})
-		}
-		var err error
-		if assigned, err = datasets.Split(d, parts, c.Seed); err != nil {
-			return nil, err
-		}
+func newPlan(c *Config, d *datasets.Dataset) (plan, error) {
+	parts, err := divide(c, d)
+	if err != nil {
+		return nil, err
 	}
-	for i := range d.Samples {
-		part := d.Samples[i].Split
-		if assigned != nil {
-			part = assigned[i]
-		}
+	p := make(plan, len(d.Samples))
+	for i, part := range parts {
+		p[i] = fate{part: part, outcome: used}
 		switch {
+		case part == unusedPart:
+			p.leaveOut(i, excluded, "in no part of the split")
 		case part != trainPart && part != testPart:
-			p.leaveOut(i, fmt.Sprintf("in part %q, which this experiment does not use", part))
+			p.leaveOut(i, excluded, fmt.Sprintf("in part %q, which the experiment does not use", part))
 		case !slices.ContainsFunc(d.Samples[i].Labels, known):
-			p.leaveOut(i, "no label says positive or negative")
-		default:
-			p.parts[i] = part
+			p.leaveOut(i, excluded, noLabel)
 		}
 	}
-	for _, part := range []string{trainPart, testPart} {
-		if len(p.rows(part)) == 0 {
-			return nil, fmt.Errorf("experiment: no labelled sample in part %q; check the split", part)
-		}
-	}
-	return p, nil
+	return p, p.check()
 }
+
+// divide returns the part of each sample.
+func divide(c *Config, d *datasets.Dataset) ([]string, error) {
+	if !c.Split.Ignore && slices.ContainsFunc(d.Samples, func(s datasets.Sample) bool { return s.Split != "" }) {
+		parts := make([]string, len(d.Samples))
+		for i := range parts {
+			parts[i] = d.Samples[i].Split
+		}
+		return parts, nil
+	}
+	shares := []datasets.Part{{Name: trainPart, Share: c.Split.Train}, {Name: testPart, Share: c.Split.Test}}
+	if rest := 1 - c.Split.Train - c.Split.Test; rest > 1e-9 {
+		shares = append(shares, datasets.Part{Name: "neither train nor test", Share: rest})
+	}
+	parts, err := datasets.Split(d, shares, c.Seed)
+	if err != nil {
+		return nil, fmt.Errorf("experiment: %w", err)
+	}
+	return parts, nil
+}
+
+const noLabel = "no label says positive or negative"
 
 func known(l datasets.Label) bool { return l == datasets.Positive || l == datasets.Negative }
 
-func (p *plan) leaveOut(i int, why string) { p.parts[i], p.why[i] = unusedPart, why }
+func (p plan) leaveOut(i int, outcome, reason string) {
+	p[i] = fate{outcome: outcome, reason: reason}
+}
 
-// rows lists the samples of a part.
-func (p *plan) rows(part string) []int {
+// check returns an error if nothing is left to train or to test on.
+func (p plan) check() error {
+	for _, part := range []string{trainPart, testPart} {
+		if !slices.ContainsFunc(p, func(f fate) bool { return f.part == part }) {
+			return fmt.Errorf("experiment: no sample to use in part %q; look at the split with 'medprobe dataset inspect', or divide anew with split: {ignore_predefined: true}", part)
+		}
+	}
+	return nil
+}
+
+// used lists the samples that are used.
+func (p plan) used() []int {
 	var rows []int
-	for i, q := range p.parts {
-		if q == part {
+	for i := range p {
+		if p[i].outcome == used {
 			rows = append(rows, i)
 		}
 	}
 	return rows
 }
 
-// errLeak says that train and test are not apart.
-var errLeak = errors.New("train and test share patients or images")
+// counts adds the samples up, and those that the reader of the data excluded.
+func (p plan) counts(d *datasets.Dataset) evaluate.Counts {
+	c := evaluate.Counts{Samples: len(p) + len(d.Excluded), Used: len(p.used())}
+	tally := func(into *[]evaluate.Tally, reason string, n int) {
+		if n == 0 {
+			return
+		}
+		for k := range *into {
+			if (*into)[k].Reason == reason {
+				(*into)[k].N += n
+				return
+			}
+		}
+		*into = append(*into, evaluate.Tally{Reason: reason, N: n})
+	}
+	tally(&c.Excluded, unusable, len(d.Excluded))
+	for _, f := range p {
+		switch f.outcome {
+		case excluded:
+			tally(&c.Excluded, f.reason, 1)
+		case failed:
+			tally(&c.Failed, f.reason, 1)
+		}
+	}
+	return c
+}
 
-// checkLeaks returns the leaks between train and test in words, and an error
-// if the experiment does not allow them.
-func (p *plan) checkLeaks(c *Config, d *datasets.Dataset, digests [][32]byte) ([]string, error) {
-	leaks := datasets.Leaks(d, p.parts, digests)
+// unusable is the reason of what the reader of the data excluded; its own
+// reasons name files.
+const unusable = "could not be used as the data stands"
+
+// ErrLeak says that train and test are not apart.
+var ErrLeak = errors.New("train and test share patients or images")
+
+// closeLeaks looks for patients and identical images that stand in both train
+// and test. It returns a warning where the experiment allows them, takes them
+// out of train where it drops them, and is an error otherwise.
+func (p plan) closeLeaks(c *Config, d *datasets.Dataset, digests [][sha256.Size]byte) (warning string, err error) {
+	parts := make([]string, len(p))
+	for i := range p {
+		parts[i] = p[i].part
+	}
+	leaks := datasets.Leaks(d, parts, digests)
 	if len(leaks) == 0 {
-		return nil, nil
+		return "", nil
 	}
 	count := map[string]int{}
 	for _, l := range leaks {
 		count[l.Kind]++
 	}
 	summary := fmt.Sprintf("%d patients and %d identical images stand in both train and test", count["patient"], count["content"])
-	if c.Leakage == "warn" {
-		return []string{summary + "; figures may be too good"}, nil
+	switch c.Leakage {
+	case "warn":
+		return summary + "; figures may be too good", nil
+	case "drop":
+		n := p.dropFromTrain(d, digests)
+		return fmt.Sprintf("%s: %d samples were taken out of train", summary, n), p.check()
+	default:
+		return "", fmt.Errorf("experiment: %w: %s, the first: %v; say leakage: drop to take them out of train, leakage: warn to go on, or split: {ignore_predefined: true} to divide by patient", ErrLeak, summary, leaks[0])
 	}
-	return nil, fmt.Errorf("experiment: %w: %s, the first: %v; divide anew with split: {ignore_predefined: true}, or say leakage: warn", errLeak, summary, leaks[0])
+}
+
+// dropFromTrain leaves out of train what also stands in test.
+func (p plan) dropFromTrain(d *datasets.Dataset, digests [][sha256.Size]byte) int {
+	tested := map[any]bool{}
+	for i := range p {
+		if p[i].part == testPart {
+			tested[d.Samples[i].Group()], tested[digests[i]] = true, true
+		}
+	}
+	n := 0
+	for i := range p {
+		if p[i].part == trainPart && (tested[d.Samples[i].Group()] || tested[digests[i]]) {
+			p.leaveOut(i, excluded, "in train, and its patient or image in test too")
+			n++
+		}
+	}
+	return n
 }

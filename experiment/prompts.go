@@ -2,84 +2,219 @@ package experiment
 
 import (
 	"context"
+	"embed"
 	"fmt"
+	"io/fs"
 	"maps"
+	"path"
 	"slices"
+	"strings"
 
 	"github.com/medprobe/medprobe/internal/near"
 	"github.com/medprobe/medprobe/internal/vec"
+	"github.com/medprobe/medprobe/internal/yamlfile"
 	"github.com/medprobe/medprobe/trainer"
 	"gonum.org/v1/gonum/blas/blas32"
 )
+
+// Prompts holds the texts of the zero-shot baseline by finding.
+type Prompts map[string]Prompt
+
+// Prompt holds the texts for one finding.
+type Prompt struct {
+	// Positive are texts that are true of an image with the finding. Their
+	// vectors are averaged.
+	Positive []string `yaml:"positive"`
+	// Negative are texts that are true of an image without it. They are not
+	// used for classes that exclude one another.
+	Negative []string `yaml:"negative"`
+	// Note is shown with the finding.
+	Note string `yaml:"note"`
+}
+
+const packPrefix = "pack:"
+
+//go:embed prompts/*.yaml
+var packs embed.FS
+
+// LoadPrompts reads a YAML file of prompts by finding, or the pack named by
+// pack:NAME that comes with medprobe.
+func LoadPrompts(name string) (Prompts, error) {
+	p := Prompts{}
+	pack, isPack := strings.CutPrefix(name, packPrefix)
+	if !isPack {
+		if err := yamlfile.Load(name, &p); err != nil {
+			return nil, fmt.Errorf("experiment: prompts: %w", err)
+		}
+		return p, p.validate()
+	}
+	if err := near.Check("pack of prompts", pack, Packs()); err != nil {
+		return nil, fmt.Errorf("experiment: %w", err)
+	}
+	text, err := packs.ReadFile("prompts/" + pack + ".yaml")
+	if err != nil {
+		return nil, fmt.Errorf("experiment: prompts: %w", err)
+	}
+	if err := yamlfile.Parse(name, text, &p); err != nil {
+		return nil, fmt.Errorf("experiment: prompts: %w", err)
+	}
+	return p, p.validate()
+}
+
+// Packs lists the packs of prompts that come with medprobe.
+func Packs() []string {
+	files, err := fs.Glob(packs, "prompts/*.yaml")
+	if err != nil {
+		panic(fmt.Sprintf("experiment: a fixed pattern: %v", err))
+	}
+	for i, file := range files {
+		files[i] = strings.TrimSuffix(path.Base(file), ".yaml")
+	}
+	return files
+}
+
+func (p Prompts) validate() error {
+	for _, name := range sortedKeys(p) {
+		if len(p[name].Positive) == 0 {
+			return fmt.Errorf("experiment: prompts: %s: no positive text", name)
+		}
+	}
+	return nil
+}
+
+func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
+
+// Score is a way to make a score of the vectors of image and texts.
+type Score string
+
+// The scores. x is the vector of an image, p and n are the mean positive and
+// negative text vectors of a finding, all of length one; τ and b are the
+// encoder's scale and bias.
+const (
+	// ScorePair is CheXzero's softmax over a positive and a negative text:
+	// σ(τ·x·p − τ·x·n). It needs negative texts.
+	ScorePair Score = "pair"
+	// ScoreDifference is x·p − x·n: ranks as ScorePair, but no probability.
+	ScoreDifference Score = "difference"
+	// ScoreSoftmax is the softmax of τ·x·p over the findings.
+	ScoreSoftmax Score = "softmax"
+	// ScoreSigmoid is SigLIP's own σ(τ·x·p + b). Ranks are right, but the
+	// probabilities look like zeros: they are those of one pair among many.
+	ScoreSigmoid Score = "sigmoid"
+)
+
+// Scores lists the scores.
+func Scores() []string {
+	return []string{string(ScorePair), string(ScoreDifference), string(ScoreSoftmax), string(ScoreSigmoid)}
+}
 
 // TextEncoder turns texts into vectors.
 type TextEncoder interface {
 	Dim() int
 	LogitScale() float64
+	LogitBias() float64
 	EncodeTexts(context.Context, []string) ([][]float32, error)
 }
 
-func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
-
-// ZeroShotPrior turns prompts into the zero-shot classifier of the classes: one
-// row of T per class. For a finding the row is the mean positive text less the
-// mean negative one, so that the score is the logit of CheXzero's softmax over
-// the two (Tiu et al., Nature Biomedical Engineering 2022); for a class among
-// exclusive ones it is its mean text. Each text vector is scaled to length one
-// before averaging and each mean after it, as CLIP's prompt ensembles are.
+// NewPrior turns prompts into the zero-shot classifier of the classes, one row
+// of T per class, for a score. An empty score is softmax where the classes
+// exclude one another, pair where there are negative texts, and sigmoid
+// otherwise; it is returned with the prior.
 //
-// Every class needs a prompt; a prompt for no class is an error too, since it
-// is a misspelt one.
-func ZeroShotPrior(ctx context.Context, enc TextEncoder, classes []string, exclusive bool, prompts map[string]Prompt) (*trainer.Prior, error) {
-	for _, name := range sortedKeys(prompts) {
-		if err := near.Check("finding", name, classes); err != nil {
-			return nil, fmt.Errorf("experiment: prompts: %w", err)
-		}
+// Each text vector is scaled to length one before averaging and each mean after
+// it, as CLIP's prompt ensembles are. Every class needs a prompt; a prompt for
+// no class is an error too, since it is a misspelt one. With negative texts for
+// one finding, all need them.
+//
+// Sources: Tiu et al., Nature Biomedical Engineering 6 (2022) 1399–1406 (pair);
+// Zhai et al., arXiv 2303.15343 (sigmoid).
+func NewPrior(ctx context.Context, enc TextEncoder, classes []string, exclusive bool, prompts Prompts, score Score) (*trainer.Prior, Score, error) {
+	score, err := prompts.scoreFor(classes, exclusive, score)
+	if err != nil {
+		return nil, "", fmt.Errorf("experiment: prompts: %w", err)
 	}
 	dim := enc.Dim()
-	t := blas32.General{Rows: len(classes), Cols: dim, Stride: dim, Data: make([]float32, len(classes)*dim)}
+	prior := &trainer.Prior{
+		T:     blas32.General{Rows: len(classes), Cols: dim, Stride: dim, Data: make([]float32, len(classes)*dim)},
+		Scale: enc.LogitScale(),
+	}
+	switch score {
+	case ScoreDifference:
+		prior.Scale = 1
+	case ScoreSigmoid:
+		prior.Bias = enc.LogitBias()
+	}
 	for c, class := range classes {
-		prompt, ok := prompts[class]
-		if !ok {
-			return nil, fmt.Errorf("experiment: prompts: none for %q; give every finding one, or none at all", class)
-		}
-		positive, err := meanText(ctx, enc, prompt.Positive)
+		row := prior.T.Data[c*dim : (c+1)*dim]
+		positive, err := meanText(ctx, enc, prompts[class].Positive)
 		if err != nil {
-			return nil, err
+			return nil, "", fmt.Errorf("experiment: prompts: %s: %w", class, err)
 		}
-		row := t.Data[c*dim : (c+1)*dim]
 		copy(row, positive)
-		if exclusive || len(prompt.Negative) == 0 {
+		if score != ScorePair && score != ScoreDifference {
 			continue
 		}
-		negative, err := meanText(ctx, enc, prompt.Negative)
+		negative, err := meanText(ctx, enc, prompts[class].Negative)
 		if err != nil {
-			return nil, err
+			return nil, "", fmt.Errorf("experiment: prompts: %s: %w", class, err)
 		}
 		for i, v := range negative {
 			row[i] -= v
 		}
 	}
-	return &trainer.Prior{T: t, Scale: enc.LogitScale()}, nil
+	return prior, score, nil
+}
+
+// scoreFor checks the prompts against the classes and returns the score to use.
+func (p Prompts) scoreFor(classes []string, exclusive bool, score Score) (Score, error) {
+	for _, name := range sortedKeys(p) {
+		if err := near.Check("finding", name, classes); err != nil {
+			return "", err
+		}
+	}
+	var with, without []string
+	for _, class := range classes {
+		prompt, ok := p[class]
+		if !ok {
+			return "", fmt.Errorf("none for %q; give every finding one, or none at all", class)
+		}
+		if len(prompt.Negative) > 0 {
+			with = append(with, class)
+		} else {
+			without = append(without, class)
+		}
+	}
+	switch {
+	case score == "" && exclusive:
+		score = ScoreSoftmax
+	case score == "" && len(with) > 0:
+		score = ScorePair
+	case score == "":
+		score = ScoreSigmoid
+	}
+	if (score == ScorePair || score == ScoreDifference) && len(without) > 0 {
+		return "", fmt.Errorf("%q has no negative text, which the score %q needs", without[0], score)
+	}
+	return score, near.Check("score", string(score), Scores())
 }
 
 // meanText returns the mean direction of the texts, of length one.
 func meanText(ctx context.Context, enc TextEncoder, texts []string) ([]float32, error) {
 	vectors, err := enc.EncodeTexts(ctx, texts)
 	if err != nil {
-		return nil, fmt.Errorf("experiment: prompts: %w", err)
+		return nil, err
 	}
 	mean := make([]float32, enc.Dim())
 	for k, v := range vectors {
 		if err := vec.Unit(v, v); err != nil {
-			return nil, fmt.Errorf("experiment: prompts: %q: %w", texts[k], err)
+			return nil, fmt.Errorf("%q: %w", texts[k], err)
 		}
 		for i, x := range v {
 			mean[i] += x / float32(len(vectors))
 		}
 	}
 	if err := vec.Unit(mean, mean); err != nil {
-		return nil, fmt.Errorf("experiment: prompts: the mean of %q: %w", texts, err)
+		return nil, fmt.Errorf("the mean of %q: %w", texts, err)
 	}
 	return mean, nil
 }

@@ -1,8 +1,10 @@
 package trainer
 
 import (
+	"errors"
 	"fmt"
 	"math"
+	"slices"
 
 	"gonum.org/v1/gonum/blas/blas32"
 	"gonum.org/v1/gonum/blas/blas64"
@@ -99,6 +101,59 @@ func (h *Head) Probabilities(x blas32.General) (blas64.General, error) {
 		}
 	}
 	return z, nil
+}
+
+// LogOdds returns the n×C log-odds ln(p/(1−p)) of [Head.Probabilities], which
+// rank the samples for each class. They are computed from the logits, so that
+// samples with probabilities that round to the same number stay apart:
+// z_c − ln Σ_{k≠c} exp(z_k) where the classes exclude one another, the logits
+// otherwise. Errors are those of [Head.Logits].
+func (h *Head) LogOdds(x blas32.General) (blas64.General, error) {
+	z, err := h.Logits(x)
+	if err != nil || !h.Exclusive {
+		return z, err
+	}
+	others := make([]float64, 0, z.Cols)
+	for i := range z.Rows {
+		row := z.Data[i*z.Stride : i*z.Stride+z.Cols]
+		logits := slices.Clone(row)
+		for c := range row {
+			others = append(append(others[:0], logits[:c]...), logits[c+1:]...)
+			row[c] -= softmax(others)
+		}
+	}
+	return z, nil
+}
+
+// Stack returns one head of the classes of all heads, in their order. The heads
+// are of one kind and space, and of findings that do not exclude one another.
+func Stack(heads []*Head) (*Head, error) {
+	if len(heads) == 0 {
+		return nil, errors.New("trainer: stack: no heads")
+	}
+	first := heads[0]
+	all := &Head{Kind: first.Kind, Space: first.Space, W: blas32.General{Cols: first.W.Cols, Stride: first.W.Cols}}
+	for _, h := range heads {
+		if h.Exclusive || h.Kind != first.Kind || h.Space != first.Space || h.W.Cols != first.W.Cols {
+			return nil, fmt.Errorf("trainer: stack: head of %q does not fit that of %q: want findings of one kind and space", h.Classes, first.Classes)
+		}
+		for c, name := range h.Classes {
+			if slices.Contains(all.Classes, name) {
+				return nil, fmt.Errorf("trainer: stack: class %q stands twice", name)
+			}
+			all.Classes = append(all.Classes, name)
+			all.W.Data = append(all.W.Data, h.W.Data[c*h.W.Stride:c*h.W.Stride+h.W.Cols]...)
+			all.W.Rows++
+		}
+		all.B = append(all.B, h.B...)
+		all.Fits = append(all.Fits, h.Fits...)
+		for _, note := range h.Notes {
+			if !slices.Contains(all.Notes, note) {
+				all.Notes = append(all.Notes, note)
+			}
+		}
+	}
+	return all, nil
 }
 
 // sigmoid is 1/(1+e⁻ᶻ) without overflow.

@@ -14,9 +14,17 @@ import (
 // headFormat is the version of the file; readers refuse others.
 const headFormat = "medprobe.head/1"
 
-// Save writes the head as safetensors: weight [C, D], bias [C], and the rest
-// as strings in the metadata. The same head gives the same bytes.
+// Save writes the head to a file; see [Head.Write].
 func (h *Head) Save(path string) error {
+	if err := atomicfile.Write(path, h.Write); err != nil {
+		return fmt.Errorf("trainer: save: %w", err)
+	}
+	return nil
+}
+
+// Write writes the head as safetensors: weight [C, D], bias [C], and the rest
+// as strings in the metadata. The same head gives the same bytes.
+func (h *Head) Write(w io.Writer) error {
 	metadata := map[string]string{
 		"format": headFormat, "kind": h.Kind, "exclusive": strconv.FormatBool(h.Exclusive),
 		"encoder": h.Space.Encoder, "preprocess": h.Space.Preprocess,
@@ -24,20 +32,14 @@ func (h *Head) Save(path string) error {
 	for key, v := range map[string]any{"classes": h.Classes, "fits": h.Fits, "notes": h.Notes} {
 		text, err := json.Marshal(v)
 		if err != nil {
-			return fmt.Errorf("trainer: save %s: %w", path, err)
+			return fmt.Errorf("trainer: write head: %s: %w", key, err)
 		}
 		metadata[key] = string(text)
 	}
-	err := atomicfile.Write(path, func(w io.Writer) error {
-		return safetensors.Write(w, []safetensors.Array{
-			{Name: "weight", Shape: []int{h.W.Rows, h.W.Cols}, Data: h.W.Data},
-			{Name: "bias", Shape: []int{len(h.B)}, Data: h.B},
-		}, metadata)
-	})
-	if err != nil {
-		return fmt.Errorf("trainer: save: %w", err)
-	}
-	return nil
+	return safetensors.Write(w, []safetensors.Array{
+		{Name: "weight", Shape: []int{h.W.Rows, h.W.Cols}, Data: h.W.Data},
+		{Name: "bias", Shape: []int{len(h.B)}, Data: h.B},
+	}, metadata)
 }
 
 // LoadHead reads a head that Save wrote.

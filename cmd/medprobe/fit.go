@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/medprobe/medprobe/datasets"
+	"github.com/medprobe/medprobe/experiment"
 	"github.com/medprobe/medprobe/internal/atomicfile"
 	"github.com/medprobe/medprobe/internal/npy"
 	"github.com/medprobe/medprobe/trainer"
@@ -68,7 +69,7 @@ of class names. With a single --C the objective is scikit-learn's,
 	flags.StringVar(&f.features, "features", "", "matrix of vectors, .npy [n, D] (required)")
 	flags.StringVar(&f.labels, "labels", "", "table of labels, .csv (required)")
 	flags.StringVar(&f.groups, "groups", "", "column of the labels that names the patient")
-	flags.StringVar(&f.options.Head, "head", "linear-probe", "logistic or linear-probe")
+	flags.StringVar(&f.options.Head, "head", "linear-probe", "logistic, linear-probe or golearn-logistic")
 	flags.Float64Var(&f.options.C, "C", 0, "scikit-learn's C (default: chosen by cross-validation)")
 	flags.StringVar(&f.grid, "C-grid", "", "values of C to choose from, comma-separated")
 	flags.StringVar(&f.options.ClassWeight, "class-weight", "none", "none or balanced")
@@ -116,28 +117,8 @@ func (f *fitFlags) fit(cmd *cobra.Command) (*trainer.Head, error) {
 		}
 		f.options.Prior = &trainer.Prior{T: t, Scale: f.logitScale}
 	}
-	return trainer.Fit(cmd.Context(), x, targets(labels), groups(labels), f.options)
-}
-
-func targets(d *datasets.Dataset) trainer.Targets {
-	y := trainer.Targets{Classes: d.Classes, Exclusive: d.Exclusive()}
-	value := map[datasets.Label]int8{datasets.Positive: trainer.Positive, datasets.Negative: trainer.Negative, datasets.Missing: trainer.Unknown, datasets.Uncertain: trainer.Unknown}
-	for i := range d.Samples {
-		row := make([]int8, len(d.Classes))
-		for c, label := range d.Samples[i].Labels {
-			row[c] = value[label]
-		}
-		y.Values = append(y.Values, row)
-	}
-	return y
-}
-
-func groups(d *datasets.Dataset) []string {
-	names := make([]string, len(d.Samples))
-	for i := range d.Samples {
-		names[i] = d.Samples[i].Group()
-	}
-	return names
+	y, groups := experiment.Targets(labels, nil, nil)
+	return trainer.Fit(cmd.Context(), x, y, groups, f.options)
 }
 
 func (s *settings) predictCommand() *cobra.Command {

@@ -64,6 +64,32 @@ func (u *ui) progress(what string) (update func(done, total int), finish func())
 	}
 }
 
+// steps draws the progress of work that goes step by step, one bar at a time.
+type steps struct {
+	ui      *ui
+	current string
+	draw    func(done, total int)
+	erase   func()
+}
+
+func (u *ui) steps() *steps { return &steps{ui: u} }
+
+func (s *steps) update(step string, done, total int) {
+	if step != s.current {
+		s.finish()
+		s.current = step
+		s.draw, s.erase = s.ui.progress(step)
+	}
+	s.draw(done, total)
+}
+
+func (s *steps) finish() {
+	if s.erase != nil {
+		s.erase()
+	}
+	s.current, s.erase = "", nil
+}
+
 // quoteControl replaces what could move a terminal's cursor or reverse its
 // text by its escaped form; line breaks stay.
 func quoteControl(s string) string {

@@ -8,10 +8,14 @@ package atomicfile
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"strings"
 )
 
 // Write calls fill with a buffered writer and puts what it wrote at path, with
@@ -22,7 +26,7 @@ func Write(path string, fill func(io.Writer) error) (err error) {
 	if dir == "" {
 		dir = "."
 	}
-	f, err := os.CreateTemp(dir, "."+name+".tmp-*")
+	f, err := createTemporary(dir, name)
 	if err != nil {
 		return fmt.Errorf("write %s: %w", path, err)
 	}
@@ -40,9 +44,6 @@ func Write(path string, fill func(io.Writer) error) (err error) {
 	if err := w.Flush(); err != nil {
 		return err
 	}
-	if err := f.Chmod(0o644); err != nil {
-		return err
-	}
 	if err := f.Sync(); err != nil {
 		return err
 	}
@@ -54,6 +55,26 @@ func Write(path string, fill func(io.Writer) error) (err error) {
 	}
 	syncDir(dir)
 	return nil
+}
+
+// createTemporary creates a file of its own. os.CreateTemp would too, but for
+// the owner alone, and changing that later would go past the umask.
+func createTemporary(dir, name string) (*os.File, error) {
+	for {
+		path := filepath.Join(dir, fmt.Sprintf(".%s%s%08x", name, infix, rand.Uint32()))
+		f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+		if !errors.Is(err, fs.ErrExist) {
+			return f, err
+		}
+	}
+}
+
+const infix = ".tmp-"
+
+// IsTemporary reports whether the name of a file is that of one left behind by
+// a write that was killed.
+func IsTemporary(name string) bool {
+	return strings.HasPrefix(name, ".") && strings.Contains(name, infix)
 }
 
 // WriteBytes puts data at path; see [Write].

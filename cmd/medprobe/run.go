@@ -1,0 +1,208 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+
+	"github.com/medprobe/medprobe/datasets/phantom"
+	"github.com/medprobe/medprobe/embedcache"
+	"github.com/medprobe/medprobe/evaluate"
+	"github.com/medprobe/medprobe/examples"
+	"github.com/medprobe/medprobe/experiment"
+	"github.com/medprobe/medprobe/internal/atomicfile"
+	"github.com/medprobe/medprobe/report"
+	"github.com/spf13/cobra"
+)
+
+func (s *settings) runCommand() *cobra.Command {
+	var out string
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "run EXPERIMENT.yaml",
+		Short: "Run an experiment and write its report",
+		Long: `Run embeds the images of an experiment, trains its heads, compares them with
+zero-shot on the test part and leaves in DIR:
+
+  report.html          to read; no scripts, no network
+  report.json          every figure with its interval, n and unit
+  predictions.parquet  the score of every method for every test sample
+  samples.parquet      what became of every sample
+  heads/               the trained heads
+  manifest.json        digests of all of it; written last
+
+A run that is interrupted computes nothing twice when it is run again.`,
+		Example: "  medprobe run experiment.yaml --out run",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			c, err := experiment.Load(args[0])
+			if err != nil {
+				return err
+			}
+			if cmd.Flags().Changed("seed") {
+				c.Seed = s.seed
+			}
+			dir := cmp.Or(out, filepath.Join(filepath.Dir(args[0]), "run"))
+			r, err := s.runExperiment(cmd.Context(), c, dir)
+			if err != nil {
+				return err
+			}
+			if asJSON {
+				return report.JSON(s.out, r)
+			}
+			return s.showReport(r, dir)
+		},
+	}
+	cmd.Flags().StringVar(&out, "out", "", "folder to write (default: run, beside the experiment)")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print report.json")
+	return cmd
+}
+
+// runExperiment runs an experiment and writes its folder.
+func (s *settings) runExperiment(ctx context.Context, c *experiment.Config, dir string) (r *evaluate.Report, err error) {
+	var result *experiment.Result
+	err = s.withEncoder(ctx, c.Encoder, c.Preprocess, func(o experiment.Options) error {
+		result, err = experiment.Run(ctx, c, o)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	s.note("%d vectors computed, %d found in the cache", result.Embedded, result.Cached)
+	return result.Report, result.Write(dir)
+}
+
+// withEncoder opens encoder and cache, lets do use them and closes them.
+func (s *settings) withEncoder(ctx context.Context, name, profile string, do func(experiment.Options) error) (err error) {
+	e, err := s.openEncoder(ctx, name, profile)
+	if err != nil {
+		return err
+	}
+	defer closing(e, &err)
+	cache, err := s.openCache(ctx)
+	if err != nil {
+		return err
+	}
+	defer closing(cache, &err)
+	steps := s.steps()
+	defer steps.finish()
+	return do(experiment.Options{
+		Encoder: e, Cache: cache, Progress: steps.update,
+		Failed: func(f embedcache.Failure) { s.note("failed: %s: %s", f.ID, f.Reason) },
+	})
+}
+
+// showReport prints the report and where its page lies.
+func (s *settings) showReport(r *evaluate.Report, dir string) error {
+	if err := report.Text(s.out, r); err != nil {
+		return err
+	}
+	_, err := fmt.Fprintf(s.out, "\nReport: %s\n", quoteControl(filepath.Join(dir, "report.html")))
+	return err
+}
+
+func (s *settings) demoCommand() *cobra.Command {
+	var out string
+	cmd := &cobra.Command{
+		Use:   "demo",
+		Short: "Draw images, train probes on them and show an honest AUC",
+		Long: `Demo draws chest radiographs of patients who never lived, embeds them with the
+small encoder that comes with medprobe, trains probes and compares them with
+zero-shot. It needs no data and no network, and writes to DIR and the cache.
+
+DIR/experiment.yaml is a good place to start one of your own.`,
+		Example: "  medprobe demo",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			text, err := examples.DemoExperiment()
+			if err != nil {
+				return err
+			}
+			if err := os.MkdirAll(out, 0o777); err != nil {
+				return err
+			}
+			file := filepath.Join(out, "experiment.yaml")
+			if err := atomicfile.WriteBytes(file, text); err != nil {
+				return err
+			}
+			c, err := experiment.Load(file)
+			if err != nil {
+				return err
+			}
+			s.note("drawing the chest radiographs of 214 patients")
+			if err := phantom.WriteDataset(cmd.Context(), filepath.Join(out, "phantoms"), phantom.Options{Seed: demoSeed}); err != nil {
+				return err
+			}
+			dir := filepath.Join(out, "run")
+			r, err := s.runExperiment(cmd.Context(), c, dir)
+			if err != nil {
+				return err
+			}
+			return s.showReport(r, dir)
+		},
+	}
+	cmd.Flags().StringVar(&out, "out", "medprobe-demo", "folder to write")
+	return cmd
+}
+
+// demoSeed draws the demo's patients: no others than those that the encoder was
+// trained on, and none that its training script looked at.
+const demoSeed = 2026
+
+func (s *settings) reportCommand() *cobra.Command {
+	var html, markdown string
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "report DIR",
+		Short: "Show the report of a run, or write it as a page or as Markdown",
+		Example: `  medprobe report run
+  medprobe report run --html page.html --markdown comment.md`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			r, err := readReport(args[0])
+			if err != nil {
+				return err
+			}
+			if html != "" {
+				if err := atomicfile.Write(html, func(w io.Writer) error { return report.HTML(w, r) }); err != nil {
+					return err
+				}
+			}
+			if markdown != "" {
+				if err := atomicfile.Write(markdown, func(w io.Writer) error { return report.Markdown(w, r) }); err != nil {
+					return err
+				}
+			}
+			switch {
+			case asJSON:
+				return report.JSON(s.out, r)
+			case html == "" && markdown == "":
+				return s.showReport(r, args[0])
+			}
+			return nil
+		},
+	}
+	cmd.Flags().StringVar(&html, "html", "", "page to write")
+	cmd.Flags().StringVar(&markdown, "markdown", "", "Markdown to write")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print report.json")
+	return cmd
+}
+
+// readReport reads the report of a run's folder.
+func readReport(dir string) (r *evaluate.Report, err error) {
+	file, err := os.Open(filepath.Join(dir, "report.json"))
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, fmt.Errorf("%s holds no report.json: want the folder of a run, as 'medprobe run' leaves it", dir)
+	} else if err != nil {
+		return nil, err
+	}
+	defer closing(file, &err)
+	if r, err = evaluate.ReadReport(file); err != nil {
+		return nil, fmt.Errorf("%s: %w", file.Name(), err)
+	}
+	return r, nil
+}

@@ -1,0 +1,170 @@
+package experiment
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+
+	"github.com/medprobe/medprobe/datasets"
+	"github.com/medprobe/medprobe/evaluate"
+	"github.com/medprobe/medprobe/trainer"
+	"golang.org/x/sync/errgroup"
+	"gonum.org/v1/gonum/blas/blas32"
+	"gonum.org/v1/gonum/blas/blas64"
+)
+
+// method is one way to score the test samples for every class.
+type method struct {
+	name string
+	head *trainer.Head
+	// details says how each class was fitted.
+	details []string
+	// odds and probabilities are [test samples, classes]; there are no
+	// probabilities where Data is nil.
+	odds, probabilities blas64.General
+}
+
+// finding is one class on the test samples for which it is known.
+type finding struct {
+	// rows are places in lab.test.
+	rows   []int
+	labels []bool
+	groups []string
+}
+
+func (l *lab) findings() []finding {
+	all := make([]finding, len(l.data.Classes))
+	for c := range all {
+		all[c] = l.finding(c)
+	}
+	return all
+}
+
+func (l *lab) finding(class int) finding {
+	var f finding
+	for r, i := range l.test {
+		if s := &l.data.Samples[i]; known(s.Labels[class]) {
+			f.rows = append(f.rows, r)
+			f.labels = append(f.labels, s.Labels[class] == datasets.Positive)
+			f.groups = append(f.groups, s.Group())
+		}
+	}
+	return f
+}
+
+// pick returns the values at the places.
+func pick(values []float64, places []int) []float64 {
+	picked := make([]float64, len(places))
+	for k, r := range places {
+		picked[k] = values[r]
+	}
+	return picked
+}
+
+// methods returns zero-shot, if there are prompts, and then every head, trained
+// as the experiment says.
+func (l *lab) methods(ctx context.Context) ([]*method, error) {
+	var methods []*method
+	if l.prior != nil {
+		head, err := trainer.ZeroShot(*l.prior, l.data.Classes, l.data.Exclusive(), l.space)
+		if err != nil {
+			return nil, fmt.Errorf("experiment: %w", err)
+		}
+		zero := &method{name: zeroShot, head: head, details: make([]string, len(l.data.Classes))}
+		for c := range zero.details {
+			zero.details[c] = "no labels used"
+		}
+		methods = append(methods, zero)
+	}
+	for _, kind := range l.config.Heads {
+		m, err := l.trained(ctx, kind)
+		if err != nil {
+			return nil, err
+		}
+		methods = append(methods, m)
+	}
+	for _, m := range methods {
+		if err := m.score(l.testX); err != nil {
+			return nil, err
+		}
+	}
+	return methods, nil
+}
+
+// score lets the head judge the rows of x.
+func (m *method) score(x blas32.General) (err error) {
+	if m.odds, err = m.head.LogOdds(x); err != nil {
+		return fmt.Errorf("experiment: %s: %w", m.name, err)
+	}
+	if m.probabilities, err = m.head.Probabilities(x); err != nil {
+		return fmt.Errorf("experiment: %s: %w", m.name, err)
+	}
+	return nil
+}
+
+// trained fits one kind of head for every class.
+func (l *lab) trained(ctx context.Context, kind string) (*method, error) {
+	sets := l.classSets()
+	heads := make([]*trainer.Head, len(sets))
+	m := &method{name: kind, details: make([]string, len(l.data.Classes))}
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(runtime.GOMAXPROCS(0))
+	for s, set := range sets {
+		group.Go(func() error {
+			rows, err := l.draw(set, l.config.Train.Shots, 0)
+			if short, ok := errors.AsType[*datasets.ShortError](err); ok {
+				return fmt.Errorf("experiment: train: shots: %w; lower it, use 0 for all there is, or leave %s out by naming the other labels under data", short, short.Class)
+			} else if err != nil {
+				return fmt.Errorf("experiment: %w", err)
+			}
+			if heads[s], err = l.fit(ctx, kind, set, rows); err != nil {
+				return fmt.Errorf("experiment: %s: %w", kind, err)
+			}
+			for _, c := range set {
+				positives, negatives := l.count(rows, c)
+				fit := ""
+				if fits := heads[s].Fits; len(fits) > 0 {
+					fit = ", " + fits[0].String()
+				}
+				m.details[c] = fmt.Sprintf("%d positive and %d negative%s", positives, negatives, fit)
+			}
+			return nil
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return nil, err
+	}
+	if l.data.Exclusive() {
+		m.head = heads[0]
+		return m, nil
+	}
+	var err error
+	m.head, err = trainer.Stack(heads)
+	return m, err
+}
+
+// compare judges the methods on the test samples.
+func (l *lab) compare(ctx context.Context, methods []*method, tests []finding) ([]evaluate.Finding, *evaluate.Macro, error) {
+	trials := make([]evaluate.Trial, len(tests))
+	for c, test := range tests {
+		prompt := l.config.Prompts[l.data.Classes[c]]
+		trial := evaluate.Trial{
+			Name: l.data.Classes[c], Note: prompt.Note, Labels: test.labels, Groups: test.groups,
+			Prompts: evaluate.Prompts{Positive: prompt.Positive, Negative: prompt.Negative},
+		}
+		for _, m := range methods {
+			scored := evaluate.Scored{Method: m.name, Detail: m.details[c], Scores: pick(column(m.odds, c), test.rows)}
+			if m.probabilities.Data != nil {
+				scored.Probabilities = pick(column(m.probabilities, c), test.rows)
+			}
+			trial.Methods = append(trial.Methods, scored)
+		}
+		trials[c] = trial
+	}
+	findings, macro, err := evaluate.Assess(ctx, trials, l.data.Unit, evaluate.Bootstrap{Seed: l.config.Seed})
+	if err != nil {
+		return nil, nil, fmt.Errorf("experiment: %w", err)
+	}
+	return findings, macro, nil
+}

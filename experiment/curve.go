@@ -1,0 +1,143 @@
+package experiment
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"sync"
+
+	"github.com/medprobe/medprobe/datasets"
+	"github.com/medprobe/medprobe/evaluate"
+	"golang.org/x/sync/errgroup"
+)
+
+// curvePoint is one point of the curves of a class set: a kind of head at a
+// number of shots, drawn several times.
+type curvePoint struct {
+	kind  string
+	set   classSet
+	shots int
+	// scores holds, for each draw and class of the set, the log-odds of the
+	// test samples; supports the rows each draw was trained on.
+	scores   [][][]float64
+	supports [][]int
+	// unmet says why the point cannot be drawn.
+	unmet string
+}
+
+// curves returns a learning curve for each finding and kind of head.
+func (l *lab) curves(ctx context.Context, tests []finding, progress func(done, total int)) ([]evaluate.Curve, error) {
+	points, err := l.curvePoints(ctx, progress)
+	if err != nil {
+		return nil, err
+	}
+	var curves []evaluate.Curve
+	for c, test := range tests {
+		for _, kind := range l.config.Heads {
+			curve := evaluate.Curve{Finding: l.data.Classes[c], Method: kind}
+			for _, p := range points {
+				for k, class := range p.set {
+					if class != c || p.kind != kind {
+						continue
+					}
+					point, err := l.point(p, k, test)
+					if err != nil {
+						return nil, fmt.Errorf("experiment: curve of %q for %q at %d shots: %w", kind, l.data.Classes[c], p.shots, err)
+					}
+					curve.Points = append(curve.Points, point)
+				}
+			}
+			if len(curve.Points) > 0 {
+				curves = append(curves, curve)
+			}
+		}
+	}
+	return curves, nil
+}
+
+// curvePoints trains every head of every curve, several at a time.
+func (l *lab) curvePoints(ctx context.Context, progress func(done, total int)) ([]*curvePoint, error) {
+	var points []*curvePoint
+	for _, set := range l.classSets() {
+		for _, kind := range l.config.Heads {
+			for _, shots := range l.config.Curve.Shots {
+				points = append(points, &curvePoint{kind: kind, set: set, shots: shots})
+			}
+		}
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(runtime.GOMAXPROCS(0))
+	var mu sync.Mutex // progress is told from one goroutine at a time
+	done := 0
+	for _, p := range points {
+		group.Go(func() error {
+			if err := l.trainDraws(ctx, p); err != nil {
+				return fmt.Errorf("experiment: curve of %q at %d shots: %w", p.kind, p.shots, err)
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			done++
+			progress(done, len(points))
+			return nil
+		})
+	}
+	return points, group.Wait()
+}
+
+// trainDraws trains the draws of one point.
+func (l *lab) trainDraws(ctx context.Context, p *curvePoint) error {
+	for draw := range l.config.Curve.Draws {
+		rows, err := l.draw(p.set, p.shots, draw)
+		if short, ok := errors.AsType[*datasets.ShortError](err); ok {
+			p.unmet = fmt.Sprintf("only %d %s %s samples to draw from", short.Have, short.Label, short.Class)
+			return nil
+		} else if err != nil {
+			return err
+		}
+		head, err := l.fit(ctx, p.kind, p.set, rows)
+		if err != nil {
+			return err
+		}
+		odds, err := head.LogOdds(l.testX)
+		if err != nil {
+			return err
+		}
+		var scores [][]float64
+		for k := range p.set {
+			scores = append(scores, column(odds, k))
+		}
+		p.scores, p.supports = append(p.scores, scores), append(p.supports, rows)
+	}
+	return nil
+}
+
+// point judges class k of the set on the test samples.
+func (l *lab) point(p *curvePoint, k int, test finding) (evaluate.CurvePoint, error) {
+	if p.unmet != "" {
+		return evaluate.CurvePoint{Shots: p.shots, Unmet: p.unmet}, nil
+	}
+	var draws [][]float64
+	for _, scores := range p.scores {
+		draws = append(draws, pick(scores[k], test.rows))
+	}
+	point, err := evaluate.NewCurvePoint(p.shots, draws, test.labels, test.groups, l.data.Unit)
+	if err != nil {
+		return point, err
+	}
+	point.Positives, point.Negatives = l.count(p.supports[0], p.set[k])
+	return point, nil
+}
+
+// count returns how many of the rows are positive and negative for the class.
+func (l *lab) count(rows []int, class int) (positives, negatives int) {
+	for _, i := range rows {
+		switch l.data.Samples[i].Labels[class] {
+		case datasets.Positive:
+			positives++
+		case datasets.Negative:
+			negatives++
+		}
+	}
+	return positives, negatives
+}

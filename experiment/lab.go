@@ -1,0 +1,142 @@
+package experiment
+
+import (
+	"context"
+	"slices"
+
+	"github.com/medprobe/medprobe/datasets"
+	"github.com/medprobe/medprobe/trainer"
+	"gonum.org/v1/gonum/blas/blas32"
+	"gonum.org/v1/gonum/blas/blas64"
+)
+
+// lab holds what every fit of an experiment draws on: the samples that can be
+// used and their vectors.
+type lab struct {
+	config *Config
+	// data holds the used samples only, x their vectors, one row for each.
+	data  *datasets.Dataset
+	x     blas32.General
+	train []int
+	test  []int
+	// testX are the rows of x for test.
+	testX blas32.General
+	prior *trainer.Prior // nil without prompts
+	space trainer.Space
+}
+
+// classSet is the classes that are fitted together: all of them where they
+// exclude one another, one finding otherwise.
+type classSet []int
+
+func (l *lab) classSets() []classSet {
+	all := make(classSet, len(l.data.Classes))
+	for c := range all {
+		all[c] = c
+	}
+	if l.data.Exclusive() {
+		return []classSet{all}
+	}
+	sets := make([]classSet, len(all))
+	for c := range all {
+		sets[c] = all[c : c+1]
+	}
+	return sets
+}
+
+// draw returns the support of a class set: k shots per class, or the whole
+// training part for k = 0.
+func (l *lab) draw(set classSet, k, draw int) ([]int, error) {
+	switch {
+	case k == 0:
+		return slices.DeleteFunc(slices.Clone(l.train), func(i int) bool {
+			return !slices.ContainsFunc(set, func(c int) bool { return known(l.data.Samples[i].Labels[c]) })
+		}), nil
+	case l.data.Exclusive():
+		return datasets.DrawEach(l.data, l.train, k, l.config.Seed, draw)
+	default:
+		return datasets.Draw(l.data, l.train, set[0], k, l.config.Seed, draw)
+	}
+}
+
+// fit trains a head for the classes of the set on the rows.
+func (l *lab) fit(ctx context.Context, kind string, set classSet, rows []int) (*trainer.Head, error) {
+	y, groups := Targets(l.data, set, rows)
+	return trainer.Fit(ctx, gather(l.x, rows), y, groups, trainer.Options{
+		Head: kind, Prior: l.priorOf(set), Seed: l.config.Seed, Space: l.space,
+	})
+}
+
+// priorOf returns the zero-shot classifier of the classes of the set.
+func (l *lab) priorOf(set classSet) *trainer.Prior {
+	if l.prior == nil {
+		return nil
+	}
+	p := *l.prior
+	p.T = gather(l.prior.T, set)
+	return &p
+}
+
+// Targets returns what is known of the classes, by their numbers in the
+// dataset, in the rows, and the patient of each row. An uncertain label is as
+// unknown as a missing one. nil stands for all classes, and for all rows.
+func Targets(d *datasets.Dataset, classes, rows []int) (y trainer.Targets, groups []string) {
+	if classes == nil {
+		classes = upTo(len(d.Classes))
+	}
+	if rows == nil {
+		rows = upTo(len(d.Samples))
+	}
+	y = trainer.Targets{Exclusive: d.Exclusive(), Values: make([][]int8, len(rows))}
+	for _, c := range classes {
+		y.Classes = append(y.Classes, d.Classes[c])
+	}
+	groups = make([]string, len(rows))
+	for r, i := range rows {
+		values := make([]int8, len(classes))
+		for k, c := range classes {
+			values[k] = target(d.Samples[i].Labels[c])
+		}
+		y.Values[r] = values
+		groups[r] = d.Samples[i].Group()
+	}
+	return y, groups
+}
+
+func target(l datasets.Label) int8 {
+	switch l {
+	case datasets.Positive:
+		return trainer.Positive
+	case datasets.Negative:
+		return trainer.Negative
+	default:
+		return trainer.Unknown
+	}
+}
+
+// upTo lists the numbers from 0 to n−1.
+func upTo(n int) []int {
+	numbers := make([]int, n)
+	for i := range numbers {
+		numbers[i] = i
+	}
+	return numbers
+}
+
+// gather returns the rows of m as a matrix of their own.
+func gather(m blas32.General, rows []int) blas32.General {
+	g := blas32.General{Rows: len(rows), Cols: m.Cols, Stride: max(1, m.Cols), Data: make([]float32, 0, len(rows)*m.Cols)}
+	for _, i := range rows {
+		g.Data = append(g.Data, m.Data[i*m.Stride:i*m.Stride+m.Cols]...)
+	}
+	return g
+}
+
+// column returns column c of m.
+func column(m blas64.General, c int) []float64 {
+	values := make([]float64, m.Rows)
+	for i := range values {
+		values[i] = m.Data[i*m.Stride+c]
+	}
+	return values
+}

@@ -1,0 +1,174 @@
+package experiment
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+
+	"github.com/medprobe/medprobe/internal/atomicfile"
+	"github.com/medprobe/medprobe/report"
+	"github.com/parquet-go/parquet-go"
+)
+
+// ManifestSchema names the form of a run's manifest.
+const ManifestSchema = "medprobe.run/1"
+
+// manifestFile is written last: a folder that holds it is whole.
+const manifestFile = "manifest.json"
+
+// Manifest says what a run was made of and what it left.
+type Manifest struct {
+	Schema string `json:"schema"`
+	Name   string `json:"name"`
+	Seed   uint64 `json:"seed"`
+	// Experiment is the SHA-256 of the experiment as it was understood, with
+	// every default filled in, without the place of its data.
+	Experiment string `json:"experiment"`
+	// Dataset and Split are the SHA-256 of the used samples and of what each
+	// of them was used for.
+	Dataset    string `json:"dataset"`
+	Split      string `json:"split"`
+	Encoder    string `json:"encoder"`
+	Preprocess string `json:"preprocess"`
+	// Files holds the SHA-256 of every file, by its path.
+	Files map[string]string `json:"files"`
+}
+
+// ErrForeignFolder says that a folder holds something that no run left there.
+var ErrForeignFolder = errors.New("folder holds other files")
+
+// Write leaves the result in a folder: report.html, report.json,
+// predictions.parquet, samples.parquet, heads/*.safetensors and, when all of
+// them are whole, manifest.json. An earlier run in the folder is replaced; a
+// folder with anything else in it is an error that wraps [ErrForeignFolder].
+//
+// predictions.parquet and samples.parquet name samples and patients, the
+// other files do not.
+func (r *Result) Write(dir string) error {
+	if err := clearRun(dir); err != nil {
+		return fmt.Errorf("experiment: write %s: %w", dir, err)
+	}
+	// Only for its owner: two of the files name patients.
+	if err := os.MkdirAll(filepath.Join(dir, "heads"), 0o700); err != nil {
+		return fmt.Errorf("experiment: write: %w", err)
+	}
+	m := r.manifest()
+	for name, write := range map[string]func(io.Writer) error{
+		"report.html":         func(w io.Writer) error { return report.HTML(w, r.Report) },
+		"report.json":         func(w io.Writer) error { return report.JSON(w, r.Report) },
+		"predictions.parquet": func(w io.Writer) error { return writeTable(w, r.predictions) },
+		"samples.parquet":     func(w io.Writer) error { return writeTable(w, r.samples) },
+	} {
+		if err := m.write(dir, name, write); err != nil {
+			return err
+		}
+	}
+	for _, head := range r.Heads {
+		name := path.Join("heads", head.Kind+".safetensors")
+		if err := m.write(dir, name, head.Write); err != nil {
+			return err
+		}
+	}
+	return m.save(dir)
+}
+
+func (r *Result) manifest() *Manifest {
+	split := sha256.New()
+	for _, s := range r.samples {
+		fmt.Fprintf(split, "%q %s\n", s.ID, s.Part)
+	}
+	return &Manifest{
+		Schema: ManifestSchema, Name: r.Report.Name, Seed: r.Report.Seed,
+		Experiment: r.config.digest(), Dataset: r.Report.Dataset.Digest, Split: hex.EncodeToString(split.Sum(nil)),
+		Encoder: r.Report.Encoder.Fingerprint, Preprocess: r.Report.Encoder.PreprocessFingerprint,
+		Files: map[string]string{},
+	}
+}
+
+// write writes one file and notes its digest.
+func (m *Manifest) write(dir, name string, fill func(io.Writer) error) error {
+	digest := sha256.New()
+	err := atomicfile.Write(filepath.Join(dir, filepath.FromSlash(name)), func(w io.Writer) error {
+		return fill(io.MultiWriter(w, digest))
+	})
+	if err != nil {
+		return fmt.Errorf("experiment: write: %w", err)
+	}
+	m.Files[name] = hex.EncodeToString(digest.Sum(nil))
+	return nil
+}
+
+func (m *Manifest) save(dir string) error {
+	err := atomicfile.Write(filepath.Join(dir, manifestFile), func(w io.Writer) error {
+		encoder := json.NewEncoder(w)
+		encoder.SetEscapeHTML(false)
+		encoder.SetIndent("", "  ")
+		return encoder.Encode(m)
+	})
+	if err != nil {
+		return fmt.Errorf("experiment: write: %w", err)
+	}
+	return nil
+}
+
+// clearRun removes the run that the folder holds, its manifest first, so that
+// what is left is never taken for a whole run.
+func clearRun(dir string) error {
+	root, err := os.OpenRoot(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	} else if err != nil {
+		return err
+	}
+	defer root.Close()
+	entries, err := fs.ReadDir(root.FS(), ".")
+	if err != nil {
+		return err
+	}
+	var left []string // by a run that was killed
+	for _, e := range entries {
+		if atomicfile.IsTemporary(e.Name()) {
+			left = append(left, e.Name())
+		} else if !slices.Contains(ofRun, e.Name()) && e.Name() != "heads" {
+			return fmt.Errorf("%w, such as %q: name an empty folder, or one that holds a run", ErrForeignFolder, e.Name())
+		}
+	}
+	heads, err := fs.Glob(root.FS(), "heads/*.safetensors")
+	if err != nil {
+		return err
+	}
+	for _, name := range slices.Concat(ofRun, heads, left) {
+		if err := root.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	return nil
+}
+
+// ofRun names what [Result.Write] leaves in a folder besides heads; the
+// manifest goes first.
+var ofRun = []string{manifestFile, "report.html", "report.json", "predictions.parquet", "samples.parquet"}
+
+// writeTable writes rows as Parquet, compressed, with the same bytes for the
+// same rows.
+func writeTable[Row any](w io.Writer, rows []Row) error {
+	var b bytes.Buffer
+	table := parquet.NewGenericWriter[Row](&b, parquet.Compression(&parquet.Zstd), parquet.CreatedBy("medprobe", "1", ""))
+	if _, err := table.Write(rows); err != nil {
+		return err
+	}
+	if err := table.Close(); err != nil {
+		return err
+	}
+	_, err := w.Write(b.Bytes())
+	return err
+}

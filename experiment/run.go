@@ -1,0 +1,285 @@
+package experiment
+
+import (
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"path/filepath"
+	"slices"
+
+	"github.com/medprobe/medprobe/datasets"
+	"github.com/medprobe/medprobe/embedcache"
+	"github.com/medprobe/medprobe/evaluate"
+	"github.com/medprobe/medprobe/trainer"
+)
+
+// Encoder is what an experiment needs of an encoder.
+type Encoder interface {
+	embedcache.ImageEncoder
+	TextEncoder
+	Name() string
+}
+
+// Options says with what to run.
+type Options struct {
+	Encoder Encoder
+	Cache   *embedcache.Cache
+	// Progress, if not nil, is told how far a step has come; the steps are
+	// "embed" and "train". It is called from one goroutine at a time.
+	Progress func(step string, done, total int)
+	// Failed, if not nil, is told of each sample that failed.
+	Failed func(embedcache.Failure)
+}
+
+// Result is what an experiment found.
+type Result struct {
+	Report *evaluate.Report
+	// Heads holds the trained heads and zero-shot.
+	Heads []*trainer.Head
+	// Embedded and Cached are the vectors computed and found.
+	Embedded, Cached int
+
+	config      *Config
+	samples     []SampleRow
+	predictions []PredictionRow
+}
+
+// Run does the experiment. The encoder must be the one the experiment names.
+//
+// Errors that wrap [ErrLeak] say that train and test are not apart; a
+// *[embedcache.TooManyFailuresError] that too many samples failed.
+func Run(ctx context.Context, c *Config, o Options) (result *Result, err error) {
+	d, err := datasets.Open(ctx, c.Data)
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if closed := d.Close(); err == nil {
+			err = closed
+		}
+	}()
+	w := newWork(c, o, d)
+	if w.plan, err = newPlan(c, d); err != nil {
+		return nil, err
+	}
+	if len(c.Prompts) > 0 {
+		// Before the images are embedded, which may take long.
+		if w.prior, _, err = NewPrior(ctx, o.Encoder, d.Classes, d.Exclusive(), c.Prompts, ""); err != nil {
+			return nil, err
+		}
+	}
+	if err := w.embed(ctx); err != nil {
+		return nil, err
+	}
+	if err := w.closeLeaks(); err != nil {
+		return nil, err
+	}
+	return w.judge(ctx)
+}
+
+// work is an experiment on its way.
+type work struct {
+	config  *Config
+	options Options
+	data    *datasets.Dataset
+	space   embedcache.Space
+	plan    plan
+	prior   *trainer.Prior // nil without prompts
+	// keys has one entry per sample; the zero key where there is no vector.
+	keys []embedcache.Key
+	// digests name the contents of the same samples.
+	digests  [][sha256.Size]byte
+	filled   *embedcache.Filled
+	warnings []string
+}
+
+func newWork(c *Config, o Options, d *datasets.Dataset) *work {
+	if o.Progress == nil {
+		o.Progress = func(string, int, int) {}
+	}
+	return &work{config: c, options: o, data: d, space: embedcache.SpaceOf(o.Encoder)}
+}
+
+// embed fills the cache with what the plan uses, and takes out of the plan what
+// failed or leaks.
+func (w *work) embed(ctx context.Context) error {
+	rows := w.plan.used()
+	part := subset(w.data, rows)
+	limit, err := embedcache.ParseMaxFailures(w.config.MaxFailures, len(rows))
+	if err != nil {
+		return fmt.Errorf("experiment: %w", err)
+	}
+	w.filled, err = w.options.Cache.Fill(ctx, part, w.options.Encoder, embedcache.FillOptions{
+		MaxFailures: limit,
+		Progress:    func(done, total int) { w.options.Progress("embed", done, total) },
+	})
+	if w.filled != nil && w.options.Failed != nil {
+		for _, f := range w.filled.Failed {
+			w.options.Failed(f)
+		}
+	}
+	if err != nil {
+		return err
+	}
+	byID := map[string]embedcache.Failure{}
+	for _, f := range w.filled.Failed {
+		byID[f.ID] = f
+	}
+	w.keys = make([]embedcache.Key, len(w.data.Samples))
+	w.digests = make([][sha256.Size]byte, len(w.data.Samples))
+	for k, i := range rows {
+		if f, ok := byID[w.data.Samples[i].ID]; ok {
+			w.plan.leaveOut(i, failed, couldNotBe(f.Step))
+			w.plan[i].detail = f.Reason
+			continue
+		}
+		w.keys[i], w.digests[i] = w.filled.Keys[k], w.filled.Keys[k].Content
+	}
+	return nil
+}
+
+// closeLeaks makes sure that train and test are apart, and that both are there.
+func (w *work) closeLeaks() error {
+	if err := w.plan.check(); err != nil {
+		return err
+	}
+	warning, err := w.plan.closeLeaks(w.config, w.data, w.digests)
+	if warning != "" {
+		w.warnings = append(w.warnings, warning)
+	}
+	return err
+}
+
+func couldNotBe(step string) string {
+	participle := map[string]string{embedcache.StepRead: "read", embedcache.StepDecode: "decoded", embedcache.StepEncode: "encoded"}
+	return "could not be " + participle[step]
+}
+
+// subset returns the dataset with the rows alone.
+func subset(d *datasets.Dataset, rows []int) *datasets.Dataset {
+	part := *d
+	part.Samples = make([]datasets.Sample, len(rows))
+	for k, i := range rows {
+		part.Samples[k] = d.Samples[i]
+	}
+	return &part
+}
+
+// newLab gathers the vectors of what is used.
+func (w *work) newLab(ctx context.Context) (*lab, error) {
+	rows := w.plan.used()
+	l := &lab{config: w.config, data: subset(w.data, rows), space: trainer.Space{Encoder: w.space.Encoder, Preprocess: w.space.Preprocess}}
+	keys := make([]embedcache.Key, len(rows))
+	for k, i := range rows {
+		keys[k] = w.keys[i]
+		if w.plan[i].part == trainPart {
+			l.train = append(l.train, k)
+		} else {
+			l.test = append(l.test, k)
+		}
+	}
+	var err error
+	if l.x, err = w.options.Cache.Matrix(ctx, w.space, keys); err != nil {
+		return nil, err
+	}
+	l.testX = gather(l.x, l.test)
+	return l, nil
+}
+
+// judge trains the heads and compares them on the test part.
+func (w *work) judge(ctx context.Context) (*Result, error) {
+	l, err := w.newLab(ctx)
+	if err != nil {
+		return nil, err
+	}
+	l.prior = w.prior
+	methods, err := l.methods(ctx)
+	if err != nil {
+		return nil, err
+	}
+	tests := l.findings()
+	r := w.report(l)
+	if r.Findings, r.Macro, err = l.compare(ctx, methods, tests); err != nil {
+		return nil, err
+	}
+	if r.Curves, err = l.curves(ctx, tests, func(done, total int) { w.options.Progress("train", done, total) }); err != nil {
+		return nil, err
+	}
+	result := &Result{
+		Report: r, Embedded: w.filled.Embedded, Cached: w.filled.Cached,
+		config: w.config, samples: w.samples(), predictions: l.predictions(methods),
+	}
+	for _, m := range methods {
+		result.Heads = append(result.Heads, m.head)
+		for _, note := range m.head.Notes {
+			r.Warnings = append(r.Warnings, m.name+": "+note)
+		}
+	}
+	r.AddPublished()
+	return result, r.Counts.Check()
+}
+
+// report says what is known before anything is trained.
+func (w *work) report(l *lab) *evaluate.Report {
+	d, e := l.data, w.options.Encoder
+	digests := make([][sha256.Size]byte, 0, len(d.Samples))
+	for _, i := range w.plan.used() {
+		digests = append(digests, w.keys[i].Content)
+	}
+	in := datasets.Inspect(d)
+	r := &evaluate.Report{
+		Name: w.config.Name, Description: w.config.Description, Synthetic: w.config.Synthetic, Seed: w.config.Seed,
+		Dataset: evaluate.DatasetFacts{
+			Spec: w.config.Data.Format + ":" + filepath.Base(w.config.Data.Path), Digest: datasets.Digest(d, digests), Task: string(d.Task),
+			Samples: in.Samples, Images: in.Images, Patients: in.Patients, Unit: d.Unit,
+		},
+		Counts: w.plan.counts(w.data),
+		Splits: map[string]evaluate.Part{testPart: l.part(l.test)},
+		Encoder: evaluate.EncoderFacts{
+			Name: e.Name(), Fingerprint: e.Fingerprint(), Preprocess: w.config.Preprocess,
+			PreprocessFingerprint: e.PreprocessFingerprint(), LogitScale: e.LogitScale(), Dim: e.Dim(),
+		},
+		Warnings: w.warnings,
+	}
+	if len(l.train) > 0 {
+		r.Splits[trainPart] = l.part(l.train)
+	}
+	if n := len(w.data.Problems); n > 0 {
+		r.Warnings = append(r.Warnings, fmt.Sprintf("the data has %d oddities; 'medprobe dataset inspect' lists them", n))
+	}
+	if n := uncertain(d); n > 0 {
+		r.Warnings = append(r.Warnings, fmt.Sprintf("%d labels are uncertain; they are neither trained nor tested on", n))
+	}
+	if !d.HasPatients() {
+		r.Warnings = append(r.Warnings, fmt.Sprintf("the data names no patients: every %s counts as independent, and intervals are too narrow where a patient has several", d.Unit))
+	}
+	return r
+}
+
+func uncertain(d *datasets.Dataset) int {
+	n := 0
+	for i := range d.Samples {
+		for _, label := range d.Samples[i].Labels {
+			if label == datasets.Uncertain {
+				n++
+			}
+		}
+	}
+	return n
+}
+
+// part counts one side of the split.
+func (l *lab) part(rows []int) evaluate.Part {
+	p := evaluate.Part{Samples: len(rows)}
+	if !l.data.HasPatients() {
+		return p
+	}
+	var groups []string
+	for _, i := range rows {
+		groups = append(groups, l.data.Samples[i].Group())
+	}
+	slices.Sort(groups)
+	patients := len(slices.Compact(groups))
+	p.Patients = &patients
+	return p
+}

@@ -1,0 +1,103 @@
+package experiment
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/medprobe/medprobe/datasets"
+	"github.com/medprobe/medprobe/evaluate"
+	"github.com/medprobe/medprobe/trainer"
+)
+
+// ZeroShot asks what prompts alone tell of every labelled sample.
+type ZeroShot struct {
+	Data datasets.Spec
+	// Prompts is a YAML file, or a pack; see [LoadPrompts]. Of a pack, only the
+	// findings that the data knows are asked for.
+	Prompts string
+	// Score is how a score is made of the vectors; empty: see [NewPrior].
+	Score Score
+	// Split is the part to look at; empty means every sample.
+	Split string
+	// Preprocess names the encoder's profile, for the report.
+	Preprocess  string
+	MaxFailures string
+	Seed        uint64
+}
+
+// Run embeds the images and returns the report: one method, no heads. Findings
+// of a dataset without a prompt are an error.
+func (z ZeroShot) Run(ctx context.Context, o Options) (r *evaluate.Report, err error) {
+	d, err := datasets.Open(ctx, z.Data)
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if closed := d.Close(); err == nil {
+			err = closed
+		}
+	}()
+	prompts, err := LoadPrompts(z.Prompts)
+	if err != nil {
+		return nil, err
+	}
+	if strings.HasPrefix(z.Prompts, packPrefix) {
+		maps.DeleteFunc(prompts, func(name string, _ Prompt) bool { return !slices.Contains(d.Classes, name) })
+	}
+	c := &Config{Name: "Zero-shot", Data: z.Data, Prompts: prompts, Preprocess: z.Preprocess, MaxFailures: z.MaxFailures, Seed: z.Seed}
+	w := newWork(c, o, d)
+	if w.plan, err = z.plan(d); err != nil {
+		return nil, err
+	}
+	// Ask before the images are embedded, which may take long.
+	prior, score, err := NewPrior(ctx, o.Encoder, d.Classes, d.Exclusive(), prompts, z.Score)
+	if err != nil {
+		return nil, err
+	}
+	if err := w.embed(ctx); err != nil {
+		return nil, err
+	}
+	l, err := w.newLab(ctx)
+	if err != nil {
+		return nil, err
+	}
+	head, err := trainer.ZeroShot(*prior, d.Classes, score == ScoreSoftmax && len(d.Classes) > 1, l.space)
+	if err != nil {
+		return nil, fmt.Errorf("experiment: %w", err)
+	}
+	m := &method{name: zeroShot, head: head, details: slices.Repeat([]string{"score: " + string(score)}, len(d.Classes))}
+	if err := m.score(l.testX); err != nil {
+		return nil, err
+	}
+	if score == ScoreDifference {
+		m.probabilities.Data = nil // a difference of cosines is none
+	}
+	r = w.report(l)
+	r.Findings, r.Macro, err = l.compare(ctx, []*method{m}, l.findings())
+	if err != nil {
+		return nil, err
+	}
+	r.AddPublished()
+	return r, r.Counts.Check()
+}
+
+// plan uses every labelled sample of the split.
+func (z ZeroShot) plan(d *datasets.Dataset) (plan, error) {
+	p := make(plan, len(d.Samples))
+	for i := range d.Samples {
+		p[i] = fate{part: testPart, outcome: used}
+		switch s := &d.Samples[i]; {
+		case z.Split != "" && s.Split != z.Split:
+			p.leaveOut(i, excluded, "not in the part that was asked for")
+		case !slices.ContainsFunc(s.Labels, known):
+			p.leaveOut(i, excluded, noLabel)
+		}
+	}
+	if len(p.used()) == 0 {
+		return nil, fmt.Errorf("experiment: no labelled sample in part %q; 'medprobe dataset inspect' lists the parts", z.Split)
+	}
+	return p, nil
+}
