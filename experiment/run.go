@@ -245,7 +245,7 @@ func (w *work) report(l *lab) *evaluate.Report {
 		r.Splits[trainPart] = l.part(l.train)
 	}
 	if n := len(w.data.Problems); n > 0 {
-		r.Warnings = append(r.Warnings, fmt.Sprintf("the data has %d oddities; 'medprobe dataset inspect' lists them", n))
+		r.Warnings = append(r.Warnings, fmt.Sprintf("'medprobe dataset inspect' lists %d things that are odd about the data", n))
 	}
 	if n := uncertain(d); n > 0 {
 		r.Warnings = append(r.Warnings, fmt.Sprintf("%d labels are uncertain; they are neither trained nor tested on", n))
