@@ -18,7 +18,7 @@ import (
 // Config is one experiment as its YAML file says it. Every field but data and
 // encoder has a default.
 type Config struct {
-	// Name heads the report; default: the name of the file.
+	// Name heads the report; default: the folder of its file.
 	Name string `yaml:"name"`
 	// Description is a paragraph under the name.
 	Description string `yaml:"description"`
