@@ -106,28 +106,24 @@ func (m *method) score(x blas32.General) (err error) {
 // trained fits one kind of head for every class.
 func (l *lab) trained(ctx context.Context, kind string) (*method, error) {
 	sets := l.classSets()
+	supports, err := l.supports(sets)
+	if err != nil {
+		return nil, err
+	}
 	heads := make([]*trainer.Head, len(sets))
 	m := &method{name: kind, details: make([]string, len(l.data.Classes))}
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(runtime.GOMAXPROCS(0))
 	for s, set := range sets {
 		group.Go(func() error {
-			rows, err := l.draw(set, l.config.Train.Shots, 0)
-			if short, ok := errors.AsType[*datasets.ShortError](err); ok {
-				return fmt.Errorf("experiment: train: shots: %w; lower it, use 0 for all there is, or leave %s out by naming the other labels under data", short, short.Class)
-			} else if err != nil {
-				return fmt.Errorf("experiment: %w", err)
-			}
-			if heads[s], err = l.fit(ctx, kind, set, rows); err != nil {
+			head, err := l.fit(ctx, kind, set, supports[s])
+			if err != nil {
 				return fmt.Errorf("experiment: %s: %w", kind, err)
 			}
+			heads[s] = head
 			for _, c := range set {
-				positives, negatives := l.count(rows, c)
-				fit := ""
-				if fits := heads[s].Fits; len(fits) > 0 {
-					fit = ", " + fits[0].String()
-				}
-				m.details[c] = fmt.Sprintf("%d positive and %d negative%s", positives, negatives, fit)
+				positives, negatives := l.count(supports[s], c)
+				m.details[c] = fmt.Sprintf("%d positive and %d negative, %v", positives, negatives, head.Fits[0])
 			}
 			return nil
 		})
@@ -139,9 +135,22 @@ func (l *lab) trained(ctx context.Context, kind string) (*method, error) {
 		m.head = heads[0]
 		return m, nil
 	}
-	var err error
 	m.head, err = trainer.Stack(heads)
 	return m, err
+}
+
+// supports draws what each class set is trained on. Every class that has too
+// little is named.
+func (l *lab) supports(sets []classSet) ([][]int, error) {
+	supports := make([][]int, len(sets))
+	errs := make([]error, len(sets))
+	for s, set := range sets {
+		supports[s], errs[s] = l.draw(set, l.config.Train.Shots, 0)
+	}
+	if err := errors.Join(errs...); err != nil {
+		return nil, fmt.Errorf("experiment: train: %w; lower the shots, use 0 for all there is, or leave a finding out by naming the other labels under data", err)
+	}
+	return supports, nil
 }
 
 // compare judges the methods on the test samples.

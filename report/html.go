@@ -71,6 +71,8 @@ type page struct {
 	Details []fact
 	Prompts []evaluate.Finding
 	Others  []publishedRow
+	// Patients is what the patients are called.
+	Patients string
 }
 
 type fact struct {
@@ -129,6 +131,7 @@ func newPage(r *evaluate.Report) *page {
 		p.Legend = append(p.Legend, legendEntry{class(k), methodName(m), dashes(k)})
 	}
 	p.Facts = keyFacts(r)
+	p.Patients = patientsName(r)
 	p.addAUCs(r)
 	p.addDifferences(r)
 	curves := curveAxis(r)
@@ -171,6 +174,15 @@ func unitOf(r *evaluate.Report) string {
 		return "sample"
 	}
 	return r.Dataset.Unit
+}
+
+// patientsName is what the patients are called: by the unit of the intervals,
+// unless that is the image for want of them.
+func patientsName(r *evaluate.Report) string {
+	if r.Dataset.Patients == nil {
+		return "Patients"
+	}
+	return capital(unitOf(r)) + "s"
 }
 
 func keyFacts(r *evaluate.Report) []fact {
@@ -317,7 +329,7 @@ func details(r *evaluate.Report) []fact {
 	}
 	facts := []fact{
 		{"Data", r.Dataset.Spec, true}, {"Data digest", r.Dataset.Digest, true}, {"Task", r.Dataset.Task, false},
-		{"Images", thousands(r.Dataset.Images), false}, {"Patients", patients, false},
+		{"Images", thousands(r.Dataset.Images), false}, {patientsName(r), patients, false},
 		{"Encoder", r.Encoder.Name, false}, {"Encoder fingerprint", r.Encoder.Fingerprint, true},
 		{"Preprocessing", r.Encoder.Preprocess, false}, {"Preprocessing fingerprint", r.Encoder.PreprocessFingerprint, true},
 	}
