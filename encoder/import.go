@@ -14,6 +14,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"time"
 
 	"github.com/medprobe/medprobe/internal/atomicfile"
 )
@@ -80,7 +81,8 @@ func importCheckpoint(ctx context.Context, src string, o ImportOptions) (_ *Mani
 	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
 		return nil, err
 	}
-	tmp, err := os.MkdirTemp(o.Dir, ".import-")
+	sweepAbandoned(o.Dir)
+	tmp, err := os.MkdirTemp(o.Dir, importing)
 	if err != nil {
 		return nil, err
 	}
@@ -90,6 +92,21 @@ func importCheckpoint(ctx context.Context, src string, o ImportOptions) (_ *Mani
 		return nil, err
 	}
 	return m, replace(tmp, filepath.Join(o.Dir, o.Name))
+}
+
+// importing begins the name of the folder of an import under way.
+const importing = ".import-"
+
+// sweepAbandoned removes what imports left behind that were killed. Younger
+// folders may be those of imports under way; what cannot be removed is in
+// nobody's way.
+func sweepAbandoned(dir string) {
+	folders, _ := filepath.Glob(filepath.Join(dir, importing+"*"))
+	for _, folder := range folders {
+		if info, err := os.Stat(folder); err == nil && time.Since(info.ModTime()) > 24*time.Hour {
+			os.RemoveAll(folder)
+		}
+	}
 }
 
 // fillFolder writes all files of the encoder into the folder dir.

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 )
 
 // damages are what can be wrong with a checkpoint, and what the error must
@@ -222,6 +223,28 @@ func TestImportReplacesWholeOrNotAtAll(t *testing.T) {
 	}
 	if left, err := os.ReadDir(dir); err != nil || len(left) != 1 {
 		t.Errorf("left behind: %v, %v", left, err)
+	}
+}
+
+func TestImportSweepsWhatKilledOnesLeft(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	old, young := filepath.Join(dir, ".import-old"), filepath.Join(dir, ".import-young")
+	for _, folder := range []string{old, young} {
+		if err := os.MkdirAll(folder, 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	yesterday := time.Now().Add(-25 * time.Hour)
+	if err := os.Chtimes(old, yesterday, yesterday); err != nil {
+		t.Fatal(err)
+	}
+	sweepAbandoned(dir)
+	if _, err := os.Stat(old); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the old folder is still there, %v", err)
+	}
+	if _, err := os.Stat(young); err != nil {
+		t.Errorf("the folder of an import under way is gone: %v", err)
 	}
 }
 
