@@ -5,6 +5,7 @@ import (
 	"text/tabwriter"
 
 	"github.com/medprobe/medprobe/encoder"
+	"github.com/medprobe/medprobe/examples"
 	"github.com/spf13/cobra"
 )
 
@@ -88,6 +89,11 @@ func (s *settings) encoderShowCommand() *cobra.Command {
 			dir, err := encoder.DefaultDir()
 			if err != nil {
 				return err
+			}
+			if args[0] == examples.DemoEncoder {
+				if err := importDemo(cmd.Context(), dir); err != nil {
+					return err
+				}
 			}
 			m, err := encoder.Show(dir, args[0])
 			if err != nil {

@@ -1,0 +1,280 @@
+package medprobe_test
+
+import (
+	"bytes"
+	"flag"
+	"io/fs"
+	"math"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/medprobe/medprobe/datasets/phantom"
+	"github.com/medprobe/medprobe/encoder"
+	"github.com/medprobe/medprobe/experiment"
+	"github.com/medprobe/medprobe/internal/needs"
+)
+
+var update = flag.Bool("update", false, "rewrite what the pages say that commands print")
+
+// The pages hold two kinds of blocks that are executed, one after the other, in
+// a folder of the page's own that holds drawn radiographs as labels.csv and
+// images, and the real data where there is any:
+//
+//   - a block whose first line is "# NAME.yaml" is written to that file, and
+//     must load if it is an experiment;
+//   - in a "console" block, each line that begins with "$ " is run by a shell,
+//     and what it writes to standard output must be the lines that follow. "…"
+//     in a line stands for any text.
+func TestPagesSayWhatTheCommandsDo(t *testing.T) {
+	if testing.Short() {
+		t.Skip("runs every command of the documentation")
+	}
+	if _, _, err := encoder.FindRuntime(""); err != nil {
+		needs.Skip(t, err.Error())
+	}
+	bin := t.TempDir()
+	if out, err := exec.Command("go", "build", "-o", filepath.Join(bin, "medprobe"), "./cmd/medprobe").CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	for _, page := range pages(t) {
+		t.Run(page, func(t *testing.T) { newPageTest(t, page, bin).run() })
+	}
+}
+
+// pages lists the pages for users.
+func pages(t *testing.T) []string {
+	t.Helper()
+	var all []string
+	for _, pattern := range []string{"*.md", "docs/*.md", "examples/*/README.md"} {
+		some, err := filepath.Glob(pattern)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, some...)
+	}
+	return all
+}
+
+type pageTest struct {
+	*testing.T
+	page, dir string
+	env       []string
+}
+
+func newPageTest(t *testing.T, page, bin string) *pageTest {
+	t.Helper()
+	dir, home := t.TempDir(), t.TempDir()
+	if err := phantom.WriteDataset(t.Context(), dir, phantom.Options{Seed: 7, Train: 40, Test: 40}); err != nil {
+		t.Fatal(err)
+	}
+	rt, _, err := encoder.FindRuntime("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	env := append(os.Environ(), "PATH="+bin+string(os.PathListSeparator)+os.Getenv("PATH"), "HOME="+home, "XDG_CACHE_HOME="+home,
+		"MEDPROBE_CACHE=", "MEDPROBE_ENCODERS=", "MEDPROBE_ORT_LIB="+rt.Path)
+	return &pageTest{T: t, page: page, dir: dir, env: env}
+}
+
+func (p *pageTest) run() {
+	text, err := os.ReadFile(p.page)
+	if err != nil {
+		p.Fatal(err)
+	}
+	if folder := filepath.Dir(p.page); strings.HasPrefix(folder, "examples") && bytes.Contains(text, []byte("```console")) {
+		p.copyExample(folder)
+	}
+	lines := strings.Split(string(text), "\n")
+	var out []string
+	for i := 0; i < len(lines); i++ {
+		out = append(out, lines[i])
+		kind, fenced := strings.CutPrefix(lines[i], "```")
+		if !fenced || kind == "" {
+			continue
+		}
+		end := i + 1 + slices.Index(lines[i+1:], "```")
+		block := lines[i+1 : end]
+		if kind == "console" {
+			block = p.console(i+2, block)
+		} else {
+			p.file(i+2, block)
+		}
+		out = append(append(out, block...), "```")
+		i = end
+	}
+	if *update {
+		if err := os.WriteFile(p.page, []byte(strings.Join(out, "\n")), 0o644); err != nil {
+			p.Fatal(err)
+		}
+	}
+}
+
+// copyExample puts the example's experiment where the page is run, with the
+// data at its place.
+func (p *pageTest) copyExample(folder string) {
+	text, err := os.ReadFile(filepath.Join(folder, "experiment.yaml"))
+	if err != nil {
+		p.Fatal(err)
+	}
+	const shared = "../../../shared/data/"
+	if name, found := bytes.CutPrefix(regexp.MustCompile(regexp.QuoteMeta(shared)+`[a-z-]+`).Find(text), []byte(shared)); found {
+		text = bytes.ReplaceAll(text, []byte(shared+string(name)), []byte(needs.Data(p, string(name))))
+	}
+	p.write("experiment.yaml", text)
+}
+
+func (p *pageTest) write(name string, data []byte) {
+	if err := os.WriteFile(filepath.Join(p.dir, name), data, 0o644); err != nil {
+		p.Fatal(err)
+	}
+}
+
+var fileName = regexp.MustCompile(`^# ([a-z-]+\.yaml)$`)
+
+func (p *pageTest) file(line int, block []string) {
+	if len(block) == 0 {
+		return
+	}
+	name := fileName.FindStringSubmatch(block[0])
+	if name == nil {
+		return
+	}
+	text := strings.Join(block, "\n") + "\n"
+	p.write(name[1], []byte(text))
+	if strings.Contains(text, "\nencoder:") {
+		if _, err := experiment.Load(filepath.Join(p.dir, name[1])); err != nil {
+			p.Errorf("%s:%d: %v", p.page, line, err)
+		}
+	}
+}
+
+// console runs the commands of a block and returns it with what they print.
+func (p *pageTest) console(line int, block []string) []string {
+	var out []string
+	for i := 0; i < len(block); {
+		command, ok := strings.CutPrefix(block[i], "$ ")
+		if !ok {
+			p.Fatalf("%s:%d: %q: want a command after \"$ \"", p.page, line+i, block[i])
+		}
+		end := i + 1
+		for end < len(block) && !strings.HasPrefix(block[end], "$ ") {
+			end++
+		}
+		got := p.shell(line+i, command)
+		want := block[i+1 : end]
+		if !alike(got, want) {
+			if !*update {
+				p.Errorf("%s:%d: %s prints\n%s\nbut the page says\n%s\n(go test -run Pages -update rewrites it)", p.page, line+i, command, strings.Join(got, "\n"), strings.Join(want, "\n"))
+			}
+			want = got
+		}
+		out = append(append(out, block[i]), want...)
+		i = end
+	}
+	return out
+}
+
+func (p *pageTest) shell(line int, command string) []string {
+	cmd := exec.CommandContext(p.Context(), "sh", "-c", command)
+	var stdout, stderr bytes.Buffer
+	cmd.Dir, cmd.Env, cmd.Stdout, cmd.Stderr = p.dir, p.env, &stdout, &stderr
+	if err := cmd.Run(); err != nil {
+		p.Errorf("%s:%d: %s: %v\n%s", p.page, line, command, err, stderr.String())
+	}
+	text := strings.TrimRight(stdout.String(), "\n")
+	if text == "" {
+		return nil
+	}
+	return strings.Split(text, "\n")
+}
+
+var (
+	decimal = regexp.MustCompile(`[+−-]?\d+\.\d+`)
+	blanks  = regexp.MustCompile(` +`)
+)
+
+// alike compares line by line; "…" stands for any text, also for none. Decimals
+// may differ by two in the third place: processors add in different orders, and
+// one pair of images that changes places moves an AUC.
+func alike(got, want []string) bool {
+	return slices.EqualFunc(got, want, func(g, w string) bool {
+		parts := strings.Split(blanks.ReplaceAllString(decimal.ReplaceAllString(w, "#"), " "), "…")
+		for i, part := range parts {
+			parts[i] = regexp.QuoteMeta(part)
+		}
+		plain := blanks.ReplaceAllString(decimal.ReplaceAllString(g, "#"), " ")
+		return regexp.MustCompile("^"+strings.Join(parts, ".*")+"$").MatchString(plain) && near(decimals(g), decimals(w))
+	})
+}
+
+// near compares as many numbers as both have: "…" may hide some.
+func near(a, b []float64) bool {
+	for i := range min(len(a), len(b)) {
+		if math.Abs(a[i]-b[i]) > 0.0021 {
+			return false
+		}
+	}
+	return true
+}
+
+func decimals(line string) []float64 {
+	var numbers []float64
+	for _, text := range decimal.FindAllString(line, -1) {
+		x, err := strconv.ParseFloat(strings.Replace(text, "−", "-", 1), 64)
+		if err != nil {
+			panic(err) // the expression matches numbers only
+		}
+		numbers = append(numbers, x)
+	}
+	return numbers
+}
+
+func TestAlike(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		got, want string
+		alike     bool
+	}{
+		{"a  0.123 (0.100–0.200)", "a  0.124 (0.100–0.200)", true},
+		{"a  0.123", "a  0.133", false},
+		{"+0.001  x", "−0.001 x", true},
+		{"12 patients", "13 patients", false},
+		{"1.5 in 3.2 s", "1.5 in … s", true},
+		{"b", "a", false},
+	} {
+		if got := alike([]string{c.got}, []string{c.want}); got != c.alike {
+			t.Errorf("%q and %q alike: %v", c.got, c.want, got)
+		}
+	}
+}
+
+var link = regexp.MustCompile(`\]\(([^)#\s]+)(#[^)]*)?\)`)
+
+// A link within the project leads to a file that is there.
+func TestLinksLeadSomewhere(t *testing.T) {
+	t.Parallel()
+	err := fs.WalkDir(os.DirFS("."), ".", func(page string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() || filepath.Ext(page) != ".md" {
+			return err
+		}
+		text, err := os.ReadFile(page)
+		for _, m := range link.FindAllStringSubmatch(string(text), -1) {
+			if strings.Contains(m[1], "://") || strings.HasPrefix(m[1], "mailto:") {
+				continue
+			}
+			if _, err := os.Stat(filepath.Join(filepath.Dir(page), m[1])); err != nil {
+				t.Errorf("%s: link to %s: %v", page, m[1], err)
+			}
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
