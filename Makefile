@@ -5,7 +5,7 @@ BIN     := bin/medprobe
 RACE    := ./datasets/... ./embedcache/... ./encoder/... ./trainer/... ./evaluate/... ./experiment/... ./internal/...
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 
-.PHONY: setup build demo test check lint bench clean
+.PHONY: setup build demo test check lint bench picture clean
 
 setup:
 	@command -v $(GO) >/dev/null || { echo "setup: no Go; install Go 1.26 or newer" >&2; exit 1; }
@@ -33,6 +33,11 @@ check: lint test demo
 
 bench: setup
 	$(GO) test -run '^$$' -bench . ./...
+
+# The README's picture: the top of the demo's report.
+picture: demo
+	chromium --headless --no-sandbox --disable-gpu --hide-scrollbars --window-size=1180,1430 \
+		--screenshot=docs/report.png medprobe-demo/run/report.html
 
 clean:
 	rm -rf bin .ort medprobe-demo
