@@ -49,6 +49,11 @@ type preprocessorConfig struct {
 	} `json:"size"`
 }
 
+// Profiles lists the profiles, the default first.
+func Profiles() []string {
+	return []string{string(ProfileHF), string(ProfileBigVision), string(ProfilePadded)}
+}
+
 // Preprocessor turns images into what an encoder sees. It is safe for
 // concurrent use.
 type Preprocessor struct {
@@ -63,7 +68,7 @@ type Preprocessor struct {
 // LoadPreprocessor reads a preprocessor_config.json for an encoder that sees
 // squares of imageSize pixels.
 func LoadPreprocessor(path string, imageSize int, profile Profile) (*Preprocessor, error) {
-	if err := near.Check("preprocessing profile", string(profile), []string{string(ProfileHF), string(ProfileBigVision), string(ProfilePadded)}); err != nil {
+	if err := near.Check("preprocessing profile", string(profile), Profiles()); err != nil {
 		return nil, err
 	}
 	c := preprocessorConfig{DoResize: true, DoRescale: true, DoNormalize: true, Resample: 3, RescaleFactor: 1. / 255, Mean: [3]float32{.5, .5, .5}, Std: [3]float32{.5, .5, .5}}

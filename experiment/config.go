@@ -10,6 +10,7 @@ import (
 	"slices"
 
 	"github.com/medprobe/medprobe/datasets"
+	"github.com/medprobe/medprobe/encoder"
 	"github.com/medprobe/medprobe/internal/near"
 	"github.com/medprobe/medprobe/internal/yamlfile"
 	"github.com/medprobe/medprobe/trainer"
@@ -147,8 +148,11 @@ func (c *Config) validate() error {
 	if err := near.Check("leakage", c.Leakage, []string{"fail", "drop", "warn"}); err != nil {
 		errs = append(errs, err)
 	}
+	if err := near.Check("preprocess", c.Preprocess, encoder.Profiles()); err != nil {
+		errs = append(errs, err)
+	}
 	for _, head := range c.Heads {
-		if err := near.Check("head", head, []string{trainer.LinearProbe, trainer.Logistic, trainer.GolearnLogistic}); err != nil {
+		if err := near.Check("head", head, trainer.Kinds()); err != nil {
 			errs = append(errs, err)
 		}
 	}

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"math"
 	"slices"
+
+	"github.com/medprobe/medprobe/internal/near"
 )
 
 // The kinds of heads.
@@ -58,17 +60,20 @@ func (o *Options) setDefaults() {
 	}
 }
 
+// Kinds lists the kinds of heads, the default first.
+func Kinds() []string { return []string{LinearProbe, Logistic, GolearnLogistic} }
+
 func (o *Options) validate(classes, dim int) error {
 	var errs []error
 	wrong := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
-	if !slices.Contains([]string{Logistic, LinearProbe, GolearnLogistic}, o.Head) {
-		wrong("head %q: want %s, %s or %s", o.Head, Logistic, LinearProbe, GolearnLogistic)
+	if err := near.Check("head", o.Head, Kinds()); err != nil {
+		errs = append(errs, err)
 	}
 	if o.Head == GolearnLogistic && (o.ClassWeight != "none" || o.Standardize || len(o.CGrid) > 0) {
 		wrong("%s has no class weights, standardisation or grid of C; leave them out", o.Head)
 	}
-	if o.ClassWeight != "none" && o.ClassWeight != "balanced" {
-		wrong("class weight %q: want none or balanced", o.ClassWeight)
+	if err := near.Check("class weight", o.ClassWeight, []string{"none", "balanced"}); err != nil {
+		errs = append(errs, err)
 	}
 	for _, c := range append([]float64{o.C}, o.CGrid...) {
 		if c < 0 || math.IsNaN(c) || math.IsInf(c, 0) {

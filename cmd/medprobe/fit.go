@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/csv"
+	"errors"
 	"fmt"
 	"io"
 	"strconv"
@@ -10,6 +11,7 @@ import (
 	"github.com/medprobe/medprobe/datasets"
 	"github.com/medprobe/medprobe/experiment"
 	"github.com/medprobe/medprobe/internal/atomicfile"
+	"github.com/medprobe/medprobe/internal/near"
 	"github.com/medprobe/medprobe/internal/npy"
 	"github.com/medprobe/medprobe/trainer"
 	"github.com/spf13/cobra"
@@ -42,6 +44,9 @@ of class names. With a single --C the objective is scikit-learn's,
 					return usagef(cmd, "--%s is missing", flag)
 				}
 			}
+			if err := errors.Join(near.Check("--head", f.options.Head, trainer.Kinds()), near.Check("--class-weight", f.options.ClassWeight, []string{"none", "balanced"})); err != nil {
+				return usagef(cmd, "%w", err)
+			}
 			if err := f.parseGrid(cmd); err != nil {
 				return err
 			}
@@ -69,7 +74,7 @@ of class names. With a single --C the objective is scikit-learn's,
 	flags.StringVar(&f.features, "features", "", "matrix of vectors, .npy [n, D] (required)")
 	flags.StringVar(&f.labels, "labels", "", "table of labels, .csv (required)")
 	flags.StringVar(&f.groups, "groups", "", "column of the labels that names the patient")
-	flags.StringVar(&f.options.Head, "head", "linear-probe", "logistic, linear-probe or golearn-logistic")
+	flags.StringVar(&f.options.Head, "head", "linear-probe", strings.Join(trainer.Kinds(), ", "))
 	flags.Float64Var(&f.options.C, "C", 0, "scikit-learn's C (default: chosen by cross-validation)")
 	flags.StringVar(&f.grid, "C-grid", "", "values of C to choose from, comma-separated")
 	flags.StringVar(&f.options.ClassWeight, "class-weight", "none", "none or balanced")

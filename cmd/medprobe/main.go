@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -46,7 +47,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 	case err == nil:
 		return exitOK
 	case errors.As(err, &usage):
-		fmt.Fprintf(stderr, "medprobe: %s\nhint: medprobe %s --help\n", quoteControl(err.Error()), usage.command)
+		fmt.Fprintf(stderr, "medprobe: %s\nhint: %s --help\n", quoteControl(err.Error()), strings.TrimSpace("medprobe "+usage.command))
 		return exitUsage
 	case ctx.Err() != nil:
 		fmt.Fprintln(stderr, "medprobe: interrupted; what was stored stays stored, run again to continue")

@@ -8,10 +8,12 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 
 	"github.com/medprobe/medprobe/embedcache"
 	"github.com/medprobe/medprobe/encoder"
 	"github.com/medprobe/medprobe/examples"
+	"github.com/medprobe/medprobe/internal/near"
 	"github.com/spf13/cobra"
 )
 
@@ -76,12 +78,16 @@ type encoderFlags struct{ name, profile string }
 
 func (f *encoderFlags) add(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&f.name, "encoder", "", "name of an imported encoder, or demo (required)")
-	cmd.Flags().StringVar(&f.profile, "preprocess", "hf", "preprocessing profile: hf, big-vision or padded")
+	profiles := encoder.Profiles()
+	cmd.Flags().StringVar(&f.profile, "preprocess", profiles[0], "preprocessing profile: "+strings.Join(profiles, ", "))
 }
 
 func (f *encoderFlags) check(cmd *cobra.Command) error {
 	if f.name == "" {
 		return usagef(cmd, "--encoder is missing; 'medprobe encoder list' shows what is imported, demo comes with medprobe")
+	}
+	if err := near.Check("--preprocess", f.profile, encoder.Profiles()); err != nil {
+		return usagef(cmd, "%w", err)
 	}
 	return nil
 }

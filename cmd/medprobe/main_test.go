@@ -1,0 +1,195 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/medprobe/medprobe/datasets/phantom"
+	"github.com/medprobe/medprobe/encoder"
+	"github.com/medprobe/medprobe/internal/needs"
+	"github.com/medprobe/medprobe/internal/npy"
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"medprobe": main})
+}
+
+// library returns the ONNX Runtime library that the commands are to use.
+func library(t testing.TB) string {
+	t.Helper()
+	rt, _, err := encoder.FindRuntime("")
+	if err != nil {
+		needs.Skip(t, err.Error())
+	}
+	return rt.Path
+}
+
+// phantoms draws radiographs of 48 patients, half to train and half to test.
+func phantoms(t testing.TB) string {
+	t.Helper()
+	dir := t.TempDir()
+	if err := phantom.WriteDataset(t.Context(), dir, phantom.Options{Seed: 11, Train: 24, Test: 24}); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+// The scripts in testdata/script say what each command prints, where, and with
+// which exit code. Each has a home, a cache and encoders of its own.
+func TestCommands(t *testing.T) {
+	t.Parallel()
+	ort, images := library(t), phantoms(t)
+	testscript.Run(t, testscript.Params{
+		Dir: filepath.Join("testdata", "script"),
+		Setup: func(env *testscript.Env) error {
+			home := filepath.Join(env.WorkDir, "home")
+			env.Setenv("HOME", home)
+			env.Setenv("XDG_CACHE_HOME", filepath.Join(home, "cache"))
+			env.Setenv("MEDPROBE_ORT_LIB", ort)
+			env.Setenv("PHANTOMS", images)
+			env.Setenv("ROOT", needs.Root(t))
+			return os.MkdirAll(home, 0o700)
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"exits": exits, "shape": shape, "json": jsonValue, "npy": writeNpy, "same": same, "expand": expand,
+		},
+		RequireExplicitExec: true,
+		RequireUniqueNames:  true,
+	})
+}
+
+// exits CODE COMMAND...: the command ends with the code.
+func exits(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: exits CODE COMMAND ARG...")
+	}
+	code := "0"
+	if err := ts.Exec(args[1], args[2:]...); err != nil {
+		code = strings.TrimPrefix(err.Error(), "exit status ")
+	}
+	if code != args[0] {
+		ts.Fatalf("exit %s: want %s", code, args[0])
+	}
+}
+
+// shape FILE N...: the array in an .npy file has this shape, and its values are
+// finite.
+func shape(ts *testscript.TestScript, neg bool, args []string) {
+	a, err := npy.ReadFile(ts.MkAbs(args[0]))
+	ts.Check(err)
+	if got := strings.Trim(fmt.Sprint(a.Shape), "[]"); (got == strings.Join(args[1:], " ")) == neg {
+		ts.Fatalf("shape %s", got)
+	}
+	values, err := a.Float32()
+	ts.Check(err)
+	if i := slices.IndexFunc(values, func(v float32) bool { return v != v }); i >= 0 {
+		ts.Fatalf("value %d is %v", i, values[i])
+	}
+}
+
+// json FILE|stdout PATH VALUE: the value at the dotted path. VALUE may be a
+// number's range, LOW..HIGH, or len=N for a list.
+func jsonValue(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 3 {
+		ts.Fatalf("usage: json FILE PATH VALUE")
+	}
+	decoder := json.NewDecoder(strings.NewReader(ts.ReadFile(args[0])))
+	decoder.UseNumber()
+	var v any
+	ts.Check(decoder.Decode(&v))
+	if decoder.More() {
+		ts.Fatalf("more than one JSON document")
+	}
+	for _, step := range strings.Split(args[1], ".") {
+		switch x := v.(type) {
+		case map[string]any:
+			var ok bool
+			if v, ok = x[step]; !ok {
+				ts.Fatalf("no key %q in %v", step, x)
+			}
+		case []any:
+			i, err := strconv.Atoi(step)
+			if err != nil || i >= len(x) {
+				ts.Fatalf("no element %q among %d", step, len(x))
+			}
+			v = x[i]
+		default:
+			ts.Fatalf("no %q in %v", step, v)
+		}
+	}
+	if !matches(v, args[2]) {
+		ts.Fatalf("%s is %v: want %s", args[1], v, args[2])
+	}
+}
+
+func matches(v any, want string) bool {
+	if low, high, ok := strings.Cut(want, ".."); ok {
+		number, isNumber := v.(json.Number)
+		x, err1 := number.Float64()
+		l, err2 := strconv.ParseFloat(low, 64)
+		h, err3 := strconv.ParseFloat(high, 64)
+		return isNumber && err1 == nil && err2 == nil && err3 == nil && l <= x && x <= h
+	}
+	if n, ok := strings.CutPrefix(want, "len="); ok {
+		list, isList := v.([]any)
+		return isList && strconv.Itoa(len(list)) == n
+	}
+	return fmt.Sprint(v) == want
+}
+
+// npy FILE D NUMBER...: writes a matrix with rows of D numbers.
+func writeNpy(ts *testscript.TestScript, _ bool, args []string) {
+	d, err := strconv.Atoi(args[1])
+	ts.Check(err)
+	var values []float32
+	for _, arg := range args[2:] {
+		x, err := strconv.ParseFloat(arg, 32)
+		ts.Check(err)
+		values = append(values, float32(x))
+	}
+	var b bytes.Buffer
+	ts.Check(npy.Write(&b, []int{len(values) / d, d}, values))
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), b.Bytes(), 0o644))
+}
+
+// same DIR DIR: both hold the same files with the same bytes.
+func same(ts *testscript.TestScript, _ bool, args []string) {
+	a, b := tree(ts, args[0]), tree(ts, args[1])
+	for name := range a {
+		if a[name] != b[name] {
+			ts.Fatalf("%s differs", name)
+		}
+	}
+	if len(a) != len(b) || len(a) == 0 {
+		ts.Fatalf("%d and %d files", len(a), len(b))
+	}
+}
+
+func tree(ts *testscript.TestScript, dir string) map[string]string {
+	files := map[string]string{}
+	root := ts.MkAbs(dir)
+	ts.Check(filepath.WalkDir(root, func(path string, d os.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		data, err := os.ReadFile(path)
+		files[strings.TrimPrefix(path, root)] = string(data)
+		return err
+	}))
+	return files
+}
+
+// expand FILE...: puts the values of environment variables into files.
+func expand(ts *testscript.TestScript, _ bool, args []string) {
+	for _, file := range args {
+		ts.Check(os.WriteFile(ts.MkAbs(file), []byte(os.Expand(ts.ReadFile(file), ts.Getenv)), 0o644))
+	}
+}
