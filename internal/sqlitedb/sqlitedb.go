@@ -83,6 +83,8 @@ func prepareFile(path string) error {
 	switch {
 	case errors.Is(err, io.EOF):
 		return nil
+	case string(head) == strings.Repeat("\x00", len(magic)) && hasJournal(path):
+		return nil // killed while it was made: SQLite rolls that back
 	case n > 0 && string(head[:n]) != magic[:n], errors.Is(err, io.ErrUnexpectedEOF):
 		return fmt.Errorf("open %s: not an SQLite database; choose another file", path)
 	case err != nil:
@@ -91,14 +93,36 @@ func prepareFile(path string) error {
 	return nil
 }
 
+func hasJournal(path string) bool {
+	info, err := os.Stat(path + "-journal")
+	return err == nil && info.Size() > 0
+}
+
 // inspect reads identity and version without writing to the file.
 func inspect(ctx context.Context, path string, schema Schema, known int) error {
-	db, err := sql.Open("sqlite3", dsn(path, "ro"))
-	if err != nil {
+	id, version, tables, err := identity(ctx, path, "ro")
+	if unfinished(err) {
+		// Whoever was writing was killed, and nobody can read the file before
+		// that transaction is rolled back.
+		id, version, tables, err = identity(ctx, path, "rw")
+	}
+	switch {
+	case err != nil:
 		return Explain(path, err)
+	case id != int(schema.ApplicationID) && (id != 0 || tables > 0):
+		return fmt.Errorf("open %s: application id %#x belongs to another program; choose another file", path, id)
+	case version > known:
+		return fmt.Errorf("open %s: it has schema %d, this medprobe knows up to %d: upgrade medprobe or use another file", path, version, known)
+	}
+	return nil
+}
+
+func identity(ctx context.Context, path, mode string) (id, version, tables int, err error) {
+	db, err := sql.Open("sqlite3", dsn(path, mode))
+	if err != nil {
+		return 0, 0, 0, err
 	}
 	defer db.Close()
-	var id, version, tables int
 	err = retryBusy(ctx, func() error {
 		// One transaction: another process may be migrating right now.
 		tx, err := db.BeginTx(ctx, nil)
@@ -112,15 +136,14 @@ func inspect(ctx context.Context, path string, schema Schema, known int) error {
 			tx.QueryRowContext(ctx, "PRAGMA user_version").Scan(&version),
 		)
 	})
-	switch {
-	case err != nil:
-		return Explain(path, err)
-	case id != int(schema.ApplicationID) && (id != 0 || tables > 0):
-		return fmt.Errorf("open %s: application id %#x belongs to another program; choose another file", path, id)
-	case version > known:
-		return fmt.Errorf("open %s: it has schema %d, this medprobe knows up to %d: upgrade medprobe or use another file", path, version, known)
-	}
-	return nil
+	return id, version, tables, err
+}
+
+// unfinished reports whether a file cannot be read without writing to it: a
+// transaction, or a write-ahead log without its index, was left by a kill.
+func unfinished(err error) bool {
+	var e sqlite3.Error
+	return errors.As(err, &e) && e.Code == sqlite3.ErrReadonly
 }
 
 func migrate(ctx context.Context, db *sql.DB, schema Schema, steps []string) error {

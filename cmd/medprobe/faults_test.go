@@ -1,0 +1,425 @@
+package main
+
+import (
+	"bytes"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"image"
+	"image/color"
+	"image/png"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/medprobe/medprobe/datasets"
+	"github.com/medprobe/medprobe/embedcache"
+	"github.com/medprobe/medprobe/encoder"
+	"github.com/medprobe/medprobe/internal/needs"
+)
+
+// machine runs medprobe as a process of its own, with a home of its own.
+type machine struct {
+	testing.TB
+	home, program, ort string
+}
+
+func newMachine(t testing.TB) *machine {
+	t.Helper()
+	m := &machine{TB: t, home: t.TempDir(), ort: library(t)}
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.program = filepath.Join(t.TempDir(), "medprobe") // TestMain goes by the name
+	if err := os.Symlink(self, m.program); err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+func (m *machine) command(args ...string) *exec.Cmd {
+	cmd := exec.CommandContext(m.Context(), m.program, args...)
+	cmd.Dir = m.home
+	cmd.Env = append(os.Environ(), "HOME="+m.home, "XDG_CACHE_HOME="+filepath.Join(m.home, "cache"), "MEDPROBE_ORT_LIB="+m.ort, "MEDPROBE_CACHE=", "MEDPROBE_ENCODERS=")
+	return cmd
+}
+
+// must runs a command that must succeed and returns what it prints.
+func (m *machine) must(args ...string) string {
+	m.Helper()
+	out, code := m.run(m.command(args...))
+	if code != 0 {
+		m.Fatalf("medprobe %s: exit %d\n%s", strings.Join(args, " "), code, out)
+	}
+	return out
+}
+
+// run returns standard output, or standard error where that is all there is,
+// and the exit code; −1 for a process that died of a signal. A panic is never
+// well.
+func (m *machine) run(cmd *exec.Cmd) (string, int) {
+	m.Helper()
+	var stdout, stderr bytes.Buffer
+	if cmd.Stdout == nil {
+		cmd.Stdout = &stdout
+	}
+	cmd.Stderr = &stderr
+	err := cmd.Run()
+	if s := stderr.String(); strings.Contains(s, "panic:") || strings.Contains(s, "goroutine ") {
+		m.Fatalf("medprobe %s:\n%s", strings.Join(cmd.Args[1:], " "), s)
+	}
+	if exit, ok := errors.AsType[*exec.ExitError](err); !ok && err != nil {
+		m.Fatal(err)
+	} else if ok {
+		return stderr.String(), exit.ExitCode()
+	}
+	return stdout.String(), 0
+}
+
+type embedded struct{ Samples, Embedded, Cached, Failed int }
+
+func (m *machine) embed(spec string, more ...string) embedded {
+	m.Helper()
+	var e embedded
+	out := m.must(append([]string{"embed", spec, "--encoder", "demo", "--json"}, more...)...)
+	if err := json.Unmarshal([]byte(out), &e); err != nil {
+		m.Fatal(err)
+	}
+	if e.Samples != e.Embedded+e.Cached+e.Failed {
+		m.Fatalf("%+v does not add up", e)
+	}
+	return e
+}
+
+func (m *machine) stored() int {
+	m.Helper()
+	var st struct{ Vectors int }
+	if err := json.Unmarshal([]byte(m.must("cache", "stat", "--json")), &st); err != nil {
+		m.Fatal(err)
+	}
+	return st.Vectors
+}
+
+// vectors reads the vectors of a dataset back from the machine's cache, where
+// every one must be.
+func (m *machine) vectors(spec string) []float32 {
+	m.Helper()
+	s, err := datasets.ParseSpec(spec)
+	if err != nil {
+		m.Fatal(err)
+	}
+	d, err := datasets.Open(m.Context(), s)
+	if err != nil {
+		m.Fatal(err)
+	}
+	defer d.Close()
+	e, err := encoder.Open(filepath.Join(m.home, "cache", "medprobe", "encoders"), "demo", encoder.Options{Library: m.ort})
+	if err != nil {
+		m.Fatal(err)
+	}
+	defer e.Close()
+	cache, err := embedcache.Open(m.Context(), filepath.Join(m.home, "cache", "medprobe", "cache.db"))
+	if err != nil {
+		m.Fatal(err)
+	}
+	defer cache.Close()
+	filled, err := cache.Fill(m.Context(), d, e, embedcache.FillOptions{})
+	if err != nil {
+		m.Fatal(err)
+	}
+	if filled.Embedded > 0 {
+		m.Fatalf("%d vectors are not in the cache", filled.Embedded)
+	}
+	x, err := cache.Matrix(m.Context(), embedcache.SpaceOf(e), filled.Keys)
+	if err != nil {
+		m.Fatal(err)
+	}
+	return x.Data
+}
+
+// kill starts a command and ends it by the signal after a while, and returns
+// its exit code.
+func (m *machine) kill(after time.Duration, signal os.Signal, args ...string) int {
+	m.Helper()
+	cmd := m.command(args...)
+	if err := cmd.Start(); err != nil {
+		m.Fatal(err)
+	}
+	time.Sleep(after)
+	_ = cmd.Process.Signal(signal) // it may have ended
+	_ = cmd.Wait()
+	return cmd.ProcessState.ExitCode()
+}
+
+func TestKilledEmbedLosesNothing(t *testing.T) {
+	if testing.Short() {
+		t.Skip("kills a dozen processes")
+	}
+	t.Parallel()
+	spec := "csv:" + filepath.Join(phantoms(t), "labels.csv")
+	whole := newMachine(t)
+	samples := whole.embed(spec).Samples
+	want := whole.vectors(spec)
+	random := rand.New(rand.NewPCG(1, 2))
+	partial := 0
+	for range 12 {
+		m := newMachine(t)
+		m.must("encoder", "show", "demo") // the import is not what is killed
+		m.kill(time.Duration(20+random.IntN(400))*time.Millisecond, os.Kill, "embed", spec, "--encoder", "demo")
+		stored := m.stored()
+		if stored > 0 && stored < samples {
+			partial++
+		}
+		if e := m.embed(spec); e.Cached != stored || e.Failed != 0 || e.Samples != samples {
+			t.Errorf("after a kill with %d vectors stored: %+v", stored, e)
+		}
+		if got := m.vectors(spec); !slices.Equal(got, want) {
+			t.Error("vectors differ from those of an uninterrupted run")
+		}
+	}
+	t.Logf("%d of 12 kills came in the middle", partial)
+}
+
+func TestInterruptIsExit130AndGoesOn(t *testing.T) {
+	if testing.Short() {
+		t.Skip("draws images")
+	}
+	t.Parallel()
+	spec := "csv:" + filepath.Join(phantoms(t), "labels.csv")
+	for _, signal := range []os.Signal{os.Interrupt, syscall.SIGTERM} {
+		m := newMachine(t)
+		m.must("encoder", "show", "demo")
+		code := 0
+		// A machine may be slow to start or quick to finish: seek the middle.
+		for after := 40 * time.Millisecond; after < 2*time.Second && code != exitInterrupt; after += 40 * time.Millisecond {
+			code = m.kill(after, signal, "embed", spec, "--encoder", "demo", "--workers", "1")
+			if stored := m.stored(); stored > 0 && code == 0 {
+				break // it was through
+			}
+		}
+		if code != exitInterrupt && m.stored() == 0 {
+			t.Errorf("%v: exit %d: want %d", signal, code, exitInterrupt)
+		}
+		stored := m.stored()
+		if e := m.embed(spec); e.Cached != stored || e.Failed != 0 {
+			t.Errorf("%v: %d vectors were stored, then %+v", signal, stored, e)
+		}
+	}
+}
+
+// bomb is a PNG whose header promises far more than the file holds.
+func bomb(width, height uint32) []byte {
+	var b bytes.Buffer
+	if err := png.Encode(&b, image.NewGray(image.Rect(0, 0, 1, 1))); err != nil {
+		panic(err)
+	}
+	data := b.Bytes()
+	binary.BigEndian.PutUint32(data[16:], width)
+	binary.BigEndian.PutUint32(data[20:], height)
+	binary.BigEndian.PutUint32(data[29:], crc32.ChecksumIEEE(data[12:29]))
+	return data
+}
+
+// table writes labels.csv for the files and returns its spec.
+func table(t testing.TB, dir string, names []string) string {
+	t.Helper()
+	var b strings.Builder
+	b.WriteString("path,y\n")
+	for i, name := range names {
+		fmt.Fprintf(&b, "%q,%d\n", name, i%2)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "labels.csv"), []byte(b.String()), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return "csv:" + filepath.Join(dir, "labels.csv")
+}
+
+func TestBombsAndBrokenImagesCostOnlyThemselves(t *testing.T) {
+	t.Parallel()
+	dir, m := t.TempDir(), newMachine(t)
+	var names []string
+	write := func(name string, data []byte) {
+		names = append(names, name)
+		if err := os.WriteFile(filepath.Join(dir, name), data, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("bomb.png", bomb(50_000, 50_000))
+	write("line.png", bomb(1<<31-1, 1))
+	write("good.png", picture(t, 40))
+	random := rand.New(rand.NewPCG(3, 4))
+	whole := picture(t, 200)
+	mutations := 300
+	if testing.Short() {
+		mutations = 30
+	}
+	for i := range mutations {
+		data := slices.Clone(whole)
+		for range 1 + random.IntN(8) {
+			data[random.IntN(len(data))] = byte(random.IntN(256))
+		}
+		write(fmt.Sprintf("mutant-%03d.png", i), data[:len(data)-random.IntN(2)*random.IntN(len(data))])
+	}
+	spec := table(t, dir, names)
+	e := m.embed(spec, "--max-failures", "inf")
+	if e.Samples != len(names) || e.Failed < 2 || e.Embedded < 1 {
+		t.Errorf("%+v of %d files", e, len(names))
+	}
+	if again := m.embed(spec, "--max-failures", "inf"); again.Embedded != 0 || again.Failed != e.Failed {
+		t.Errorf("again: %+v, first %+v", again, e)
+	}
+	// A limit of one's own.
+	if e := m.embed(table(t, dir, []string{"good.png"}), "--max-pixels", "100", "--max-failures", "inf"); e.Cached != 1 {
+		t.Errorf("what is stored needs no decoding: %+v", e)
+	}
+	if e := m.embed(table(t, dir, []string{"good.png"}), "--max-pixels", "100", "--max-failures", "inf", "--preprocess", "padded"); e.Failed != 1 {
+		t.Errorf("64 × 64 pixels with a limit of 100: %+v", e)
+	}
+}
+
+// picture is a PNG of 64 × 64 pixels.
+func picture(t testing.TB, level uint8) []byte {
+	t.Helper()
+	img := image.NewGray(image.Rect(0, 0, 64, 64))
+	for i := range img.Pix {
+		img.Pix[i] = level + uint8(i%7)
+	}
+	img.SetGray(3, 5, color.Gray{Y: 255})
+	var b bytes.Buffer
+	if err := png.Encode(&b, img); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+func TestRealHostileImages(t *testing.T) {
+	t.Parallel()
+	dir, m := needs.Data(t, "hostile-images"), newMachine(t)
+	var rows strings.Builder
+	rows.WriteString("path,y\n")
+	n := 0
+	err := filepath.WalkDir(dir, func(path string, entry os.DirEntry, err error) error {
+		if err != nil || !entry.Type().IsRegular() {
+			return err
+		}
+		name, err := filepath.Rel(dir, path)
+		fmt.Fprintf(&rows, "%q,%d\n", filepath.ToSlash(name), n%2)
+		n++
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	csv, yaml := filepath.Join(m.home, "labels.csv"), filepath.Join(m.home, "hostile.yaml")
+	for file, text := range map[string]string{csv: rows.String(), yaml: "format: csv\npath: labels.csv\nroot: " + dir + "\nlabels: [y]\n"} {
+		if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if e := m.embed(yaml, "--max-failures", "inf"); e.Samples != n || e.Failed == 0 {
+		t.Errorf("%d files: %+v", n, e)
+	}
+}
+
+func TestStrangeNamesOfFiles(t *testing.T) {
+	t.Parallel()
+	dir, m := filepath.Join(t.TempDir(), "Röntgen bilder"), newMachine(t)
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	names := []string{"Müller, Jörg.png", "two\nlines.png", "胸部.png", "-rf.png", "'quoted'.png"}
+	var rows strings.Builder
+	rows.WriteString("path,y\n")
+	for i, name := range names {
+		if err := os.WriteFile(filepath.Join(dir, name), picture(t, uint8(20*i)), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		fmt.Fprintf(&rows, "\"%s\",%d\n", name, i%2)
+	}
+	rows.WriteString("\"gone\x1b[2J\u202e.png\",1\n")
+	if err := os.WriteFile(filepath.Join(dir, "labels.csv"), []byte(rows.String()), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	cmd := m.command("embed", "csv:"+filepath.Join(dir, "labels.csv"), "--encoder", "demo", "--max-failures", "0")
+	text, code := m.run(cmd)
+	if code != exitError || strings.ContainsAny(text, "\x1b\u202e") || !strings.Contains(text, "gone") {
+		t.Errorf("exit %d, %q: want an error that shows the name without its control characters", code, text)
+	}
+	if e := m.embed("csv:"+filepath.Join(dir, "labels.csv"), "--max-failures", "1"); e.Failed != 1 || e.Embedded+e.Cached != len(names) {
+		t.Errorf("%+v", e)
+	}
+}
+
+func TestCacheAndRunsArePrivateWhateverTheUmask(t *testing.T) {
+	t.Parallel()
+	for _, umask := range []string{"000", "077"} {
+		m := newMachine(t)
+		cmd := m.command()
+		cmd.Path, cmd.Args = "/bin/sh", []string{"sh", "-c", "umask " + umask + "; exec \"$0\" embed imagefolder:images --encoder demo", m.program}
+		for _, class := range []string{"a", "b"} {
+			if err := os.MkdirAll(filepath.Join(m.home, "images", class), 0o755); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(filepath.Join(m.home, "images", class, "x.png"), picture(t, class[0]), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if text, code := m.run(cmd); code != 0 {
+			t.Fatalf("umask %s: exit %d: %s", umask, code, text)
+		}
+		for path, want := range map[string]os.FileMode{"cache/medprobe": 0o700, "cache/medprobe/cache.db": 0o600} {
+			info, err := os.Stat(filepath.Join(m.home, path))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := info.Mode().Perm(); got != want {
+				t.Errorf("umask %s: %s has permissions %o: want %o", umask, path, got, want)
+			}
+		}
+	}
+}
+
+func TestClosedPipesAndStrangeEnvironments(t *testing.T) {
+	t.Parallel()
+	m := newMachine(t)
+	// A reader that goes away.
+	read, write, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	read.Close()
+	cmd := m.command("--help")
+	cmd.Stdout = write
+	if _, code := m.run(cmd); code != 0 && code != -1 && code != exitError {
+		t.Errorf("closed pipe: exit %d", code)
+	}
+	write.Close()
+	// No standard input, another language, time and terminal.
+	cmd = m.command("tokenize", "--encoder", "demo", "a nodule")
+	cmd.Stdin = nil
+	cmd.Env = append(cmd.Env, "LANG=de_DE.UTF-8", "LC_ALL=tr_TR.UTF-8", "TZ=Pacific/Kiritimati", "TERM=dumb", "NO_COLOR=1")
+	if text, code := m.run(cmd); code != 0 || !strings.Contains(text, `"input_ids":[`) {
+		t.Errorf("exit %d: %s", code, text)
+	}
+	// A home that cannot be written.
+	if runtime.GOOS == "linux" {
+		cmd = m.command("embed", "csv:labels.csv", "--encoder", "demo")
+		cmd.Env = append(cmd.Env, "HOME=/proc", "XDG_CACHE_HOME=/proc/nowhere")
+		if err := os.WriteFile(filepath.Join(m.home, "labels.csv"), []byte("path,y\na.png,1\nb.png,0\n"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if text, code := m.run(cmd); code != exitError || !strings.Contains(text, "/proc/nowhere") {
+			t.Errorf("exit %d: %s: want an error that names the folder", code, text)
+		}
+	}
+}
