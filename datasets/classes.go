@@ -19,7 +19,12 @@ var negativeNames = []string{"normal", "negative", "no finding", "no_finding", "
 // found, or else the second by name.
 func (d *Dataset) labelByClass(names []string, s Spec) error {
 	classes := s.Classes
-	if len(classes) == 0 {
+	if len(classes) > 0 {
+		var err error
+		if names, err = d.restrict(names, classes); err != nil {
+			return err
+		}
+	} else {
 		classes = slices.Compact(slices.Sorted(slices.Values(names)))
 		classes = slices.DeleteFunc(classes, func(n string) bool { return n == "" })
 	}
@@ -48,6 +53,28 @@ func (d *Dataset) labelByClass(names []string, s Spec) error {
 		d.Samples[i].Labels = labels
 	}
 	return nil
+}
+
+// restrict excludes the samples whose class is not asked for, and returns the
+// names of the others. A class that no sample is of is an error.
+func (d *Dataset) restrict(names, asked []string) ([]string, error) {
+	present := slices.Compact(slices.Sorted(slices.Values(names)))
+	for _, class := range asked {
+		if err := near.Check("class", class, present); err != nil {
+			return nil, fmt.Errorf("datasets: %s: no sample is of a class asked for: %w", d.Spec, err)
+		}
+	}
+	var samples []Sample
+	var kept []string
+	for i, name := range names {
+		if name != "" && !slices.Contains(asked, name) {
+			d.exclude(d.Samples[i].ID, "class %q is not among the classes asked for", name)
+			continue
+		}
+		samples, kept = append(samples, d.Samples[i]), append(kept, name)
+	}
+	d.Samples = samples
+	return kept, nil
 }
 
 func (d *Dataset) positiveOf(two []string, asked string) string {

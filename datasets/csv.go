@@ -81,13 +81,7 @@ func (d *Dataset) addRows(t *table, cols columns, s Spec, root string) error {
 			continue
 		}
 		if cols.label >= 0 {
-			name := strings.TrimSpace(row.fields[cols.label])
-			if name != "" && len(s.Classes) > 0 {
-				if err := near.Check(t.header[cols.label], name, s.Classes); err != nil {
-					return fmt.Errorf("datasets: csv %s:%d: %w", s.Path, row.line, err)
-				}
-			}
-			names = append(names, name)
+			names = append(names, strings.TrimSpace(row.fields[cols.label]))
 		} else if sample.Labels, err = t.labels(row, cols.findings); err != nil {
 			return fmt.Errorf("datasets: csv %s:%d: %w", s.Path, row.line, err)
 		}

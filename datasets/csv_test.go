@@ -114,7 +114,7 @@ func TestBadTablesNameRowColumnAndRemedy(t *testing.T) {
 		{"id twice", "path,effusion\na,1\na,0\n", Spec{}, []string{`"a" stands twice`}},
 		{"not UTF-8", "path,effusion\n\xff\xfe,1\n", Spec{}, []string{"line 2", "UTF-8"}},
 		{"one class", "path,label\na,x\nb,x\n", Spec{}, []string{"1 classes"}},
-		{"class not asked for", "path,label\na,x\nb,y\n", Spec{Classes: []string{"x", "z"}}, []string{"labels.csv:3", `"y"`}},
+		{"class not asked for", "path,label\na,x\nb,y\n", Spec{Classes: []string{"x", "z"}}, []string{`unknown class "z"`}},
 	} {
 		_, err := openCSV(t, tt.text, tt.spec)
 		if err == nil {
@@ -185,4 +185,19 @@ func FuzzCSV(f *testing.F) {
 			}
 		}
 	})
+}
+
+func TestClassesNotAskedForAreExcluded(t *testing.T) {
+	t.Parallel()
+	const text = "path,label\na,x\nb,y\nc,z\nd,\ne,x\n"
+	d, err := openCSV(t, text, Spec{Classes: []string{"z", "x"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(d.Samples) != 4 || len(d.Excluded) != 1 || d.Excluded[0].ID != "b" || !strings.Contains(d.Excluded[0].Reason, `"y"`) {
+		t.Errorf("%d samples, excluded %v: want b alone excluded", len(d.Samples), d.Excluded)
+	}
+	if _, err := openCSV(t, text, Spec{Classes: []string{"x", "yy"}}); err == nil || !strings.Contains(err.Error(), `did you mean "y"?`) {
+		t.Errorf("error %v: want the class that was meant", err)
+	}
 }

@@ -9,7 +9,6 @@ import (
 	"io/fs"
 	"math"
 	"path"
-	"slices"
 	"strings"
 )
 
@@ -60,7 +59,7 @@ func readVOC(ctx context.Context, d *Dataset, s Spec) error {
 		if err != nil {
 			return fmt.Errorf("datasets: voc %s: %w", s.Path, err)
 		}
-		names = append(names, d.addBoxes(file, a, s.Classes)...)
+		names = append(names, d.addBoxes(file, a)...)
 	}
 	if len(names) == 0 {
 		return fmt.Errorf("datasets: voc %s: no box can be used%s", s.Path, firstReason(d.Excluded))
@@ -94,8 +93,8 @@ func (f folder) annotation(name string) (vocAnnotation, error) {
 }
 
 // addBoxes appends the usable boxes of one photograph as samples and returns
-// their class names; classes, if any, are those asked for.
-func (d *Dataset) addBoxes(file string, a vocAnnotation, classes []string) (names []string) {
+// their class names.
+func (d *Dataset) addBoxes(file string, a vocAnnotation) (names []string) {
 	photo := strings.TrimSuffix(path.Base(file), path.Ext(file))
 	for i, object := range a.Objects {
 		id := fmt.Sprintf("%s#%03d", photo, i+1)
@@ -114,8 +113,6 @@ func (d *Dataset) addBoxes(file string, a vocAnnotation, classes []string) (name
 			d.exclude(id, "%s: %v", file, err)
 		} else if name == "" {
 			d.exclude(id, "%s: the box has no class name", file)
-		} else if len(classes) > 0 && !slices.Contains(classes, name) {
-			d.exclude(id, "class %q is not among the classes asked for", name)
 		} else {
 			names = append(names, name)
 			d.Samples = append(d.Samples, Sample{

@@ -29,6 +29,7 @@ func Text(w io.Writer, r *evaluate.Report) error {
 		paragraph(&b, mean)
 	}
 	textAUCs(&b, r)
+	textNotes(&b, r)
 	textDifferences(&b, r)
 	textCounts(&b, r)
 	if warnings := doubts(r); len(warnings) > 0 {
@@ -68,6 +69,20 @@ func textAUCs(b *strings.Builder, r *evaluate.Report) {
 		}
 		fmt.Fprintf(b, "\nAUC with %s interval over %s\n", percent(evaluate.Level), count(testUnits(r), unitOf(r)))
 		writeTable(b, table)
+	}
+}
+
+func textNotes(b *strings.Builder, r *evaluate.Report) {
+	begun := false
+	for _, f := range r.Findings {
+		if f.Note == "" {
+			continue
+		}
+		if !begun {
+			begun = true
+			b.WriteByte('\n')
+		}
+		paragraph(b, findingName(f)+": "+f.Note)
 	}
 }
 
