@@ -19,62 +19,40 @@ const maxJSON = 64 << 20
 // checkpoint is an open folder in Hugging Face's layout.
 type checkpoint struct {
 	dir    string
-	config siglipConfig
+	config layout
 	files  []*safetensors.File
 	where  map[string]*safetensors.File
 }
 
-// towerConfig is the part that both towers' configurations share, under the
-// names and with the defaults of Hugging Face's SiglipVisionConfig and
-// SiglipTextConfig; saved configurations leave defaults out.
-type towerConfig struct {
-	Width     int     `json:"hidden_size"`
-	MLPWidth  int     `json:"intermediate_size"`
-	Layers    int     `json:"num_hidden_layers"`
-	Heads     int     `json:"num_attention_heads"`
-	Act       string  `json:"hidden_act"`
-	Eps       float32 `json:"layer_norm_eps"`
-	Channels  int     `json:"num_channels"`
-	ImageSize int     `json:"image_size"`
-	PatchSize int     `json:"patch_size"`
-
-	Vocabulary int `json:"vocab_size"`
-	Positions  int `json:"max_position_embeddings"`
-	Projection int `json:"projection_size"`
-}
-
-type siglipConfig struct {
-	ModelType string      `json:"model_type"`
-	Vision    towerConfig `json:"vision_config"`
-	Text      towerConfig `json:"text_config"`
-}
-
-func defaultConfig() siglipConfig {
-	tower := towerConfig{Width: 768, MLPWidth: 3072, Layers: 12, Heads: 12, Act: "gelu_pytorch_tanh", Eps: 1e-6}
-	c := siglipConfig{Vision: tower, Text: tower}
-	c.Vision.Channels, c.Vision.ImageSize, c.Vision.PatchSize = 3, 224, 16
-	c.Text.Vocabulary, c.Text.Positions = 32000, 64
-	return c
-}
-
-// openCheckpoint opens config.json and the weights of a SiglipModel.
+// openCheckpoint opens config.json and the weights that its layout needs.
 func openCheckpoint(dir string) (*checkpoint, error) {
 	info, err := os.Stat(dir)
 	if err == nil && !info.IsDir() {
 		return nil, notAFolder(dir)
 	}
-	c := &checkpoint{dir: dir, config: defaultConfig(), where: map[string]*safetensors.File{}}
-	if err := readJSON(filepath.Join(dir, "config.json"), &c.config); err != nil {
+	c := &checkpoint{dir: dir, where: map[string]*safetensors.File{}}
+	if c.config, err = readLayout(filepath.Join(dir, "config.json")); err != nil {
 		return nil, err
-	}
-	if err := c.config.validate(); err != nil {
-		return nil, fmt.Errorf("%s: %w", filepath.Join(dir, "config.json"), err)
 	}
 	if err := c.openWeights(); err != nil {
 		return nil, errors.Join(err, c.Close())
 	}
+	c.findPrefix()
 	return c, nil
 }
+
+// findPrefix looks under which name the vision tower stands.
+func (c *checkpoint) findPrefix() {
+	for _, prefix := range c.config.Prefixes {
+		if c.where[prefix+patchEmbedding] != nil {
+			c.config.Prefixes = []string{prefix}
+			return
+		}
+	}
+}
+
+// vision is the name of a tensor of the vision tower.
+func (c *checkpoint) vision(name string) string { return c.config.Prefixes[0] + name }
 
 // pickleEndings are files that hold Python pickles, which can run code.
 var pickleEndings = []string{".bin", ".pt", ".pth", ".pkl", ".joblib", ".ckpt"}
@@ -90,48 +68,6 @@ func notAFolder(path string) error {
 	return fmt.Errorf("%s: want the folder of a checkpoint, with config.json and model.safetensors", path)
 }
 
-func (c *siglipConfig) validate() error {
-	if c.ModelType != "siglip" {
-		return fmt.Errorf("model_type %q: want siglip", c.ModelType)
-	}
-	if c.Text.Projection == 0 {
-		c.Text.Projection = c.Text.Width
-	}
-	for _, tower := range []struct {
-		name string
-		*towerConfig
-	}{{"vision_config", &c.Vision}, {"text_config", &c.Text}} {
-		for field, v := range map[string]int{"hidden_size": tower.Width, "intermediate_size": tower.MLPWidth, "num_hidden_layers": tower.Layers, "num_attention_heads": tower.Heads} {
-			if v < 1 || v > 1<<20 {
-				return fmt.Errorf("%s: %s = %d: want 1 to %d", tower.name, field, v, 1<<20)
-			}
-		}
-		if tower.Width%tower.Heads != 0 {
-			return fmt.Errorf("%s: hidden_size %d is not a multiple of %d heads", tower.name, tower.Width, tower.Heads)
-		}
-		if _, ok := activations[tower.Act]; !ok {
-			return fmt.Errorf("%s: hidden_act %q: want gelu_pytorch_tanh or gelu", tower.name, tower.Act)
-		}
-		if !(tower.Eps > 0) {
-			return fmt.Errorf("%s: layer_norm_eps %v: want more than 0", tower.name, tower.Eps)
-		}
-	}
-	v := c.Vision
-	switch {
-	case v.Channels != 3:
-		return fmt.Errorf("vision_config: num_channels %d: want 3", v.Channels)
-	case v.PatchSize < 1 || v.ImageSize < v.PatchSize || v.ImageSize > 1<<14:
-		return fmt.Errorf("vision_config: patch_size %d and image_size %d: want 1 ≤ patch_size ≤ image_size ≤ %d", v.PatchSize, v.ImageSize, 1<<14)
-	case c.Text.Positions != textLength:
-		return fmt.Errorf("text_config: max_position_embeddings %d: want %d", c.Text.Positions, textLength)
-	case c.Text.Projection != v.Width:
-		return fmt.Errorf("text_config: projection_size %d, vision hidden_size %d: want them equal", c.Text.Projection, v.Width)
-	case c.Text.Vocabulary < 1 || c.Text.Vocabulary > 1<<24:
-		return fmt.Errorf("text_config: vocab_size %d: want 1 to %d", c.Text.Vocabulary, 1<<24)
-	}
-	return nil
-}
-
 // openWeights opens model.safetensors or the shards that its index lists.
 func (c *checkpoint) openWeights() error {
 	names := []string{"model.safetensors"}
@@ -145,6 +81,9 @@ func (c *checkpoint) openWeights() error {
 		}
 		names = nil
 		for tensor, file := range shards.Map {
+			if !c.config.needs(tensor) {
+				continue // such as a language model, which is not touched
+			}
 			if filepath.Base(file) != file || !filepath.IsLocal(file) {
 				return fmt.Errorf("%s: tensor %q lies in %q: want a file beside the index", index, tensor, file)
 			}
@@ -152,6 +91,9 @@ func (c *checkpoint) openWeights() error {
 		}
 		slices.Sort(names)
 		names = slices.Compact(names)
+		if len(names) == 0 {
+			return fmt.Errorf("%s: no tensor of a SigLIP tower", index)
+		}
 	}
 	for _, name := range names {
 		path := filepath.Join(c.dir, name)

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/medprobe/medprobe/internal/atomicfile"
+	"github.com/medprobe/medprobe/internal/safetensors"
 )
 
 // ImportOptions says where and as what to import.
@@ -41,9 +42,12 @@ const (
 )
 
 // Import turns a checkpoint folder in Hugging Face's layout into an encoder:
-// config.json, model.safetensors (or shards with their index), spiece.model and
-// preprocessor_config.json of a SiglipModel in F32, F16 or BF16. The weights
-// are streamed, a part of a tensor in memory at a time. The encoder appears under its
+// config.json, model.safetensors (or shards with their index),
+// preprocessor_config.json and, where there is a text tower, spiece.model, in
+// F32, F16 or BF16. It reads SiglipModel; SiglipVisionModel, which has no text
+// tower; SiglipForImageClassification, whose vectors are the mean of the patch
+// tokens and whose classifier is kept ([LoadClassifier]); and the vision tower
+// of MedGemma and PaliGemma, as the mean of its tokens. The weights are streamed, a part of a tensor in memory at a time. The encoder appears under its
 // name complete or not at all; one of the same name is replaced.
 func Import(ctx context.Context, src string, o ImportOptions) (*Manifest, error) {
 	m, err := importCheckpoint(ctx, src, o)
@@ -111,53 +115,37 @@ func sweepAbandoned(dir string) {
 
 // fillFolder writes all files of the encoder into the folder dir.
 func fillFolder(ctx context.Context, from *checkpoint, dir string, o ImportOptions) (*Manifest, error) {
-	vision, text := from.config.Vision, from.config.Text
+	vision := from.config.Vision
 	m := &Manifest{
-		Schema: 1, Name: o.Name, Dim: vision.Width, ImageSize: vision.ImageSize, HasText: true,
-		Precision: o.Precision, Preprocess: string(ProfileHF), Source: o.Source, Files: map[string]string{},
+		Schema: 1, Name: o.Name, Dim: vision.Width, ImageSize: vision.ImageSize, HasText: from.config.Text != nil,
+		Precision: o.Precision, Preprocess: string(ProfileHF), Labels: from.config.Labels, Source: o.Source, Files: map[string]string{},
 	}
-	scale, err := from.number("logit_scale")
-	if err != nil {
+	if err := copyFile(filepath.Join(from.dir, preprocessorFile), filepath.Join(dir, preprocessorFile)); err != nil {
 		return nil, err
 	}
-	bias, err := from.number("logit_bias")
-	if err != nil {
+	if _, err := LoadPreprocessor(filepath.Join(from.dir, preprocessorFile), m.ImageSize, ProfileHF); err != nil {
 		return nil, err
-	}
-	m.LogitScale, m.LogitBias = math.Exp(scale), bias
-	if x := m.LogitScale - m.LogitBias; math.IsNaN(x) || math.IsInf(x, 0) {
-		return nil, fmt.Errorf("%s: logit_scale %v and logit_bias %v: want exp(logit_scale) and logit_bias finite", from.dir, scale, bias)
-	}
-	for _, name := range []string{vocabularyFile, preprocessorFile} {
-		if err := copyFile(filepath.Join(from.dir, name), filepath.Join(dir, name)); err != nil {
-			return nil, err
-		}
 	}
 	for _, name := range []string{"LICENSE", "LICENSE.md", "LICENSE.txt"} {
 		if err := copyFile(filepath.Join(from.dir, name), filepath.Join(dir, name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return nil, err
 		}
 	}
-	if _, err := LoadPreprocessor(filepath.Join(from.dir, preprocessorFile), m.ImageSize, ProfileHF); err != nil {
-		return nil, err
-	}
-	tokenizer, err := LoadTokenizer(filepath.Join(from.dir, vocabularyFile))
-	if err != nil {
-		return nil, err
-	}
-	if n := tokenizer.Vocabulary(); n > text.Vocabulary {
-		return nil, fmt.Errorf("%s has %d pieces, config.json a vocabulary of %d", vocabularyFile, n, text.Vocabulary)
-	}
-	for _, tower := range []struct {
-		file  string
-		build func(*checkpoint, string, io.Writer) ([]byte, error)
-	}{{visionGraph, buildVision}, {textGraph, buildText}} {
-		if err := ctx.Err(); err != nil {
+	if m.HasText {
+		if err := m.addText(from, dir); err != nil {
 			return nil, err
 		}
-		if err := writeTower(from, dir, tower.file, tower.build); err != nil {
+	}
+	if m.Labels != nil {
+		if err := writeClassifier(from, dir); err != nil {
 			return nil, err
 		}
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	if err := writeTower(from, dir, visionGraph, buildVision); err != nil {
+		return nil, err
 	}
 	if err := m.seal(dir); err != nil {
 		return nil, err
@@ -167,6 +155,78 @@ func fillFolder(ctx context.Context, from *checkpoint, dir string, o ImportOptio
 		return nil, err
 	}
 	return m, atomicfile.WriteBytes(filepath.Join(dir, manifestFile), append(data, '\n'))
+}
+
+// addText adds what a text tower needs: scale and bias, vocabulary, graph.
+func (m *Manifest) addText(from *checkpoint, dir string) error {
+	scale, err := from.number("logit_scale")
+	if err != nil {
+		return err
+	}
+	bias, err := from.number("logit_bias")
+	if err != nil {
+		return err
+	}
+	m.LogitScale, m.LogitBias = math.Exp(scale), bias
+	if x := m.LogitScale - m.LogitBias; math.IsNaN(x) || math.IsInf(x, 0) {
+		return fmt.Errorf("%s: logit_scale %v and logit_bias %v: want exp(logit_scale) and logit_bias finite", from.dir, scale, bias)
+	}
+	if err := checkTokenizer(from.dir); err != nil {
+		return err
+	}
+	if err := copyFile(filepath.Join(from.dir, vocabularyFile), filepath.Join(dir, vocabularyFile)); err != nil {
+		return err
+	}
+	tokenizer, err := LoadTokenizer(filepath.Join(from.dir, vocabularyFile))
+	if err != nil {
+		return err
+	}
+	if n := tokenizer.Vocabulary(); n > from.config.Text.Vocabulary {
+		return fmt.Errorf("%s has %d pieces, config.json a vocabulary of %d", vocabularyFile, n, from.config.Text.Vocabulary)
+	}
+	return writeTower(from, dir, textGraph, buildText)
+}
+
+// checkTokenizer refuses a checkpoint whose texts are cut up in another way
+// than ours, as SigLIP 2's are by Gemma's tokenizer: the ids would be wrong and
+// nothing would say so.
+func checkTokenizer(dir string) error {
+	path := filepath.Join(dir, "tokenizer_config.json")
+	var c struct {
+		Class string `json:"tokenizer_class"`
+	}
+	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+		return nil // spiece.model alone is SiglipTokenizer's
+	}
+	if err := readJSON(path, &c); err != nil {
+		return err
+	}
+	if c.Class != "" && c.Class != "SiglipTokenizer" && c.Class != "SiglipTokenizerFast" {
+		return fmt.Errorf("%s: tokenizer_class %q: want SiglipTokenizer; SigLIP 2 with Gemma's tokenizer cannot be imported with its text tower: save its vision tower alone, as SiglipVisionModel", path, c.Class)
+	}
+	return nil
+}
+
+// classifierFile holds the classifier of a fine-tuned checkpoint over the
+// tower's vectors as they are, not of length one.
+const classifierFile = "classifier.safetensors"
+
+func writeClassifier(from *checkpoint, dir string) error {
+	classes, width := len(from.config.Labels), from.config.Vision.Width
+	arrays := []safetensors.Array{{Name: "weight", Shape: []int{classes, width}}, {Name: "bias", Shape: []int{classes}}}
+	for i, a := range arrays {
+		name := classifier + "." + a.Name
+		f, err := from.tensor(name, a.Shape...)
+		if err != nil {
+			return err
+		}
+		if arrays[i].Data, err = f.Float32(name); err != nil {
+			return err
+		}
+	}
+	return atomicfile.Write(filepath.Join(dir, classifierFile), func(w io.Writer) error {
+		return safetensors.Write(w, arrays, nil)
+	})
 }
 
 func writeTower(from *checkpoint, dir, file string, build func(*checkpoint, string, io.Writer) ([]byte, error)) error {

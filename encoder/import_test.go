@@ -27,7 +27,7 @@ var damages = []struct {
 	{"no vocabulary", "siglip-f32", remove("spiece.model"), []string{"spiece.model is missing"}},
 	{"no preprocessor_config", "siglip-f32", remove("preprocessor_config.json"), []string{"preprocessor_config.json is missing"}},
 	{"config is no JSON", "siglip-f32", put("config.json", "{nonsense"), []string{"config.json", "invalid character"}},
-	{"another model", "siglip-f32", change("config.json", `"model_type": "siglip",`, `"model_type": "clip",`), []string{`model_type "clip": want siglip`}},
+	{"another model", "siglip-f32", change("config.json", `"model_type": "siglip",`, `"model_type": "clip",`), []string{`unknown model_type "clip"; known: siglip`}},
 	{"wider than the tensors", "siglip-f32", change("config.json", `"intermediate_size": 64`, `"intermediate_size": 65`),
 		[]string{"text_model.encoder.layers.0.mlp.fc1.weight", "[64 32]", "want [65 32] by config.json"}},
 	{"image larger than the positions", "siglip-f32", func(t *testing.T, dir string) {

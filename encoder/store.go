@@ -35,6 +35,8 @@ type Manifest struct {
 	// image·text·LogitScale + LogitBias.
 	LogitScale float64 `json:"logit_scale"`
 	LogitBias  float64 `json:"logit_bias"`
+	// Labels are the classes of the classifier of a fine-tuned checkpoint.
+	Labels []string `json:"labels,omitempty"`
 	// Source is where the encoder came from, in the importer's words.
 	Source string `json:"source"`
 	// Files holds the SHA-256 of each file beside the manifest.

@@ -169,7 +169,7 @@ func (t *tower) layers(x, name string) string {
 
 // buildVision builds pixels [batch, 3, size, size] → image_embeds [batch,
 // width], before normalisation: SiglipVisionTransformer with its
-// attention-pooling head. It returns the model and writes the weights to out.
+// attention-pooling head, or without it the mean of its tokens. It returns the model and writes the weights to out.
 func buildVision(from *checkpoint, location string, out io.Writer) ([]byte, error) {
 	c := from.config.Vision
 	g := onnxgraph.New("vision")
@@ -178,22 +178,27 @@ func buildVision(from *checkpoint, location string, out io.Writer) ([]byte, erro
 	size, patch, w := int64(c.ImageSize), int64(c.PatchSize), c.Width
 
 	pixels := g.Input("pixel_values", onnxgraph.Float, onnxgraph.Dim{Name: "batch"}, onnxgraph.Dim{Size: 3}, onnxgraph.Dim{Size: size}, onnxgraph.Dim{Size: size})
-	const embeddings = "vision_model.embeddings."
+	embeddings := from.vision("vision_model.embeddings.")
 	x := g.Op("Conv", []string{pixels, t.tensor(embeddings+"patch_embedding.weight", w, 3, c.PatchSize, c.PatchSize), t.tensor(embeddings+"patch_embedding.bias", w)},
 		attr("kernel_shape", []int64{patch, patch}), attr("strides", []int64{patch, patch}))
 	x = g.Op("Reshape", []string{x, g.Ints([]int{3}, -1, int64(w), t.tokens)})
 	x = g.Op("Transpose", []string{x}, attr("perm", []int64{0, 2, 1}))
 	x = g.Op("Add", []string{x, t.tensor(embeddings+"position_embedding.weight", int(t.tokens), w)})
-	x = t.layers(t.rowsOf(x), "vision_model.encoder.layers")
-	x = t.layerNorm(x, "vision_model.post_layernorm")
-	g.Output("image_embeds", t.pool(x), onnxgraph.Float, onnxgraph.Dim{Name: "batch"}, onnxgraph.Dim{Size: int64(w)})
+	x = t.layers(t.rowsOf(x), from.vision("vision_model.encoder.layers"))
+	x = t.layerNorm(x, from.vision("vision_model.post_layernorm"))
+	if from.config.Pooled {
+		x = t.pool(x)
+	} else {
+		x = t.mean(x)
+	}
+	g.Output("image_embeds", x, onnxgraph.Float, onnxgraph.Dim{Name: "batch"}, onnxgraph.Dim{Size: int64(w)})
 	return g.Model(), t.finish()
 }
 
 // pool is SiglipMultiheadAttentionPoolingHead: a learned probe attends to the
 // tokens.
 func (t *tower) pool(x string) string {
-	const head = "vision_model.head."
+	head := t.from.vision("vision_model.head.")
 	w := t.c.Width
 	weight := t.rows(head+"attention.in_proj_weight", 3, 3*w, w)
 	bias := t.rows(head+"attention.in_proj_bias", 3, 3*w)
@@ -203,10 +208,17 @@ func (t *tower) pool(x string) string {
 	return t.g.Op("Add", []string{y, t.mlp(t.layerNorm(y, head+"layernorm"), head+"mlp")})
 }
 
+// mean is the mean of each image's tokens, as SiglipForImageClassification takes
+// it.
+func (t *tower) mean(x string) string {
+	x = t.g.Op("Reshape", []string{x, t.g.Ints([]int{3}, -1, t.tokens, int64(t.c.Width))})
+	return t.g.Op("ReduceMean", []string{x}, attr("axes", []int64{1}), attr("keepdims", int64(0)))
+}
+
 // buildText builds input_ids [batch, 64] → text_embeds [batch, projection],
 // before normalisation: SiglipTextTransformer, pooled at the last position.
 func buildText(from *checkpoint, location string, out io.Writer) ([]byte, error) {
-	c := from.config.Text
+	c := *from.config.Text
 	g := onnxgraph.New("text")
 	t := &tower{newWeights(g, from, location, out), g, c, textLength}
 	ids := g.Input("input_ids", onnxgraph.Int64, onnxgraph.Dim{Name: "batch"}, onnxgraph.Dim{Size: textLength})
