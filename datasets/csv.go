@@ -1,19 +1,20 @@
 package datasets
 
 import (
+	"bufio"
 	"cmp"
 	"context"
 	"encoding/csv"
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"unicode/utf8"
 
 	"github.com/medprobe/medprobe/internal/near"
+	"github.com/medprobe/medprobe/internal/texttab"
 )
 
 // Column names that are understood where the spec does not name the column.
@@ -109,9 +110,9 @@ type tableRow struct {
 }
 
 func readTable(ctx context.Context, path string) (*table, error) {
-	f, err := os.Open(path)
+	f, err := texttab.Open(path)
 	if err != nil {
-		return nil, cause(err)
+		return nil, err
 	}
 	defer f.Close()
 	r := csv.NewReader(skipBOM(f))
@@ -154,13 +155,12 @@ func readTable(ctx context.Context, path string) (*table, error) {
 }
 
 // skipBOM drops the byte order mark that spreadsheet programs write.
-func skipBOM(f *os.File) io.Reader {
-	mark := make([]byte, 3)
-	if n, _ := io.ReadFull(f, mark); n == 3 && string(mark) == "\ufeff" {
-		return f
+func skipBOM(r io.Reader) io.Reader {
+	b := bufio.NewReader(r)
+	if mark, _ := b.Peek(3); string(mark) == "\ufeff" {
+		_, _ = b.Discard(3)
 	}
-	_, _ = f.Seek(0, io.SeekStart)
-	return f
+	return b
 }
 
 func (t *table) names(columns []int) []string {

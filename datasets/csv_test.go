@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/medprobe/medprobe/internal/texttab"
 )
 
 // write puts a file into dir and returns its path.
@@ -199,5 +201,27 @@ func TestClassesNotAskedForAreExcluded(t *testing.T) {
 	}
 	if _, err := openCSV(t, text, Spec{Classes: []string{"x", "yy"}}); err == nil || !strings.Contains(err.Error(), `did you mean "y"?`) {
 		t.Errorf("error %v: want the class that was meant", err)
+	}
+}
+
+func TestParquetTablesSayWhatCSVSays(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	path := filepath.Join(dir, "labels.parquet")
+	err := texttab.Write(path, []texttab.Column{
+		{Name: "path", Texts: []string{"a.png", "b.png", "c.png"}},
+		{Name: "patient", Texts: []string{"p1", "p1", "p2"}},
+		{Name: "effusion", Numbers: []float64{1, 0, -1}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, err := Open(t.Context(), Spec{Format: "csv", Path: path, Labels: []string{"effusion"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	if len(d.Samples) != 3 || d.Samples[1].Patient != "p1" || d.Samples[0].Labels[0] != Positive || d.Samples[1].Labels[0] != Negative || d.Samples[2].Labels[0] != Uncertain {
+		t.Errorf("samples %+v", d.Samples)
 	}
 }

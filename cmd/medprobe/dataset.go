@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/csv"
 	"fmt"
 	"io"
 	"strconv"
@@ -10,7 +9,7 @@ import (
 	"text/tabwriter"
 
 	"github.com/medprobe/medprobe/datasets"
-	"github.com/medprobe/medprobe/internal/atomicfile"
+	"github.com/medprobe/medprobe/internal/texttab"
 	"github.com/spf13/cobra"
 )
 
@@ -122,20 +121,16 @@ func (s *settings) datasetSplitCommand() *cobra.Command {
 			if !d.HasPatients() {
 				s.note("the data names no patients: divided by image, which leaks where a patient has several")
 			}
-			return atomicfile.Write(out, func(w io.Writer) error {
-				table := csv.NewWriter(w)
-				table.Write([]string{"id", "split"})
-				for i := range d.Samples {
-					table.Write([]string{d.Samples[i].ID, assigned[i]})
-				}
-				table.Flush()
-				return table.Error()
-			})
+			ids := make([]string, len(d.Samples))
+			for i := range ids {
+				ids[i] = d.Samples[i].ID
+			}
+			return texttab.Write(out, []texttab.Column{{Name: "id", Texts: ids}, {Name: "split", Texts: assigned}})
 		},
 	}
 	cmd.Flags().StringVar(&by, "by", "patient", "what must not be divided: patient")
 	cmd.Flags().StringVar(&fractions, "fractions", "0.7,0.1,0.2", "shares of train, validation and test, or of train and test")
-	cmd.Flags().StringVar(&out, "out", "", "file to write (required)")
+	cmd.Flags().StringVar(&out, "out", "", "table to write, .csv or .parquet (required)")
 	return cmd
 }
 

@@ -2,13 +2,13 @@ package main
 
 import (
 	"fmt"
-	"os"
 	"strconv"
 	"strings"
 	"text/tabwriter"
 
 	"github.com/medprobe/medprobe/evaluate"
 	"github.com/medprobe/medprobe/internal/near"
+	"github.com/medprobe/medprobe/internal/texttab"
 	"github.com/spf13/cobra"
 )
 
@@ -26,7 +26,7 @@ func (s *settings) evaluateScoresCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "scores S.csv",
 		Short: "AUC and more of the columns of a table",
-		Long: `Scores reads a table with a column of labels (1, 0 or empty) and columns of
+		Long: `Scores reads a table, CSV or Parquet, with a column of labels (1, 0 or empty) and columns of
 scores, and prints AUC with interval, average precision and, for probabilities,
 Brier score, log-loss and calibration error; for two or more scores, the paired
 differences from the first. With --group, samples of one patient are not taken
@@ -79,9 +79,9 @@ score columns: --score-prefix p_ pairs the label edema with p_edema.`,
 }
 
 func readScores(columns evaluate.ScoreColumns) (scores *evaluate.Scores, err error) {
-	file, err := os.Open(columns.File)
+	file, err := texttab.Open(columns.File)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("read %s: %w", columns.File, err)
 	}
 	defer closing(file, &err)
 	return evaluate.ReadScores(file, columns)

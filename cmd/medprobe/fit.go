@@ -1,18 +1,16 @@
 package main
 
 import (
-	"encoding/csv"
 	"errors"
 	"fmt"
-	"io"
 	"strconv"
 	"strings"
 
 	"github.com/medprobe/medprobe/datasets"
 	"github.com/medprobe/medprobe/experiment"
-	"github.com/medprobe/medprobe/internal/atomicfile"
 	"github.com/medprobe/medprobe/internal/near"
 	"github.com/medprobe/medprobe/internal/npy"
+	"github.com/medprobe/medprobe/internal/texttab"
 	"github.com/medprobe/medprobe/trainer"
 	"github.com/spf13/cobra"
 )
@@ -72,7 +70,7 @@ of class names. With a single --C the objective is scikit-learn's,
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&f.features, "features", "", "matrix of vectors, .npy [n, D] (required)")
-	flags.StringVar(&f.labels, "labels", "", "table of labels, .csv (required)")
+	flags.StringVar(&f.labels, "labels", "", "table of labels, .csv or .parquet (required)")
 	flags.StringVar(&f.groups, "groups", "", "column of the labels that names the patient")
 	flags.StringVar(&f.options.Head, "head", "linear-probe", strings.Join(trainer.Kinds(), ", "))
 	flags.Float64Var(&f.options.C, "C", 0, "scikit-learn's C (default: chosen by cross-validation)")
@@ -154,24 +152,20 @@ func (s *settings) predictCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return atomicfile.Write(out, func(w io.Writer) error {
-				table := csv.NewWriter(w)
-				table.Write(head.Classes)
-				row := make([]string, scores.Cols)
-				for i := range scores.Rows {
-					for c := range row {
-						row[c] = strconv.FormatFloat(scores.Data[i*scores.Stride+c], 'g', -1, 64)
-					}
-					table.Write(row)
+			var columns []texttab.Column
+			for c, name := range head.Classes {
+				column := texttab.Column{Name: name, Numbers: make([]float64, scores.Rows)}
+				for i := range column.Numbers {
+					column.Numbers[i] = scores.Data[i*scores.Stride+c]
 				}
-				table.Flush()
-				return table.Error()
-			})
+				columns = append(columns, column)
+			}
+			return texttab.Write(out, columns)
 		},
 	}
 	cmd.Flags().StringVar(&headPath, "head", "", "head, .safetensors (required)")
 	cmd.Flags().StringVar(&features, "features", "", "matrix of vectors, .npy (required)")
-	cmd.Flags().StringVar(&out, "out", "", "table to write, .csv (required)")
+	cmd.Flags().StringVar(&out, "out", "", "table to write, .csv or .parquet (required)")
 	cmd.Flags().BoolVar(&logits, "logits", false, "write logits, not probabilities")
 	return cmd
 }
