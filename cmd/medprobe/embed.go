@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/medprobe/medprobe/embedcache"
+	"github.com/medprobe/medprobe/encoder"
 	"github.com/spf13/cobra"
 )
 
@@ -37,30 +38,22 @@ Interrupted at any moment and run again, it computes only what is missing.`,
 			if o.MaxFailures, err = embedcache.ParseMaxFailures(maxFailures, len(d.Samples)); err != nil {
 				return usagef(cmd, "--%w", err)
 			}
-			e, err := s.openEncoder(cmd.Context(), enc.name, enc.profile)
-			if err != nil {
-				return err
-			}
-			defer closing(e, &err)
-			cache, err := s.openCache(cmd.Context())
-			if err != nil {
-				return err
-			}
-			defer closing(cache, &err)
-			var finish func()
-			o.Progress, finish = s.progress("embed")
-			filled, err := cache.Fill(cmd.Context(), d, e, o)
-			finish()
-			if filled == nil {
-				return err
-			}
-			for _, f := range filled.Failed {
-				s.note("failed: %s: %s", f.ID, f.Reason)
-			}
-			if err != nil {
-				return err
-			}
-			return s.showFilled(filled, time.Since(start), asJSON)
+			return s.usingCache(cmd.Context(), enc.name, enc.profile, func(e *encoder.Encoder, cache *embedcache.Cache) error {
+				var finish func()
+				o.Progress, finish = s.progress("embed")
+				filled, err := cache.Fill(cmd.Context(), d, e, o)
+				finish()
+				if filled == nil {
+					return err
+				}
+				for _, f := range filled.Failed {
+					s.note("failed: %s: %s", f.ID, f.Reason)
+				}
+				if err != nil {
+					return err
+				}
+				return s.showFilled(filled, time.Since(start), asJSON)
+			})
 		},
 	}
 	enc.add(cmd)

@@ -24,7 +24,7 @@ func (s *settings) tokenizeCommand() *cobra.Command {
 		Use:     "tokenize TEXT...",
 		Short:   "Show the 64 token ids of texts, one JSON line each",
 		Example: `  medprobe tokenize --encoder demo "a chest radiograph with effusion"`,
-		RunE: func(cmd *cobra.Command, args []string) (err error) {
+		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := enc.check(cmd); err != nil {
 				return err
 			}
@@ -32,26 +32,23 @@ func (s *settings) tokenizeCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			e, err := s.openEncoder(cmd.Context(), enc.name, enc.profile)
-			if err != nil {
-				return err
-			}
-			defer closing(e, &err)
-			if !e.HasText() {
-				return fmt.Errorf("tokenize: %w", encoder.ErrNoText)
-			}
-			out := json.NewEncoder(s.out)
-			out.SetEscapeHTML(false)
-			for _, text := range all {
-				line := struct {
-					Text     string  `json:"text"`
-					InputIDs []int64 `json:"input_ids"`
-				}{text, e.Tokenize(text)}
-				if err := out.Encode(line); err != nil {
-					return err
+			return s.using(cmd.Context(), enc.name, enc.profile, func(e *encoder.Encoder) error {
+				if !e.HasText() {
+					return fmt.Errorf("tokenize: %w", encoder.ErrNoText)
 				}
-			}
-			return nil
+				out := json.NewEncoder(s.out)
+				out.SetEscapeHTML(false)
+				for _, text := range all {
+					line := struct {
+						Text     string  `json:"text"`
+						InputIDs []int64 `json:"input_ids"`
+					}{text, e.Tokenize(text)}
+					if err := out.Encode(line); err != nil {
+						return err
+					}
+				}
+				return nil
+			})
 		},
 	}
 	enc.add(cmd)
@@ -67,25 +64,22 @@ func (s *settings) preprocessCommand() *cobra.Command {
 		Short:   "Write what the encoder sees: [n, 3, H, W] float32",
 		Example: "  medprobe preprocess --encoder demo --out pixels.npy image.png",
 		Args:    cobra.MinimumNArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) (err error) {
+		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := needOut(cmd, enc, out); err != nil {
 				return err
 			}
-			e, err := s.openEncoder(cmd.Context(), enc.name, enc.profile)
-			if err != nil {
-				return err
-			}
-			defer closing(e, &err)
-			var all []float32
-			for _, file := range args {
-				pixels, err := filePixels(e, file)
-				if err != nil {
-					return err
+			return s.using(cmd.Context(), enc.name, enc.profile, func(e *encoder.Encoder) error {
+				var all []float32
+				for _, file := range args {
+					pixels, err := filePixels(e, file)
+					if err != nil {
+						return err
+					}
+					all = append(all, pixels...)
 				}
-				all = append(all, pixels...)
-			}
-			return atomicfile.Write(out, func(w io.Writer) error {
-				return npy.Write(w, []int{len(args), 3, e.ImageSize(), e.ImageSize()}, all)
+				return atomicfile.Write(out, func(w io.Writer) error {
+					return npy.Write(w, []int{len(args), 3, e.ImageSize(), e.ImageSize()}, all)
+				})
 			})
 		},
 	}
@@ -116,20 +110,17 @@ func (s *settings) encodeImagesCommand() *cobra.Command {
 		Short:   "Write one vector of length one per image: [n, D]",
 		Example: "  medprobe encode images --encoder demo --out X.npy a.png b.jpg",
 		Args:    cobra.MinimumNArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) (err error) {
+		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := needOut(cmd, enc, out); err != nil {
 				return err
 			}
-			e, err := s.openEncoder(cmd.Context(), enc.name, enc.profile)
-			if err != nil {
-				return err
-			}
-			defer closing(e, &err)
-			vectors, err := fileVectors(cmd.Context(), e, args)
-			if err != nil {
-				return err
-			}
-			return writeVectors(out, vectors, e.Dim(), raw)
+			return s.using(cmd.Context(), enc.name, enc.profile, func(e *encoder.Encoder) error {
+				vectors, err := fileVectors(cmd.Context(), e, args)
+				if err != nil {
+					return err
+				}
+				return writeVectors(out, vectors, e.Dim(), raw)
+			})
 		},
 	}
 	enc.add(cmd)
@@ -146,7 +137,7 @@ func (s *settings) encodeTextsCommand() *cobra.Command {
 		Use:     "texts TEXT...",
 		Short:   "Write one vector of length one per text: [m, D]",
 		Example: `  medprobe encode texts --encoder demo --out T.npy "effusion" "no effusion"`,
-		RunE: func(cmd *cobra.Command, args []string) (err error) {
+		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := needOut(cmd, enc, out); err != nil {
 				return err
 			}
@@ -154,16 +145,13 @@ func (s *settings) encodeTextsCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			e, err := s.openEncoder(cmd.Context(), enc.name, enc.profile)
-			if err != nil {
-				return err
-			}
-			defer closing(e, &err)
-			vectors, err := e.EncodeTexts(cmd.Context(), all)
-			if err != nil {
-				return err
-			}
-			return writeVectors(out, vectors, e.Dim(), raw)
+			return s.using(cmd.Context(), enc.name, enc.profile, func(e *encoder.Encoder) error {
+				vectors, err := e.EncodeTexts(cmd.Context(), all)
+				if err != nil {
+					return err
+				}
+				return writeVectors(out, vectors, e.Dim(), raw)
+			})
 		},
 	}
 	enc.add(cmd)
@@ -181,7 +169,7 @@ func (s *settings) encodeLogitsCommand() *cobra.Command {
 		Use:     "logits",
 		Short:   "Write logits_per_image: [n, m]",
 		Example: "  medprobe encode logits --encoder demo --images a.png b.png --texts texts.json --out L.npy",
-		RunE: func(cmd *cobra.Command, args []string) (err error) {
+		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := needOut(cmd, enc, out); err != nil {
 				return err
 			}
@@ -194,16 +182,13 @@ func (s *settings) encodeLogitsCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			e, err := s.openEncoder(cmd.Context(), enc.name, enc.profile)
-			if err != nil {
-				return err
-			}
-			defer closing(e, &err)
-			l, err := logits(cmd.Context(), e, files, all)
-			if err != nil {
-				return err
-			}
-			return npy.WriteMatrix(out, l)
+			return s.using(cmd.Context(), enc.name, enc.profile, func(e *encoder.Encoder) error {
+				l, err := logits(cmd.Context(), e, files, all)
+				if err != nil {
+					return err
+				}
+				return npy.WriteMatrix(out, l)
+			})
 		},
 	}
 	enc.add(cmd)

@@ -11,6 +11,7 @@ import (
 
 	"github.com/medprobe/medprobe/datasets/phantom"
 	"github.com/medprobe/medprobe/embedcache"
+	"github.com/medprobe/medprobe/encoder"
 	"github.com/medprobe/medprobe/evaluate"
 	"github.com/medprobe/medprobe/examples"
 	"github.com/medprobe/medprobe/experiment"
@@ -76,23 +77,15 @@ func (s *settings) runExperiment(ctx context.Context, c *experiment.Config, dir 
 	return result.Report, result.Write(dir)
 }
 
-// withEncoder opens encoder and cache, lets do use them and closes them.
-func (s *settings) withEncoder(ctx context.Context, name, profile string, do func(experiment.Options) error) (err error) {
-	e, err := s.openEncoder(ctx, name, profile)
-	if err != nil {
-		return err
-	}
-	defer closing(e, &err)
-	cache, err := s.openCache(ctx)
-	if err != nil {
-		return err
-	}
-	defer closing(cache, &err)
-	steps := s.steps()
-	defer steps.finish()
-	return do(experiment.Options{
-		Encoder: e, Cache: cache, Progress: steps.update,
-		Failed: func(f embedcache.Failure) { s.note("failed: %s: %s", f.ID, f.Reason) },
+// withEncoder lets do use an encoder, the cache and the terminal.
+func (s *settings) withEncoder(ctx context.Context, name, profile string, do func(experiment.Options) error) error {
+	return s.usingCache(ctx, name, profile, func(e *encoder.Encoder, cache *embedcache.Cache) error {
+		steps := s.steps()
+		defer steps.finish()
+		return do(experiment.Options{
+			Encoder: e, Cache: cache, Progress: steps.update,
+			Failed: func(f embedcache.Failure) { s.note("failed: %s: %s", f.ID, f.Reason) },
+		})
 	})
 }
 

@@ -54,6 +54,28 @@ func (s *settings) openEncoder(ctx context.Context, name, profile string) (*enco
 	return encoder.Open(dir, name, encoder.Options{Library: s.ortLib, Profile: encoder.Profile(profile)})
 }
 
+// using opens an encoder, lets do use it and closes it.
+func (s *settings) using(ctx context.Context, name, profile string, do func(*encoder.Encoder) error) (err error) {
+	e, err := s.openEncoder(ctx, name, profile)
+	if err != nil {
+		return err
+	}
+	defer closing(e, &err)
+	return do(e)
+}
+
+// usingCache is using with the cache of vectors open too.
+func (s *settings) usingCache(ctx context.Context, name, profile string, do func(*encoder.Encoder, *embedcache.Cache) error) error {
+	return s.using(ctx, name, profile, func(e *encoder.Encoder) (err error) {
+		cache, err := s.openCache(ctx)
+		if err != nil {
+			return err
+		}
+		defer closing(cache, &err)
+		return do(e, cache)
+	})
+}
+
 // importDemo puts the encoder that comes with medprobe into the store, unless
 // the same one is there.
 func importDemo(ctx context.Context, dir string) error {
