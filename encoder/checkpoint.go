@@ -68,32 +68,54 @@ func notAFolder(path string) error {
 	return fmt.Errorf("%s: want the folder of a checkpoint, with config.json and model.safetensors", path)
 }
 
-// openWeights opens model.safetensors or the shards that its index lists.
+// WeightFiles returns the names of the files with weights that a checkpoint
+// needs, by its config.json and, where the weights are in shards, by their
+// index: model.safetensors, or the shards with tensors of its towers.
+func WeightFiles(dir string) ([]string, error) {
+	l, err := readLayout(filepath.Join(dir, "config.json"))
+	if err != nil {
+		return nil, fmt.Errorf("encoder: %w", err)
+	}
+	names, err := l.weightFiles(dir)
+	if err != nil {
+		return nil, fmt.Errorf("encoder: %w", err)
+	}
+	return names, nil
+}
+
+func (l *layout) weightFiles(dir string) ([]string, error) {
+	index := filepath.Join(dir, "model.safetensors.index.json")
+	if _, err := os.Stat(index); err != nil {
+		return []string{"model.safetensors"}, nil
+	}
+	var shards struct {
+		Map map[string]string `json:"weight_map"`
+	}
+	if err := readJSON(index, &shards); err != nil {
+		return nil, err
+	}
+	var names []string
+	for tensor, file := range shards.Map {
+		if !l.needs(tensor) {
+			continue // such as a language model, which is not touched
+		}
+		if filepath.Base(file) != file || !filepath.IsLocal(file) {
+			return nil, fmt.Errorf("%s: tensor %q lies in %q: want a file beside the index", index, tensor, file)
+		}
+		names = append(names, file)
+	}
+	if len(names) == 0 {
+		return nil, fmt.Errorf("%s: no tensor of a SigLIP tower", index)
+	}
+	slices.Sort(names)
+	return slices.Compact(names), nil
+}
+
+// openWeights opens the files with weights.
 func (c *checkpoint) openWeights() error {
-	names := []string{"model.safetensors"}
-	index := filepath.Join(c.dir, "model.safetensors.index.json")
-	if _, err := os.Stat(index); err == nil {
-		var shards struct {
-			Map map[string]string `json:"weight_map"`
-		}
-		if err := readJSON(index, &shards); err != nil {
-			return err
-		}
-		names = nil
-		for tensor, file := range shards.Map {
-			if !c.config.needs(tensor) {
-				continue // such as a language model, which is not touched
-			}
-			if filepath.Base(file) != file || !filepath.IsLocal(file) {
-				return fmt.Errorf("%s: tensor %q lies in %q: want a file beside the index", index, tensor, file)
-			}
-			names = append(names, file)
-		}
-		slices.Sort(names)
-		names = slices.Compact(names)
-		if len(names) == 0 {
-			return fmt.Errorf("%s: no tensor of a SigLIP tower", index)
-		}
+	names, err := c.config.weightFiles(c.dir)
+	if err != nil {
+		return err
 	}
 	for _, name := range names {
 		path := filepath.Join(c.dir, name)

@@ -1,11 +1,19 @@
 package main
 
 import (
+	"cmp"
+	"context"
+	"errors"
 	"fmt"
+	"os"
+	"path"
+	"slices"
+	"strings"
 	"text/tabwriter"
 
 	"github.com/medprobe/medprobe/encoder"
 	"github.com/medprobe/medprobe/examples"
+	"github.com/medprobe/medprobe/internal/hfhub"
 	"github.com/spf13/cobra"
 )
 
@@ -17,22 +25,33 @@ func (s *settings) encoderCommand() *cobra.Command {
 
 func (s *settings) encoderImportCommand() *cobra.Command {
 	var o encoder.ImportOptions
-	var asJSON bool
+	var download, asJSON bool
+	var revision string
 	cmd := &cobra.Command{
 		Use:   "import SRC",
-		Short: "Turn a Hugging Face checkpoint folder into an encoder",
-		Long: `Import reads config.json, the safetensors weights, spiece.model and
-preprocessor_config.json of a SigLIP checkpoint folder and writes an encoder
-that the other commands open by name. Nothing is downloaded and nothing is
-unpickled.`,
-		Example: "  medprobe encoder import ~/models/medsiglip-448 --name medsiglip",
-		Args:    cobra.ExactArgs(1),
+		Short: "Turn a Hugging Face checkpoint into an encoder",
+		Long: `Import reads config.json, the safetensors weights, preprocessor_config.json
+and, for prompts, spiece.model of a SigLIP checkpoint and writes an encoder that
+the other commands open by name. Nothing is unpickled.
+
+SRC is a folder, or OWNER/NAME at Hugging Face: then the cache of Hugging Face
+($HF_HUB_CACHE, $HF_HOME) is looked in, and with --download what is missing there
+is fetched. Gated repositories need their terms accepted and a token in HF_TOKEN.`,
+		Example: `  medprobe encoder import ~/models/medsiglip-448 --name medsiglip
+  medprobe encoder import google/medsiglip-448 --name medsiglip --download`,
+		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			var err error
+			src, err := s.checkpoint(cmd.Context(), args[0], revision, download)
+			if err != nil {
+				return err
+			}
+			if src != args[0] {
+				o.Name, o.Source = cmp.Or(o.Name, path.Base(args[0])), args[0]
+			}
 			if o.Dir, err = encoder.DefaultDir(); err != nil {
 				return err
 			}
-			m, err := encoder.Import(cmd.Context(), args[0], o)
+			m, err := encoder.Import(cmd.Context(), src, o)
 			if err != nil {
 				return err
 			}
@@ -41,8 +60,45 @@ unpickled.`,
 	}
 	cmd.Flags().StringVar(&o.Name, "name", "", "name to use it by (default: the folder's)")
 	cmd.Flags().StringVar(&o.Precision, "precision", "fp32", "precision of the weights: fp32")
+	cmd.Flags().BoolVar(&download, "download", false, "fetch what is missing from Hugging Face")
+	cmd.Flags().StringVar(&revision, "revision", "main", "branch, tag or commit at Hugging Face")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON document")
 	return cmd
+}
+
+// checkpoint returns the folder of a checkpoint: the one named, or that of a
+// repository at Hugging Face.
+func (s *settings) checkpoint(ctx context.Context, src, revision string, download bool) (string, error) {
+	if _, err := os.Stat(src); err == nil || !hfhub.IsRepo(src) {
+		return src, nil
+	}
+	if !download {
+		dir, err := hfhub.Find(src, revision)
+		if errors.Is(err, hfhub.ErrAbsent) {
+			return "", fmt.Errorf("%w, and there is no such folder; --download fetches it", err)
+		}
+		return dir, err
+	}
+	steps := s.steps()
+	defer steps.finish()
+	fetch := func(want func(string) bool) (string, error) {
+		return hfhub.Download(ctx, src, hfhub.Options{
+			Revision: revision, Want: want,
+			Progress: func(name string, done, total int64) { steps.update(name, int(done), int(total)) },
+		})
+	}
+	// The small files say which weights are needed.
+	dir, err := fetch(func(name string) bool {
+		return path.Ext(name) == ".json" && path.Dir(name) == "." || name == "spiece.model" || strings.HasPrefix(name, "LICENSE")
+	})
+	if err != nil {
+		return "", err
+	}
+	weights, err := encoder.WeightFiles(dir)
+	if err != nil {
+		return "", err
+	}
+	return fetch(func(name string) bool { return slices.Contains(weights, name) })
 }
 
 func (s *settings) encoderListCommand() *cobra.Command {

@@ -1,0 +1,90 @@
+package main
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/medprobe/medprobe/internal/needs"
+)
+
+// hub serves a folder as the repository owner/model, and counts what is asked
+// for.
+type hub struct {
+	dir   string
+	mu    sync.Mutex
+	asked map[string]int
+}
+
+func (h *hub) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	commit := strings.Repeat("a1", 20)
+	if r.URL.Path == "/api/models/owner/model/revision/main" {
+		entries, _ := os.ReadDir(h.dir)
+		siblings := []map[string]string{{"rfilename": "model-00002-of-00002.safetensors"}, {"rfilename": "README.md"}}
+		for _, e := range entries {
+			siblings = append(siblings, map[string]string{"rfilename": e.Name()})
+		}
+		_ = json.NewEncoder(w).Encode(map[string]any{"sha": commit, "siblings": siblings})
+		return
+	}
+	name, ok := strings.CutPrefix(r.URL.Path, "/owner/model/resolve/"+commit+"/")
+	data, err := os.ReadFile(filepath.Join(h.dir, filepath.Base(name)))
+	h.mu.Lock()
+	h.asked[name]++
+	h.mu.Unlock()
+	if !ok || err != nil {
+		http.NotFound(w, r)
+		return
+	}
+	sum := sha256.Sum256(data)
+	w.Header().Set("ETag", `"`+hex.EncodeToString(sum[:])+`"`)
+	http.ServeFile(w, r, filepath.Join(h.dir, name))
+}
+
+func TestCheckpointsAreFoundAndFetchedByName(t *testing.T) {
+	t.Parallel()
+	root := needs.Root(t)
+	for folder, never := range map[string]string{
+		"examples/demo/encoder":              "README.md",
+		"encoder/testdata/towers/medgemma":   "model-00002-of-00002.safetensors",
+		"encoder/testdata/siglip-sharded":    "golden.npz",
+		"encoder/testdata/towers/vision":     "golden.npz",
+		"encoder/testdata/towers/paligemma/": "model-00002-of-00002.safetensors",
+	} {
+		h := &hub{dir: filepath.Join(root, folder), asked: map[string]int{}}
+		server := httptest.NewServer(h)
+		t.Cleanup(server.Close)
+		m := newMachine(t)
+		medprobe := func(args ...string) (string, int) {
+			cmd := m.command(args...)
+			cmd.Env = append(cmd.Env, "HF_ENDPOINT="+server.URL, "HF_HOME="+filepath.Join(m.home, "hf"), "HF_TOKEN=x")
+			return m.run(cmd)
+		}
+		if text, code := medprobe("encoder", "import", "owner/model"); code != exitError || !strings.Contains(text, "--download fetches it") || len(h.asked) > 0 {
+			t.Errorf("%s: exit %d, %s; asked for %v: want nothing fetched without being told to", folder, code, text, h.asked)
+		}
+		text, code := medprobe("encoder", "import", "owner/model", "--download", "--json")
+		if code != 0 {
+			t.Fatalf("%s: exit %d: %s", folder, code, text)
+		}
+		var manifest struct{ Name, Source string }
+		if err := json.Unmarshal([]byte(text), &manifest); err != nil || manifest.Name != "model" || manifest.Source != "owner/model" {
+			t.Errorf("%s: %s, %v", folder, text, err)
+		}
+		if h.asked[never] > 0 {
+			t.Errorf("%s: %s was asked for", folder, never)
+		}
+		// From the cache now, under another name, without the network.
+		server.Close()
+		if text, code := medprobe("encoder", "import", "owner/model", "--name", "again"); code != 0 {
+			t.Errorf("%s: exit %d: %s", folder, code, text)
+		}
+	}
+}
