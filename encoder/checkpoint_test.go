@@ -30,8 +30,14 @@ func FuzzConfig(f *testing.F) {
 			return
 		}
 		defer c.Close()
-		for _, build := range []func(*checkpoint, string, io.Writer) ([]byte, error){buildVision, buildText} {
-			if model, err := build(c, "w", io.Discard); err == nil && len(model) == 0 {
+		for _, precision := range Precisions() {
+			if model, err := buildVision(c, precision, "w", io.Discard); err == nil && len(model) == 0 {
+				t.Error("neither graph nor error")
+			}
+			if c.config.Text == nil {
+				continue
+			}
+			if model, err := buildText(c, precision, "w", io.Discard); err == nil && len(model) == 0 {
 				t.Error("neither graph nor error")
 			}
 		}

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/medprobe/medprobe/internal/atomicfile"
+	"github.com/medprobe/medprobe/internal/near"
 	"github.com/medprobe/medprobe/internal/safetensors"
 )
 
@@ -27,7 +28,7 @@ type ImportOptions struct {
 	// Name is what the encoder will be called; default: the source folder's
 	// name.
 	Name string
-	// Precision of the weights: "fp32", the default.
+	// Precision of the linear layers: "fp32", the default, or "int8".
 	Precision string
 	// Source is noted in the manifest; default: the name of the source folder.
 	Source string
@@ -69,10 +70,10 @@ func importCheckpoint(ctx context.Context, src string, o ImportOptions) (_ *Mani
 		o.Source = filepath.Base(abs)
 	}
 	if o.Precision == "" {
-		o.Precision = "fp32"
+		o.Precision = precisionFP32
 	}
-	if o.Precision != "fp32" {
-		return nil, fmt.Errorf("precision %q: want fp32", o.Precision)
+	if err := near.Check("precision", o.Precision, Precisions()); err != nil {
+		return nil, err
 	}
 	if err := checkName(o.Name); err != nil {
 		return nil, err
@@ -144,7 +145,7 @@ func fillFolder(ctx context.Context, from *checkpoint, dir string, o ImportOptio
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	if err := writeTower(from, dir, visionGraph, buildVision); err != nil {
+	if err := m.writeTower(from, dir, visionGraph, buildVision); err != nil {
 		return nil, err
 	}
 	if err := m.seal(dir); err != nil {
@@ -184,7 +185,7 @@ func (m *Manifest) addText(from *checkpoint, dir string) error {
 	if n := tokenizer.Vocabulary(); n > from.config.Text.Vocabulary {
 		return fmt.Errorf("%s has %d pieces, config.json a vocabulary of %d", vocabularyFile, n, from.config.Text.Vocabulary)
 	}
-	return writeTower(from, dir, textGraph, buildText)
+	return m.writeTower(from, dir, textGraph, buildText)
 }
 
 // checkTokenizer refuses a checkpoint whose texts are cut up in another way
@@ -229,11 +230,11 @@ func writeClassifier(from *checkpoint, dir string) error {
 	})
 }
 
-func writeTower(from *checkpoint, dir, file string, build func(*checkpoint, string, io.Writer) ([]byte, error)) error {
+func (m *Manifest) writeTower(from *checkpoint, dir, file string, build func(from *checkpoint, precision, location string, out io.Writer) ([]byte, error)) error {
 	weights := file + ".weights"
 	var graph []byte
 	err := atomicfile.Write(filepath.Join(dir, weights), func(w io.Writer) (err error) {
-		graph, err = build(from, weights, w)
+		graph, err = build(from, m.Precision, weights, w)
 		return err
 	})
 	if err != nil {

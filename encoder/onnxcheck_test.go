@@ -31,8 +31,8 @@ func TestReferenceCheckerAcceptsTheTowers(t *testing.T) {
 		t.Errorf("%d models checked: want %d", n, 2*len(checkpoints))
 	}
 	for line := range strings.Lines(string(out)) {
-		if !strings.Contains(line, `"opset": {"": 17}`) || !strings.Contains(line, `["batch", `) {
-			t.Errorf("want the default domain at opset 17 and a free batch: %s", line)
+		if !strings.Contains(line, `"opset": {"": 17, "com.microsoft": 1}`) || !strings.Contains(line, `["batch", `) {
+			t.Errorf("want ONNX at opset 17 with ONNX Runtime's operators, and a free batch: %.300s", line)
 		}
 	}
 }

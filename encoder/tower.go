@@ -30,7 +30,7 @@ func newWeights(g *onnxgraph.Graph, from *checkpoint, location string, out io.Wr
 // tensor returns the name of the tensor in the graph.
 func (w *weights) tensor(name string, shape ...int) string {
 	start := w.copy(name, shape...)
-	return w.graph.External(name, w.location, start, w.offset-start, shape...)
+	return w.graph.External(name, onnxgraph.Float, w.location, start, w.offset-start, shape...)
 }
 
 // rows returns the names of n tensors into which the rows of one are divided.
@@ -40,7 +40,7 @@ func (w *weights) rows(name string, n int, shape ...int) []string {
 	size := (w.offset - start) / int64(n)
 	names := make([]string, n)
 	for i := range names {
-		names[i] = w.graph.External(fmt.Sprintf("%s.%d", name, i), w.location, start+int64(i)*size, size, part...)
+		names[i] = w.graph.External(fmt.Sprintf("%s.%d", name, i), onnxgraph.Float, w.location, start+int64(i)*size, size, part...)
 	}
 	return names
 }
@@ -61,6 +61,37 @@ func (w *weights) copy(name string, shape ...int) (start int64) {
 	return start
 }
 
+// read returns the values of a tensor, or nil after an error.
+func (w *weights) read(name string, shape ...int) []float32 {
+	if w.err != nil {
+		return nil
+	}
+	f, err := w.from.tensor(name, shape...)
+	if err != nil {
+		w.err = err
+		return nil
+	}
+	values, err := f.Float32(name)
+	w.err = err
+	return values
+}
+
+// alignment of what is appended, so that every tensor begins where any
+// processor can read it fast.
+const alignment = 64
+
+// append writes bytes and returns where they begin.
+func (w *weights) append(data []byte) (start int64) {
+	start = w.offset
+	if w.err != nil {
+		return start
+	}
+	padding := (alignment - len(data)%alignment) % alignment
+	_, w.err = w.out.Write(append(data, make([]byte, padding)...))
+	w.offset += int64(len(data) + padding)
+	return start
+}
+
 func (w *weights) finish() error {
 	if w.err != nil {
 		return w.err
@@ -76,12 +107,25 @@ type tower struct {
 	g      *onnxgraph.Graph
 	c      towerConfig
 	tokens int64
+	int8   *quantizer // nil in fp32
+}
+
+func newTower(name string, from *checkpoint, c towerConfig, tokens int64, precision, location string, out io.Writer) *tower {
+	g := onnxgraph.New(name)
+	t := &tower{weights: newWeights(g, from, location, out), g: g, c: c, tokens: tokens}
+	if precision == precisionInt8 {
+		t.int8 = &quantizer{weights: t.weights, seen: map[string]quantized{}}
+	}
+	return t
 }
 
 func attr(name string, value any) onnxgraph.Attr { return onnxgraph.Attr{Name: name, Value: value} }
 
 // linear is y = x·Wᵀ + b.
 func (t *tower) linear(x, name string, in, out int) string {
+	if t.int8 != nil {
+		return t.int8.linear(x, name, in, out)
+	}
 	return t.gemm(x, t.tensor(name+".weight", out, in), t.tensor(name+".bias", out))
 }
 
@@ -102,20 +146,14 @@ var activations = map[string]func(g *onnxgraph.Graph, x string) string{
 }
 
 // tanhGelu is ½x(1 + tanh(√(2/π)(x + 0.044715x³))), Hendrycks and Gimpel,
-// arXiv 1606.08415.
+// arXiv 1606.08415, as one operator of ONNX Runtime.
 func tanhGelu(g *onnxgraph.Graph, x string) string {
-	cube := g.Op("Mul", []string{g.Op("Mul", []string{x, x}), x})
-	inner := g.Op("Add", []string{x, g.Op("Mul", []string{cube, g.Floats(nil, 0.044715)})})
-	tanh := g.Op("Tanh", []string{g.Op("Mul", []string{inner, g.Floats(nil, float32(math.Sqrt(2/math.Pi)))})})
-	half := g.Op("Mul", []string{x, g.Floats(nil, 0.5)})
-	return g.Op("Mul", []string{half, g.Op("Add", []string{tanh, g.Floats(nil, 1)})})
+	return g.Ops(onnxgraph.Contrib, "FastGelu", []string{x}, 1)[0]
 }
 
 // erfGelu is ½x(1 + erf(x/√2)).
 func erfGelu(g *onnxgraph.Graph, x string) string {
-	erf := g.Op("Erf", []string{g.Op("Mul", []string{x, g.Floats(nil, float32(1/math.Sqrt2))})})
-	half := g.Op("Mul", []string{x, g.Floats(nil, 0.5)})
-	return g.Op("Mul", []string{half, g.Op("Add", []string{erf, g.Floats(nil, 1)})})
+	return g.Ops(onnxgraph.Contrib, "Gelu", []string{x}, 1)[0]
 }
 
 func (t *tower) mlp(x, name string) string {
@@ -145,6 +183,17 @@ func (t *tower) attend(q, k, v string, queries int64) string {
 	return t.rowsOf(joined)
 }
 
+// attendFused is attend as one operator of ONNX Runtime, which does not keep the
+// scores of all heads. Queries and keys are of the same images.
+func (t *tower) attendFused(q, k, v string) string {
+	perImage := t.g.Ints([]int{3}, -1, t.tokens, int64(t.c.Width))
+	inputs := []string{q, k, v}
+	for i, x := range inputs {
+		inputs[i] = t.g.Op("Reshape", []string{x, perImage})
+	}
+	return t.rowsOf(t.g.Ops(onnxgraph.Contrib, "MultiHeadAttention", inputs, 1, attr("num_heads", int64(t.c.Heads)))[0])
+}
+
 // rowsOf makes x a matrix with rows of the tower's width.
 func (t *tower) rowsOf(x string) string {
 	return t.g.Op("Reshape", []string{x, t.g.Ints([]int{2}, -1, int64(t.c.Width))})
@@ -161,7 +210,7 @@ func (t *tower) layers(x, name string) string {
 		h := t.layerNorm(x, layer+".layer_norm1")
 		attn := layer + ".self_attn"
 		q, k, v := t.linear(h, attn+".q_proj", w, w), t.linear(h, attn+".k_proj", w, w), t.linear(h, attn+".v_proj", w, w)
-		x = t.g.Op("Add", []string{x, t.linear(t.attend(q, k, v, t.tokens), attn+".out_proj", w, w)})
+		x = t.g.Op("Add", []string{x, t.linear(t.attendFused(q, k, v), attn+".out_proj", w, w)})
 		x = t.g.Op("Add", []string{x, t.mlp(t.layerNorm(x, layer+".layer_norm2"), layer+".mlp")})
 	}
 	return x
@@ -170,11 +219,11 @@ func (t *tower) layers(x, name string) string {
 // buildVision builds pixels [batch, 3, size, size] → image_embeds [batch,
 // width], before normalisation: SiglipVisionTransformer with its
 // attention-pooling head, or without it the mean of its tokens. It returns the model and writes the weights to out.
-func buildVision(from *checkpoint, location string, out io.Writer) ([]byte, error) {
+func buildVision(from *checkpoint, precision, location string, out io.Writer) ([]byte, error) {
 	c := from.config.Vision
-	g := onnxgraph.New("vision")
 	grid := int64(c.ImageSize / c.PatchSize)
-	t := &tower{newWeights(g, from, location, out), g, c, grid * grid}
+	t := newTower("vision", from, c, grid*grid, precision, location, out)
+	g := t.g
 	size, patch, w := int64(c.ImageSize), int64(c.PatchSize), c.Width
 
 	pixels := g.Input("pixel_values", onnxgraph.Float, onnxgraph.Dim{Name: "batch"}, onnxgraph.Dim{Size: 3}, onnxgraph.Dim{Size: size}, onnxgraph.Dim{Size: size})
@@ -217,10 +266,10 @@ func (t *tower) mean(x string) string {
 
 // buildText builds input_ids [batch, 64] → text_embeds [batch, projection],
 // before normalisation: SiglipTextTransformer, pooled at the last position.
-func buildText(from *checkpoint, location string, out io.Writer) ([]byte, error) {
+func buildText(from *checkpoint, precision, location string, out io.Writer) ([]byte, error) {
 	c := *from.config.Text
-	g := onnxgraph.New("text")
-	t := &tower{newWeights(g, from, location, out), g, c, textLength}
+	t := newTower("text", from, c, textLength, precision, location, out)
+	g := t.g
 	ids := g.Input("input_ids", onnxgraph.Int64, onnxgraph.Dim{Name: "batch"}, onnxgraph.Dim{Size: textLength})
 	const embeddings = "text_model.embeddings."
 	x := g.Op("Gather", []string{t.tensor(embeddings+"token_embedding.weight", c.Vocabulary, c.Width), ids}, attr("axis", int64(0)))

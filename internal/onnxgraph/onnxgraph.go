@@ -16,9 +16,13 @@ import (
 // Element types of onnx.TensorProto.DataType.
 const (
 	Float = 1
+	Int8  = 3
 	Int32 = 6
 	Int64 = 7
 )
+
+// Contrib is the domain of ONNX Runtime's own operators.
+const Contrib = "com.microsoft"
 
 const (
 	irVersion = 8
@@ -34,6 +38,7 @@ type Graph struct {
 	inputs       [][]byte
 	outputs      [][]byte
 	metadata     [][2]string
+	contrib      bool
 	count        int
 	constants    map[string]string
 }
@@ -56,16 +61,16 @@ func (g *Graph) Input(name string, elem int32, dims ...Dim) string {
 
 // Output declares an output of the model. value is the name of what it shows.
 func (g *Graph) Output(name, value string, elem int32, dims ...Dim) {
-	g.node("Identity", []string{value}, []string{name}, nil)
+	g.node("", "Identity", []string{value}, []string{name}, nil)
 	g.outputs = append(g.outputs, valueInfo(name, elem, dims))
 }
 
 // Meta adds an entry to the model's metadata.
 func (g *Graph) Meta(key, value string) { g.metadata = append(g.metadata, [2]string{key, value}) }
 
-// External names a float32 weight that lies in a file beside the model.
-func (g *Graph) External(name, location string, offset, size int64, shape ...int) string {
-	t := tensorHead(name, Float, shape)
+// External names a weight that lies in a file beside the model.
+func (g *Graph) External(name string, elem int32, location string, offset, size int64, shape ...int) string {
+	t := tensorHead(name, elem, shape)
 	for _, kv := range [][2]string{{"location", location}, {"offset", strconv.FormatInt(offset, 10)}, {"length", strconv.FormatInt(size, 10)}} {
 		var entry []byte
 		entry = text(entry, 1, kv[0])
@@ -119,25 +124,32 @@ type Attr struct {
 
 // Op adds a node with one output and returns the output's name.
 func (g *Graph) Op(kind string, inputs []string, attrs ...Attr) string {
+	return g.Ops("", kind, inputs, 1, attrs...)[0]
+}
+
+// Ops adds a node of a domain ("" is ONNX's own, or [Contrib]) with n outputs and
+// returns their names.
+func (g *Graph) Ops(domain, kind string, inputs []string, n int, attrs ...Attr) []string {
 	g.count++
-	out := fmt.Sprintf("%s_%d", kind, g.count)
-	g.node(kind, inputs, []string{out}, attrs)
-	return out
+	g.contrib = g.contrib || domain == Contrib
+	outputs := make([]string, n)
+	for i := range outputs {
+		outputs[i] = fmt.Sprintf("%s_%d", kind, g.count)
+		if n > 1 {
+			outputs[i] += "_" + strconv.Itoa(i)
+		}
+	}
+	g.node(domain, kind, inputs, outputs, attrs)
+	return outputs
 }
 
 // Split adds a node that cuts the input into as many parts as sizes along the
 // axis and returns their names.
 func (g *Graph) Split(input string, axis int64, sizes ...int64) []string {
-	g.count++
-	outputs := make([]string, len(sizes))
-	for i := range outputs {
-		outputs[i] = fmt.Sprintf("Split_%d_%d", g.count, i)
-	}
-	g.node("Split", []string{input, g.Ints([]int{len(sizes)}, sizes...)}, outputs, []Attr{{"axis", axis}})
-	return outputs
+	return g.Ops("", "Split", []string{input, g.Ints([]int{len(sizes)}, sizes...)}, len(sizes), Attr{"axis", axis})
 }
 
-func (g *Graph) node(kind string, inputs, outputs []string, attrs []Attr) {
+func (g *Graph) node(domain, kind string, inputs, outputs []string, attrs []Attr) {
 	var n []byte
 	for _, in := range inputs {
 		n = text(n, 1, in)
@@ -149,6 +161,9 @@ func (g *Graph) node(kind string, inputs, outputs []string, attrs []Attr) {
 	n = text(n, 4, kind)
 	for _, a := range attrs {
 		n = message(n, 5, attribute(a))
+	}
+	if domain != "" {
+		n = text(n, 7, domain)
 	}
 	g.nodes = append(g.nodes, n)
 }
@@ -198,6 +213,9 @@ func (g *Graph) Model() []byte {
 	m = text(m, 2, "medprobe")
 	m = message(m, 7, graph)
 	m = message(m, 8, varint(text(nil, 1, ""), 2, opset))
+	if g.contrib {
+		m = message(m, 8, varint(text(nil, 1, Contrib), 2, 1))
+	}
 	for _, kv := range g.metadata {
 		m = message(m, 14, text(text(nil, 1, kv[0]), 2, kv[1]))
 	}

@@ -17,7 +17,7 @@ func everything() *Graph {
 	g := New("everything")
 	g.Meta("seed", "7")
 	x := g.Input("x", Float, Dim{Name: "batch"}, Dim{Size: 3})
-	w := g.External("w", "weights.bin", 8, 4*4*3, 4, 3)
+	w := g.External("w", Float, "weights.bin", 8, 4*4*3, 4, 3)
 	b := g.Floats([]int{4}, 1, -2, 0.5, 0)
 	h := g.Op("Gemm", []string{x, w, b}, Attr{"transB", int64(1)}, Attr{"alpha", float32(0.5)})
 	parts := g.Split(h, 1, 2, 2)

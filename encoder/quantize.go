@@ -1,0 +1,113 @@
+package encoder
+
+import (
+	"encoding/binary"
+	"math"
+
+	"github.com/medprobe/medprobe/internal/onnxgraph"
+)
+
+// The precisions of an encoder's linear layers.
+const (
+	precisionFP32 = "fp32"
+	precisionInt8 = "int8"
+)
+
+// Precisions lists the precisions, the default first.
+func Precisions() []string { return []string{precisionFP32, precisionInt8} }
+
+// quantized is a matrix of activations in 8 bits: x = scale·(values − zero).
+type quantized struct{ values, scale, zero string }
+
+// quantizer builds linear layers on 8-bit integers: weights are rounded once,
+// per output, activations at every run, per matrix (ONNX's
+// DynamicQuantizeLinear). What is not a linear layer stays in float32.
+type quantizer struct {
+	*weights
+	seen map[string]quantized // several layers may read the same activations
+}
+
+func (q *quantizer) activations(x string) quantized {
+	a, ok := q.seen[x]
+	if !ok {
+		parts := q.graph.Ops("", "DynamicQuantizeLinear", []string{x}, 3)
+		a = quantized{parts[0], parts[1], parts[2]}
+		q.seen[x] = a
+	}
+	return a
+}
+
+// linear is y = x·Wᵀ + b. The operators stand in the order that ONNX Runtime
+// joins to one.
+func (q *quantizer) linear(x, name string, in, out int) string {
+	a, g := q.activations(x), q.graph
+	weight, scale := q.matrix(name+".weight", in, out)
+	bias := q.tensor(name+".bias", out)
+	product := g.Op("Cast", []string{g.Op("MatMulInteger", []string{a.values, weight, a.zero})}, attr("to", int64(onnxgraph.Float)))
+	product = g.Op("Mul", []string{product, g.Op("Mul", []string{a.scale, scale})})
+	return g.Op("Add", []string{product, bias})
+}
+
+// matrix stores a weight [out, in] as integers, [in, out], with a scale per
+// output.
+func (q *quantizer) matrix(name string, in, out int) (values, scale string) {
+	data := q.read(name, out, in)
+	if data == nil {
+		return name, name
+	}
+	rounded, scales := quantizeRows(data, out, in)
+	start := q.append(rounded)
+	values = q.graph.External(name, onnxgraph.Int8, q.location, start, int64(len(rounded)), in, out)
+	start = q.append(scales)
+	return values, q.graph.External(name+".scale", onnxgraph.Float, q.location, start, int64(len(scales)), out)
+}
+
+// weightSteps is the largest integer of a weight. It is 7 bits and not 8: two
+// products of an 8-bit activation and a 7-bit weight fit into 16 bits, so that
+// processors without VNNI give the same vectors as those with it.
+const weightSteps = 63
+
+// quantizeRows rounds each of the n rows of a matrix to multiples of its own
+// scale, and returns the integers transposed, [width, n], with the scales as
+// little-endian float32. The scale is the one, of some shares of the row's
+// largest value, with the least squared error.
+func quantizeRows(data []float32, n, width int) (values, scales []byte) {
+	values = make([]byte, len(data))
+	for r := range n {
+		row := data[r*width : (r+1)*width]
+		scale := bestScale(row)
+		for c, v := range row {
+			values[c*n+r] = byte(int8(step(v, scale)))
+		}
+		scales = binary.LittleEndian.AppendUint32(scales, math.Float32bits(scale))
+	}
+	return values, scales
+}
+
+// step rounds v to a multiple of scale, within the steps there are.
+func step(v, scale float32) float64 {
+	return max(-weightSteps, min(weightSteps, math.RoundToEven(float64(v)/float64(scale))))
+}
+
+func bestScale(row []float32) float32 {
+	largest := float32(0)
+	for _, v := range row {
+		largest = max(largest, float32(math.Abs(float64(v))))
+	}
+	if largest == 0 {
+		return 1
+	}
+	best, least := largest/weightSteps, math.Inf(1)
+	for share := float32(1); share > 0.7; share -= 0.05 {
+		scale := largest * share / weightSteps
+		loss := 0.0
+		for _, v := range row {
+			d := float64(v) - float64(scale)*step(v, scale)
+			loss += d * d
+		}
+		if loss < least {
+			best, least = scale, loss
+		}
+	}
+	return best
+}
