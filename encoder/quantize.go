@@ -25,6 +25,9 @@ type quantized struct{ values, scale, zero string }
 type quantizer struct {
 	*weights
 	seen map[string]quantized // several layers may read the same activations
+	// shares holds, for activations that were divided by them, the factors that
+	// the weights of their readers take over, by input.
+	shares map[string][]float32
 }
 
 func (q *quantizer) activations(x string) quantized {
@@ -41,7 +44,7 @@ func (q *quantizer) activations(x string) quantized {
 // joins to one.
 func (q *quantizer) linear(x, name string, in, out int) string {
 	a, g := q.activations(x), q.graph
-	weight, scale := q.matrix(name+".weight", in, out)
+	weight, scale := q.matrix(name+".weight", in, out, q.shares[x])
 	bias := q.tensor(name+".bias", out)
 	product := g.Op("Cast", []string{g.Op("MatMulInteger", []string{a.values, weight, a.zero})}, attr("to", int64(onnxgraph.Float)))
 	product = g.Op("Mul", []string{product, g.Op("Mul", []string{a.scale, scale})})
@@ -49,17 +52,74 @@ func (q *quantizer) linear(x, name string, in, out int) string {
 }
 
 // matrix stores a weight [out, in] as integers, [in, out], with a scale per
-// output.
-func (q *quantizer) matrix(name string, in, out int) (values, scale string) {
+// output. The inputs are multiplied by shares first, if there are any.
+func (q *quantizer) matrix(name string, in, out int, shares []float32) (values, scale string) {
 	data := q.read(name, out, in)
 	if data == nil {
 		return name, name
+	}
+	for i := range data {
+		if shares != nil {
+			data[i] *= shares[i%in]
+		}
 	}
 	rounded, scales := quantizeRows(data, out, in)
 	start := q.append(rounded)
 	values = q.graph.External(name, onnxgraph.Int8, q.location, start, int64(len(rounded)), in, out)
 	start = q.append(scales)
 	return values, q.graph.External(name+".scale", onnxgraph.Float, q.location, start, int64(len(scales)), out)
+}
+
+// smoothed is a tensor of a normalisation, divided by shares.
+type smoothed struct {
+	name   string
+	shares []float32
+}
+
+// spread is how many standard deviations of a normalised value are thought to
+// come before its scale and bias.
+const spread = 4
+
+// smoothed returns scale and bias of a normalisation, each channel divided by a
+// share that the weights of its readers take over, so that channels which are
+// far larger than the others do not take all the steps of an activation:
+// SmoothQuant (Xiao et al., arXiv 2211.10438, eq. 4, α = ½). How large a channel
+// gets is read from its scale and bias; no images are needed.
+func (q *quantizer) smoothed(name string, width, out int, readers []string) (scale, bias smoothed) {
+	gamma, beta := q.read(name+".weight", width), q.read(name+".bias", width)
+	largest := make([]float64, width) // weight by input
+	for _, reader := range readers {
+		for i, v := range q.read(reader+".weight", out, width) {
+			largest[i%width] = max(largest[i%width], math.Abs(float64(v)))
+		}
+	}
+	if q.err != nil {
+		return scale, bias
+	}
+	shares := make([]float32, width)
+	for i := range shares {
+		activation := spread*math.Abs(float64(gamma[i])) + math.Abs(float64(beta[i]))
+		shares[i] = 1
+		if activation > 0 && largest[i] > 0 {
+			shares[i] = float32(math.Sqrt(activation / largest[i]))
+		}
+		gamma[i] /= shares[i]
+		beta[i] /= shares[i]
+	}
+	store := func(name string, values []float32) smoothed {
+		data := floatBytes(values)
+		start := q.append(data)
+		return smoothed{q.graph.External(name, onnxgraph.Float, q.location, start, int64(4*len(values)), len(values)), shares}
+	}
+	return store(name+".weight", gamma), store(name+".bias", beta)
+}
+
+func floatBytes(values []float32) []byte {
+	data := make([]byte, 0, 4*len(values))
+	for _, v := range values {
+		data = binary.LittleEndian.AppendUint32(data, math.Float32bits(v))
+	}
+	return data
 }
 
 // weightSteps is the largest integer of a weight. It is 7 bits and not 8: two
@@ -73,15 +133,16 @@ const weightSteps = 63
 // largest value, with the least squared error.
 func quantizeRows(data []float32, n, width int) (values, scales []byte) {
 	values = make([]byte, len(data))
+	steps := make([]float32, n)
 	for r := range n {
 		row := data[r*width : (r+1)*width]
 		scale := bestScale(row)
 		for c, v := range row {
 			values[c*n+r] = byte(int8(step(v, scale)))
 		}
-		scales = binary.LittleEndian.AppendUint32(scales, math.Float32bits(scale))
+		steps[r] = scale
 	}
-	return values, scales
+	return values, floatBytes(steps)
 }
 
 // step rounds v to a multiple of scale, within the steps there are.

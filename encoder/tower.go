@@ -114,7 +114,7 @@ func newTower(name string, from *checkpoint, c towerConfig, tokens int64, precis
 	g := onnxgraph.New(name)
 	t := &tower{weights: newWeights(g, from, location, out), g: g, c: c, tokens: tokens}
 	if precision == precisionInt8 {
-		t.int8 = &quantizer{weights: t.weights, seen: map[string]quantized{}}
+		t.int8 = &quantizer{weights: t.weights, seen: map[string]quantized{}, shares: map[string][]float32{}}
 	}
 	return t
 }
@@ -136,6 +136,18 @@ func (t *tower) gemm(x, weight, bias string) string {
 func (t *tower) layerNorm(x, name string) string {
 	scale, bias := t.tensor(name+".weight", t.c.Width), t.tensor(name+".bias", t.c.Width)
 	return t.g.Op("LayerNormalization", []string{x, scale, bias}, attr("axis", int64(-1)), attr("epsilon", t.c.Eps))
+}
+
+// normFor is the layerNorm that the named linear layers read, each with so many
+// outputs.
+func (t *tower) normFor(x, name string, out int, readers ...string) string {
+	if t.int8 == nil {
+		return t.layerNorm(x, name)
+	}
+	scale, bias := t.int8.smoothed(name, t.c.Width, out, readers)
+	y := t.g.Op("LayerNormalization", []string{x, scale.name, bias.name}, attr("axis", int64(-1)), attr("epsilon", t.c.Eps))
+	t.int8.shares[y] = scale.shares
+	return y
 }
 
 // activations are the functions between the two linear layers of an MLP, by
@@ -207,11 +219,11 @@ func (t *tower) layers(x, name string) string {
 			return x // a configuration may claim a million layers
 		}
 		layer := fmt.Sprintf("%s.%d", name, i)
-		h := t.layerNorm(x, layer+".layer_norm1")
 		attn := layer + ".self_attn"
+		h := t.normFor(x, layer+".layer_norm1", w, attn+".q_proj", attn+".k_proj", attn+".v_proj")
 		q, k, v := t.linear(h, attn+".q_proj", w, w), t.linear(h, attn+".k_proj", w, w), t.linear(h, attn+".v_proj", w, w)
 		x = t.g.Op("Add", []string{x, t.linear(t.attendFused(q, k, v), attn+".out_proj", w, w)})
-		x = t.g.Op("Add", []string{x, t.mlp(t.layerNorm(x, layer+".layer_norm2"), layer+".mlp")})
+		x = t.g.Op("Add", []string{x, t.mlp(t.normFor(x, layer+".layer_norm2", t.c.MLPWidth, layer+".mlp.fc1"), layer+".mlp")})
 	}
 	return x
 }

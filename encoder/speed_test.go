@@ -1,0 +1,302 @@
+package encoder
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"io"
+	"math"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/medprobe/medprobe/internal/onnxgraph"
+	"github.com/medprobe/medprobe/internal/safetensors"
+)
+
+var speed = flag.Int("speed", 0, "measure the towers this many times, interleaved (make bench-encoder)")
+
+// so400m writes a vision tower of MedSigLIP's width with random weights and few
+// of its 27 layers: 448 pixels, patches of 14.
+func so400m(t testing.TB, layers int) string {
+	t.Helper()
+	return randomTower(t, towerConfig{Width: 1152, MLPWidth: 4304, Layers: layers, Heads: 16, ImageSize: 448, PatchSize: 14}, false)
+}
+
+// randomTower writes a SiglipVisionModel. With outliers, a few channels of every
+// normalisation are far larger than the others, as in trained towers.
+func randomTower(t testing.TB, c towerConfig, outliers bool) string {
+	t.Helper()
+	random := rand.New(rand.NewPCG(4, 4))
+	dir := t.TempDir()
+	config := map[string]any{"model_type": "siglip_vision_model", "hidden_size": c.Width, "intermediate_size": c.MLPWidth,
+		"num_hidden_layers": c.Layers, "num_attention_heads": c.Heads, "image_size": c.ImageSize, "patch_size": c.PatchSize}
+	text, err := json.Marshal(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var arrays []safetensors.Array
+	add := func(name string, scale, shift float64, shape ...int) []float32 {
+		n := 1
+		for _, d := range shape {
+			n *= d
+		}
+		data := make([]float32, n)
+		for i := range data {
+			data[i] = float32(shift + scale*random.NormFloat64())
+		}
+		arrays = append(arrays, safetensors.Array{Name: "vision_model." + name, Shape: shape, Data: data})
+		return data
+	}
+	linear := func(name string, out, in int) {
+		add(name+".weight", 1/math.Sqrt(float64(in)), 0, out, in)
+		add(name+".bias", 0.1, 0, out)
+	}
+	norm := func(name string) {
+		weight := add(name+".weight", 0.2, 1, c.Width)
+		add(name+".bias", 0.1, 0, c.Width)
+		if outliers {
+			for k := range 6 {
+				weight[(k*131+7)%c.Width] *= 25
+			}
+		}
+	}
+	grid := c.ImageSize / c.PatchSize
+	add("embeddings.patch_embedding.weight", 0.02, 0, c.Width, 3, c.PatchSize, c.PatchSize)
+	add("embeddings.patch_embedding.bias", 0.02, 0, c.Width)
+	add("embeddings.position_embedding.weight", 0.1, 0, grid*grid, c.Width)
+	for i := range c.Layers {
+		layer := fmt.Sprintf("encoder.layers.%d", i)
+		norm(layer + ".layer_norm1")
+		norm(layer + ".layer_norm2")
+		for _, p := range []string{"q_proj", "k_proj", "v_proj", "out_proj"} {
+			linear(layer+".self_attn."+p, c.Width, c.Width)
+		}
+		linear(layer+".mlp.fc1", c.MLPWidth, c.Width)
+		linear(layer+".mlp.fc2", c.Width, c.MLPWidth)
+	}
+	norm("post_layernorm")
+	add("head.probe", 1, 0, 1, 1, c.Width)
+	add("head.attention.in_proj_weight", 1/math.Sqrt(float64(c.Width)), 0, 3*c.Width, c.Width)
+	add("head.attention.in_proj_bias", 0.1, 0, 3*c.Width)
+	linear("head.attention.out_proj", c.Width, c.Width)
+	norm("head.layernorm")
+	linear("head.mlp.fc1", c.MLPWidth, c.Width)
+	linear("head.mlp.fc2", c.Width, c.MLPWidth)
+
+	write := func(name string, data []byte) {
+		if err := os.WriteFile(filepath.Join(dir, name), data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("config.json", text)
+	write("preprocessor_config.json", []byte("{}"))
+	f, err := os.Create(filepath.Join(dir, "model.safetensors"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if err := safetensors.Write(f, arrays, nil); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+// plainTower is the vision tower in ONNX's own operators: what an exporter
+// writes, and what the fused one is measured against.
+func plainTower(from *checkpoint, location string, out io.Writer) ([]byte, error) {
+	t := newTower("plain", from, from.config.Vision, int64(from.config.Vision.ImageSize/from.config.Vision.PatchSize), precisionFP32, location, out)
+	t.tokens *= t.tokens
+	g, c, w := t.g, t.c, t.c.Width
+	size, patch := int64(c.ImageSize), int64(c.PatchSize)
+	gelu := func(x string) string {
+		cube := g.Op("Mul", []string{g.Op("Mul", []string{x, x}), x})
+		inner := g.Op("Add", []string{x, g.Op("Mul", []string{cube, g.Floats(nil, 0.044715)})})
+		tanh := g.Op("Tanh", []string{g.Op("Mul", []string{inner, g.Floats(nil, float32(math.Sqrt(2/math.Pi)))})})
+		return g.Op("Mul", []string{g.Op("Mul", []string{x, g.Floats(nil, 0.5)}), g.Op("Add", []string{tanh, g.Floats(nil, 1)})})
+	}
+	pixels := g.Input("pixel_values", onnxgraph.Float, onnxgraph.Dim{Name: "batch"}, onnxgraph.Dim{Size: 3}, onnxgraph.Dim{Size: size}, onnxgraph.Dim{Size: size})
+	const e = "vision_model.embeddings."
+	x := g.Op("Conv", []string{pixels, t.tensor(e+"patch_embedding.weight", w, 3, c.PatchSize, c.PatchSize), t.tensor(e+"patch_embedding.bias", w)},
+		attr("kernel_shape", []int64{patch, patch}), attr("strides", []int64{patch, patch}))
+	x = g.Op("Transpose", []string{g.Op("Reshape", []string{x, g.Ints([]int{3}, -1, int64(w), t.tokens)})}, attr("perm", []int64{0, 2, 1}))
+	x = t.rowsOf(g.Op("Add", []string{x, t.tensor(e+"position_embedding.weight", int(t.tokens), w)}))
+	for i := range c.Layers {
+		layer := fmt.Sprintf("vision_model.encoder.layers.%d", i)
+		h, attn := t.layerNorm(x, layer+".layer_norm1"), layer+".self_attn"
+		y := t.attend(t.linear(h, attn+".q_proj", w, w), t.linear(h, attn+".k_proj", w, w), t.linear(h, attn+".v_proj", w, w), t.tokens)
+		x = g.Op("Add", []string{x, t.linear(y, attn+".out_proj", w, w)})
+		h = t.linear(t.layerNorm(x, layer+".layer_norm2"), layer+".mlp.fc1", w, c.MLPWidth)
+		x = g.Op("Add", []string{x, t.linear(gelu(h), layer+".mlp.fc2", c.MLPWidth, w)})
+	}
+	x = t.pool(t.layerNorm(x, "vision_model.post_layernorm"))
+	g.Output("image_embeds", x, onnxgraph.Float, onnxgraph.Dim{Name: "batch"}, onnxgraph.Dim{Size: int64(w)})
+	return g.Model(), t.finish()
+}
+
+func plainSession(t testing.TB, checkpoint string) *session {
+	t.Helper()
+	dir := t.TempDir()
+	from, err := openCheckpoint(checkpoint)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer from.Close()
+	out, err := os.Create(filepath.Join(dir, "plain.weights"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer out.Close()
+	graph, err := plainTower(from, "plain.weights", out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	model := filepath.Join(dir, "plain.onnx")
+	if err := os.WriteFile(model, graph, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s, err := newSession(model, "pixel_values", "image_embeds", from.config.Vision.Width, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.close() })
+	return s
+}
+
+// pytorch starts tools/reference/siglip_speed.py, which runs the tower once for
+// each line it reads and answers with the seconds.
+func pytorch(t *testing.T, checkpoint string) func() float64 {
+	t.Helper()
+	const python = "/usr/bin/python3"
+	if err := exec.Command(python, "-c", "import torch").Run(); err != nil {
+		t.Log("no Python with PyTorch: left out")
+		return nil
+	}
+	cmd := exec.CommandContext(t.Context(), python, filepath.Join("..", "tools", "reference", "siglip_speed.py"), checkpoint)
+	cmd.Stderr = os.Stderr
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { in.Close(); _ = cmd.Wait() })
+	answers := bufio.NewScanner(out)
+	return func() float64 {
+		fmt.Fprintln(in)
+		if !answers.Scan() {
+			t.Fatal("siglip_speed.py gave no answer")
+		}
+		seconds, err := strconv.ParseFloat(strings.TrimSpace(answers.Text()), 64)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return seconds
+	}
+}
+
+// TestSpeed prints how long a tower of MedSigLIP's width takes for one image,
+// in turns with its peers, as ratios of medians. It asserts nothing: machines
+// are shared.
+func TestSpeed(t *testing.T) {
+	if *speed == 0 {
+		t.Skip("make bench-encoder runs it")
+	}
+	needRuntime(t)
+	const layers = 3
+	checkpoint := so400m(t, layers)
+	fp32, int8 := pair(t, checkpoint)
+	plain := plainSession(t, checkpoint)
+	size := fp32.ImageSize()
+	pixels := [][]float32{make([]float32, 3*size*size)}
+	random := rand.New(rand.NewPCG(2, 2))
+	for i := range pixels[0] {
+		pixels[0][i] = float32(2*random.Float64() - 1)
+	}
+	timed := func(encode func(context.Context, [][]float32) ([][]float32, error)) func() float64 {
+		return func() float64 {
+			start := time.Now()
+			if _, err := encode(t.Context(), pixels); err != nil {
+				t.Fatal(err)
+			}
+			return time.Since(start).Seconds()
+		}
+	}
+	runs := []struct {
+		name string
+		run  func() float64
+	}{
+		{"PyTorch fp32", pytorch(t, checkpoint)},
+		{"ONNX Runtime, plain operators", timed(func(ctx context.Context, p [][]float32) ([][]float32, error) {
+			return run(ctx, plain, p, 3, int64(size), int64(size))
+		})},
+		{"medprobe fp32", timed(fp32.EncodePixels)},
+		{"medprobe int8", timed(int8.EncodePixels)},
+	}
+	seconds := make([][]float64, len(runs))
+	for i := range *speed + 1 {
+		for k, r := range runs {
+			if r.run == nil {
+				continue
+			}
+			if s := r.run(); i > 0 { // the first warms up
+				seconds[k] = append(seconds[k], s)
+			}
+		}
+	}
+	median := func(k int) float64 { return slices.Sorted(slices.Values(seconds[k]))[len(seconds[k])/2] }
+	fmt.Printf("\n%d of 27 layers, 448×448 pixels, one image, median of %d in turns\n\n| tower | seconds | spread | against plain |\n|---|---|---|---|\n", layers, *speed)
+	for k, r := range runs {
+		if r.run != nil {
+			sorted := slices.Sorted(slices.Values(seconds[k]))
+			fmt.Printf("| %s | %.3f | %.3f–%.3f | %.2f× |\n", r.name, median(k), sorted[0], sorted[len(sorted)-1], median(1)/median(k))
+		}
+	}
+	if runs[0].run != nil {
+		fmt.Printf("\nint8 against PyTorch: %.2f×\n", median(0)/median(3))
+	}
+}
+
+func TestInt8SurvivesOutliers(t *testing.T) {
+	if testing.Short() {
+		t.Skip("runs a tower of MedSigLIP's width")
+	}
+	t.Parallel()
+	checkpoint := randomTower(t, towerConfig{Width: 1152, MLPWidth: 4304, Layers: 2, Heads: 16, ImageSize: 112, PatchSize: 14}, true)
+	fp32, int8 := pair(t, checkpoint)
+	random := rand.New(rand.NewPCG(9, 9))
+	pixels := make([][]float32, 12)
+	for i := range pixels {
+		pixels[i] = make([]float32, 3*112*112)
+		level := 2*random.Float64() - 1
+		for k := range pixels[i] {
+			pixels[i][k] = float32(max(-1, min(1, level+0.5*random.NormFloat64())))
+		}
+	}
+	a, err := fp32.EncodePixels(t.Context(), pixels)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := int8.EncodePixels(t.Context(), pixels)
+	if err != nil {
+		t.Fatal(err)
+	}
+	mean, worst, overlap := agreement(a, b)
+	t.Logf("cosine %.5f in the mean, %.5f at worst, overlap@10 %.3f", mean, worst, overlap)
+	if mean < 0.995 {
+		t.Errorf("mean cosine %.5f: want at least 0.995", mean)
+	}
+}
