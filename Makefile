@@ -5,7 +5,7 @@ BIN     := bin/medprobe
 RACE    := ./datasets/... ./embedcache/... ./encoder/... ./trainer/... ./evaluate/... ./experiment/... ./internal/...
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 
-.PHONY: setup build demo test check lint bench picture clean
+.PHONY: setup build demo test check lint bench bench-encoder picture clean
 
 setup:
 	@command -v $(GO) >/dev/null || { echo "setup: no Go; install Go 1.26 or newer" >&2; exit 1; }
@@ -33,6 +33,10 @@ check: lint test demo
 
 bench: setup
 	$(GO) test -run '^$$' -bench . ./...
+
+# The towers beside plain ONNX Runtime and, where Python has it, PyTorch.
+bench-encoder: setup
+	$(GO) test ./encoder -run TestSpeed -speed 9 -v -timeout 30m
 
 # The README's picture: the top of the demo's report.
 picture: demo

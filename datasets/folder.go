@@ -13,6 +13,11 @@ import (
 // imageEndings are the file names that are taken for images in a folder.
 var imageEndings = []string{".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp", ".gif"}
 
+// IsImageName reports whether a file is taken for an image by its ending.
+func IsImageName(name string) bool {
+	return slices.Contains(imageEndings, strings.ToLower(path.Ext(name)))
+}
+
 // readImageFolder reads a folder with one folder of images per class, or with
 // train, val or test above them.
 func readImageFolder(ctx context.Context, d *Dataset, s Spec) error {
@@ -75,7 +80,7 @@ func splitName(name string) string {
 // placeInFolder reads split and class from a file's place, or says why it has
 // none.
 func placeInFolder(name string) (split, class, reason string) {
-	if !slices.Contains(imageEndings, strings.ToLower(path.Ext(name))) {
+	if !IsImageName(name) {
 		return "", "", "not an image by its ending (" + strings.Join(imageEndings, " ") + ")"
 	}
 	parts := strings.Split(path.Dir(name), "/")

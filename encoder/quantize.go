@@ -2,6 +2,7 @@ package encoder
 
 import (
 	"encoding/binary"
+	"fmt"
 	"math"
 
 	"github.com/medprobe/medprobe/internal/onnxgraph"
@@ -43,25 +44,38 @@ func (q *quantizer) activations(x string) quantized {
 // linear is y = x·Wᵀ + b. The operators stand in the order that ONNX Runtime
 // joins to one.
 func (q *quantizer) linear(x, name string, in, out int) string {
+	data := q.read(name+".weight", out, in)
+	if shares := q.shares[x]; shares != nil {
+		for i := range data {
+			data[i] *= shares[i%in]
+		}
+	}
+	return q.product(x, name+".weight", data, in, out, q.tensor(name+".bias", out))
+}
+
+// part is a linear layer of a third of the rows of a packed weight, [3·width,
+// width].
+func (q *quantizer) part(x, name, bias string, part, width int) string {
+	data := q.read(name, 3*width, width)
+	if data != nil {
+		data = data[part*width*width : (part+1)*width*width]
+	}
+	return q.product(x, fmt.Sprintf("%s.%d.int8", name, part), data, width, width, bias)
+}
+
+func (q *quantizer) product(x, name string, data []float32, in, out int, bias string) string {
 	a, g := q.activations(x), q.graph
-	weight, scale := q.matrix(name+".weight", in, out, q.shares[x])
-	bias := q.tensor(name+".bias", out)
+	weight, scale := q.matrix(name, data, in, out)
 	product := g.Op("Cast", []string{g.Op("MatMulInteger", []string{a.values, weight, a.zero})}, attr("to", int64(onnxgraph.Float)))
 	product = g.Op("Mul", []string{product, g.Op("Mul", []string{a.scale, scale})})
 	return g.Op("Add", []string{product, bias})
 }
 
 // matrix stores a weight [out, in] as integers, [in, out], with a scale per
-// output. The inputs are multiplied by shares first, if there are any.
-func (q *quantizer) matrix(name string, in, out int, shares []float32) (values, scale string) {
-	data := q.read(name, out, in)
+// output.
+func (q *quantizer) matrix(name string, data []float32, in, out int) (values, scale string) {
 	if data == nil {
 		return name, name
-	}
-	for i := range data {
-		if shares != nil {
-			data[i] *= shares[i%in]
-		}
 	}
 	rounded, scales := quantizeRows(data, out, in)
 	start := q.append(rounded)

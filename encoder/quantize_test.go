@@ -6,49 +6,21 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
-	"slices"
+	"strings"
 	"testing"
 
 	"github.com/medprobe/medprobe/datasets/phantom"
 )
 
-// agreement returns the mean and the worst cosine between the vectors of one
-// encoder and another, and how many of an image's ten nearest are the same.
-func agreement(a, b [][]float32) (mean, worst, overlap float64) {
-	worst = 1
-	k := min(10, len(a)-1)
-	for i := range a {
-		c := cosine(a[i], b[i])
-		mean, worst = mean+c/float64(len(a)), min(worst, c)
-		same := 0
-		near := nearest(a, i, k)
-		for _, j := range nearest(b, i, k) {
-			if slices.Contains(near, j) {
-				same++
-			}
-		}
-		overlap += float64(same) / float64(k*len(a))
+// agreement is [Agree] of vectors that can be compared.
+func agreement(t testing.TB, a, b [][]float32) Agreement {
+	t.Helper()
+	g, err := Agree(a, b)
+	if err != nil {
+		t.Fatal(err)
 	}
-	return mean, worst, overlap
-}
-
-func nearest(x [][]float32, i, k int) []int {
-	var others []int
-	for j := range x {
-		if j != i {
-			others = append(others, j)
-		}
-	}
-	slices.SortFunc(others, func(p, q int) int {
-		switch cp, cq := cosine(x[i], x[p]), cosine(x[i], x[q]); {
-		case cp > cq:
-			return -1
-		case cp < cq:
-			return 1
-		}
-		return p - q
-	})
-	return others[:k]
+	t.Logf("cosine %.5f in the mean, %.5f at worst, overlap@10 %.3f", g.MeanCosine, g.WorstCosine, g.Overlap)
+	return g
 }
 
 // pair imports a checkpoint in both precisions.
@@ -88,10 +60,8 @@ func TestInt8StaysCloseOnTheDemoEncoder(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	mean, worst, overlap := agreement(a, b)
-	t.Logf("images: cosine %.5f in the mean, %.5f at worst, overlap@10 %.3f", mean, worst, overlap)
-	if mean < 0.995 {
-		t.Errorf("mean cosine %.5f: want at least 0.995", mean)
+	if g := agreement(t, a, b); g.MeanCosine < 0.995 {
+		t.Errorf("images: %+v: want a mean cosine of at least 0.995", g)
 	}
 	texts := []string{"a chest radiograph with an effusion", "a chest radiograph with no effusion", "a red blood cell", "an enlarged heart", "a nodule"}
 	ta, err := fp32.EncodeTexts(t.Context(), texts)
@@ -102,10 +72,8 @@ func TestInt8StaysCloseOnTheDemoEncoder(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	mean, worst, _ = agreement(ta, tb)
-	t.Logf("texts: cosine %.5f in the mean, %.5f at worst", mean, worst)
-	if mean < 0.995 {
-		t.Errorf("mean cosine of texts %.5f: want at least 0.995", mean)
+	if g := agreement(t, ta, tb); g.MeanCosine < 0.995 {
+		t.Errorf("texts: %+v: want a mean cosine of at least 0.995", g)
 	}
 }
 
@@ -157,5 +125,28 @@ func TestInt8TakesAQuarterOfTheSpace(t *testing.T) {
 	}
 	if ratio := float64(size[precisionFP32]) / float64(size[precisionInt8]); ratio < 2.5 {
 		t.Errorf("int8 weights take %d bytes, fp32 %d: want far less", size[precisionInt8], size[precisionFP32])
+	}
+}
+
+func TestAgreementOfKnownVectors(t *testing.T) {
+	t.Parallel()
+	a := [][]float32{{1, 0}, {0.9, 0.1}, {0, 1}, {0.1, 0.9}}
+	if g := agreement(t, a, a); g.MeanCosine < 1-1e-12 || g.WorstCosine < 1-1e-12 || g.Overlap != 1 || g.Images != 4 {
+		t.Errorf("with itself: %+v", g)
+	}
+	// The other way round: every cosine is that of swapped coordinates.
+	b := [][]float32{{0, 1}, {0.1, 0.9}, {1, 0}, {0.9, 0.1}}
+	if g := agreement(t, a, b); g.WorstCosine != 0 || g.Overlap != 1 {
+		t.Errorf("swapped: %+v", g)
+	}
+	for name, pair := range map[string][2][][]float32{
+		"at least two": {a[:1], b[:1]},
+		"as many":      {a, b[:3]},
+		"dimensions":   {a, {{1}, {1}, {1}, {1}}},
+		"length zero":  {a, {{1, 0}, {0, 0}, {0, 1}, {1, 1}}},
+	} {
+		if _, err := Agree(pair[0], pair[1]); err == nil || !strings.Contains(err.Error(), name) {
+			t.Errorf("error %v: want %q", err, name)
+		}
 	}
 }

@@ -127,7 +127,7 @@ func checkTowers(t *testing.T, checkpoint, goldenFile string) {
 	worst := 0.
 	for i := range images {
 		for j := range texts {
-			logit := cosine(images[i], texts[j])*e.LogitScale() + e.LogitBias()
+			logit := cosineOf(images[i], texts[j])*e.LogitScale() + e.LogitBias()
 			worst = max(worst, math.Abs(logit-float64(want.logit[i][j])))
 		}
 	}
@@ -144,22 +144,13 @@ func checkVectors(t *testing.T, what string, got, raw, embeds [][]float32) {
 	}
 	lowest, farthest := 1., 0.
 	for i := range got {
-		lowest = min(lowest, cosine(got[i], embeds[i]))
+		lowest = min(lowest, cosineOf(got[i], embeds[i]))
 		farthest = max(farthest, distance(got[i], raw[i]))
 	}
 	t.Logf("%s: 1 - cosine %.1e, distance %.1e", what, 1-lowest, farthest)
 	if !(lowest > 1-1e-9) || !(farthest < 1e-5) {
 		t.Errorf("%s: 1 - cosine %.1e, distance %.1e: want less than 1e-9 and 1e-5", what, 1-lowest, farthest)
 	}
-}
-
-func cosine(a, b []float32) float64 {
-	var ab, aa, bb float64
-	for i := range a {
-		x, y := float64(a[i]), float64(b[i])
-		ab, aa, bb = ab+x*y, aa+x*x, bb+y*y
-	}
-	return ab / math.Sqrt(aa*bb)
 }
 
 // distance is ‖a − b‖/‖b‖.

@@ -294,9 +294,7 @@ func TestInt8SurvivesOutliers(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	mean, worst, overlap := agreement(a, b)
-	t.Logf("cosine %.5f in the mean, %.5f at worst, overlap@10 %.3f", mean, worst, overlap)
-	if mean < 0.995 {
-		t.Errorf("mean cosine %.5f: want at least 0.995", mean)
+	if g := agreement(t, a, b); g.MeanCosine < 0.995 {
+		t.Errorf("%+v: want a mean cosine of at least 0.995", g)
 	}
 }

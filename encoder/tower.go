@@ -9,6 +9,10 @@ import (
 	"github.com/medprobe/medprobe/internal/onnxgraph"
 )
 
+// GraphRevision changes whenever the same checkpoint gives other graphs: an
+// encoder that was imported before has other fingerprints than one imported now.
+const GraphRevision = 2
+
 // textLength is the number of token ids of every text.
 const textLength = 64
 
@@ -264,7 +268,13 @@ func (t *tower) pool(x string) string {
 	weight := t.rows(head+"attention.in_proj_weight", 3, 3*w, w)
 	bias := t.rows(head+"attention.in_proj_bias", 3, 3*w)
 	probe := t.rowsOf(t.tensor(head+"probe", 1, 1, w))
-	y := t.attend(t.gemm(probe, weight[0], bias[0]), t.gemm(x, weight[1], bias[1]), t.gemm(x, weight[2], bias[2]), 1)
+	project := func(x string, part int) string {
+		if t.int8 != nil && x != probe {
+			return t.int8.part(x, head+"attention.in_proj_weight", bias[part], part, w)
+		}
+		return t.gemm(x, weight[part], bias[part])
+	}
+	y := t.attend(project(probe, 0), project(x, 1), project(x, 2), 1)
 	y = t.linear(y, head+"attention.out_proj", w, w)
 	return t.g.Op("Add", []string{y, t.mlp(t.layerNorm(y, head+"layernorm"), head+"mlp")})
 }

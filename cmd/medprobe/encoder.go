@@ -5,12 +5,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path"
+	"path/filepath"
 	"slices"
 	"strings"
 	"text/tabwriter"
 
+	"github.com/medprobe/medprobe/datasets"
 	"github.com/medprobe/medprobe/encoder"
 	"github.com/medprobe/medprobe/examples"
 	"github.com/medprobe/medprobe/internal/hfhub"
@@ -19,7 +22,7 @@ import (
 
 func (s *settings) encoderCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "encoder", Short: "Import encoders and show them"}
-	cmd.AddCommand(s.encoderImportCommand(), s.encoderListCommand(), s.encoderShowCommand())
+	cmd.AddCommand(s.encoderImportCommand(), s.encoderListCommand(), s.encoderShowCommand(), s.encoderVerifyCommand())
 	return cmd
 }
 
@@ -59,7 +62,7 @@ is fetched. Gated repositories need their terms accepted and a token in HF_TOKEN
 		},
 	}
 	cmd.Flags().StringVar(&o.Name, "name", "", "name to use it by (default: the folder's)")
-	cmd.Flags().StringVar(&o.Precision, "precision", "fp32", "precision of the weights: fp32")
+	cmd.Flags().StringVar(&o.Precision, "precision", "fp32", "precision of the linear layers: fp32, or int8, several times faster")
 	cmd.Flags().BoolVar(&download, "download", false, "fetch what is missing from Hugging Face")
 	cmd.Flags().StringVar(&revision, "revision", "main", "branch, tag or commit at Hugging Face")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON document")
@@ -170,4 +173,80 @@ func (s *settings) showManifest(m *encoder.Manifest, asJSON bool) error {
 	fmt.Fprintf(w, "name\t%s\nfingerprint\t%s\ndimensions\t%d\nimage size\t%d\ntext tower\t%v\nprecision\t%s\npreprocess\t%s\n",
 		m.Name, m.Fingerprint, m.Dim, m.ImageSize, m.HasText, m.Precision, m.Preprocess)
 	return w.Flush()
+}
+
+func (s *settings) encoderVerifyCommand() *cobra.Command {
+	var against, images string
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "verify NAME",
+		Short: "Compare an encoder with its digests, or its vectors with another's",
+		Long: `Verify reads every file of an encoder and compares it with its digest. With
+--against and --images it also encodes the images of a folder with both encoders
+and prints how alike the vectors are: the cosine, and how many of each image's
+ten nearest others are the same.`,
+		Example: "  medprobe encoder verify medsiglip-int8 --against medsiglip --images radiographs",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if (against == "") != (images == "") {
+				return usagef(cmd, "--against and --images go together")
+			}
+			dir, err := encoder.DefaultDir()
+			if err != nil {
+				return err
+			}
+			if err := encoder.Verify(dir, args[0]); err != nil {
+				return err
+			}
+			if against == "" {
+				if asJSON {
+					return s.json(map[string]bool{"ok": true})
+				}
+				_, err := fmt.Fprintf(s.out, "%s: every file has its digest\n", args[0])
+				return err
+			}
+			agreement, err := s.agreement(cmd.Context(), args[0], against, images)
+			if err != nil {
+				return err
+			}
+			if asJSON {
+				return s.json(agreement)
+			}
+			_, err = fmt.Fprintf(s.out, "%d images: cosine %.6f in the mean, %.6f at worst; %.1f %% of the ten nearest are the same\n",
+				agreement.Images, agreement.MeanCosine, agreement.WorstCosine, 100*agreement.Overlap)
+			return err
+		},
+	}
+	cmd.Flags().StringVar(&against, "against", "", "encoder to compare the vectors with")
+	cmd.Flags().StringVar(&images, "images", "", "folder of images to compare on")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON document")
+	return cmd
+}
+
+// agreement compares the vectors of two encoders on the images of a folder.
+func (s *settings) agreement(ctx context.Context, a, b, folder string) (encoder.Agreement, error) {
+	var files []string
+	err := filepath.WalkDir(folder, func(name string, entry fs.DirEntry, err error) error {
+		if err == nil && entry.Type().IsRegular() && datasets.IsImageName(name) {
+			files = append(files, name)
+		}
+		return err
+	})
+	if err != nil {
+		return encoder.Agreement{}, err
+	}
+	if len(files) < 2 {
+		return encoder.Agreement{}, fmt.Errorf("%s holds %d images: want at least two", folder, len(files))
+	}
+	var vectors [2][][]float32
+	for k, name := range []string{a, b} {
+		err := s.using(ctx, name, "", func(e *encoder.Encoder) (err error) {
+			vectors[k], err = fileVectors(ctx, e, files)
+			return err
+		})
+		if err != nil {
+			return encoder.Agreement{}, err
+		}
+	}
+	return encoder.Agree(vectors[0], vectors[1])
 }

@@ -79,7 +79,7 @@ func (s *settings) usingCache(ctx context.Context, name, profile string, do func
 // importDemo puts the encoder that comes with medprobe into the store, unless
 // the same one is there.
 func importDemo(ctx context.Context, dir string) error {
-	source := "medprobe " + examples.DemoEncoder + " " + examples.DemoEncoderDigest()
+	source := fmt.Sprintf("medprobe %s %s, graphs of revision %d", examples.DemoEncoder, examples.DemoEncoderDigest(), encoder.GraphRevision)
 	if m, err := encoder.Show(dir, examples.DemoEncoder); err == nil && m.Source == source {
 		return nil
 	}
