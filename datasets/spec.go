@@ -54,6 +54,9 @@ func ParseSpec(arg string) (Spec, error) {
 	case ext == ".yaml" || ext == ".yml":
 		var s Spec
 		if err := yamlfile.Load(arg, &s); err != nil {
+			if said := err.Error(); strings.Contains(said, `field "data"`) && strings.Contains(said, `field "encoder"`) {
+				err = fmt.Errorf("%s: an experiment, and no dataset: want a file of what stands under its data", arg)
+			}
 			return Spec{}, fmt.Errorf("datasets: %w", err)
 		}
 		return s.Relative(filepath.Dir(arg)), s.validate()
@@ -70,7 +73,9 @@ func parseShort(arg string) (Spec, error) {
 	format, path, ok := strings.Cut(arg, ":")
 	if !ok || path == "" {
 		hint := "csv:" + arg
-		if info, err := os.Stat(arg); err == nil && info.IsDir() {
+		if path == "" && ok {
+			hint = "csv:labels.csv"
+		} else if info, err := os.Stat(arg); err == nil && info.IsDir() {
 			hint = "imagefolder:" + arg
 		}
 		return Spec{}, fmt.Errorf("%q is no dataset: want FORMAT:PATH, such as %s, or a .yaml file; formats: %s", arg, hint, strings.Join(Formats(), ", "))

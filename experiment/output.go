@@ -120,6 +120,23 @@ func (m *Manifest) save(dir string) error {
 	return nil
 }
 
+// CheckFolder returns the error that [Result.Write] would return for what the
+// folder holds, before there is a result to lose. It changes nothing.
+func CheckFolder(dir string) error {
+	root, err := os.OpenRoot(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err == nil {
+		defer root.Close()
+		_, err = leftBehind(root)
+	}
+	if err != nil {
+		return fmt.Errorf("experiment: write %s: %w", dir, err)
+	}
+	return nil
+}
+
 // clearRun removes the run that the folder holds, its manifest first, so that
 // what is left is never taken for a whole run.
 func clearRun(dir string) error {
@@ -130,17 +147,9 @@ func clearRun(dir string) error {
 		return err
 	}
 	defer root.Close()
-	entries, err := fs.ReadDir(root.FS(), ".")
+	left, err := leftBehind(root)
 	if err != nil {
 		return err
-	}
-	var left []string // by a run that was killed
-	for _, e := range entries {
-		if atomicfile.IsTemporary(e.Name()) {
-			left = append(left, e.Name())
-		} else if !slices.Contains(ofRun, e.Name()) && e.Name() != "heads" {
-			return fmt.Errorf("%w, such as %q: name an empty folder, or one that holds a run", ErrForeignFolder, e.Name())
-		}
 	}
 	heads, err := fs.Glob(root.FS(), "heads/*.safetensors")
 	if err != nil {
@@ -152,6 +161,23 @@ func clearRun(dir string) error {
 		}
 	}
 	return nil
+}
+
+// leftBehind lists the temporary files of a run that was killed. Anything that
+// is not of a run is an error.
+func leftBehind(root *os.Root) (left []string, err error) {
+	entries, err := fs.ReadDir(root.FS(), ".")
+	if err != nil {
+		return nil, err
+	}
+	for _, e := range entries {
+		if atomicfile.IsTemporary(e.Name()) {
+			left = append(left, e.Name())
+		} else if !slices.Contains(ofRun, e.Name()) && e.Name() != "heads" {
+			return nil, fmt.Errorf("%w, such as %q: name an empty folder, or one that holds a run", ErrForeignFolder, e.Name())
+		}
+	}
+	return left, nil
 }
 
 // ofRun names what [Result.Write] leaves in a folder besides heads; the

@@ -108,6 +108,9 @@ func TestFolderOfAnotherIsRefused(t *testing.T) {
 	if err := r.Write(dir); !errors.Is(err, ErrForeignFolder) {
 		t.Errorf("error %v: want ErrForeignFolder", err)
 	}
+	if err := CheckFolder(dir); !errors.Is(err, ErrForeignFolder) {
+		t.Errorf("before the run: error %v: want ErrForeignFolder", err)
+	}
 	if got := files(t, dir); len(got) != 1 {
 		t.Errorf("a refused folder was written to: %q", slices.Sorted(maps.Keys(got)))
 	}
@@ -122,6 +125,9 @@ func TestSecondRunReplacesTheFirst(t *testing.T) {
 	}
 	if err := os.WriteFile(filepath.Join(dir, ".report.html.tmp-0badcafe"), nil, 0o644); err != nil {
 		t.Fatal(err)
+	}
+	if err := CheckFolder(dir); err != nil {
+		t.Errorf("a folder with a run in it: %v", err)
 	}
 	if err := w.run(pairs + "heads: [logistic]\n").Write(dir); err != nil {
 		t.Fatal(err)

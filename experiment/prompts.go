@@ -176,7 +176,7 @@ func (p Prompts) scoreFor(classes []string, exclusive bool, score Score) (Score,
 	for _, class := range classes {
 		prompt, ok := p[class]
 		if !ok {
-			return "", fmt.Errorf("none for %q; give every finding one, or none at all", class)
+			return "", fmt.Errorf("none for %q; give every finding one, or name under labels only those that have one", class)
 		}
 		if len(prompt.Negative) > 0 {
 			with = append(with, class)

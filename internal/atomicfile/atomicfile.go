@@ -28,13 +28,13 @@ func Write(path string, fill func(io.Writer) error) (err error) {
 	}
 	f, err := createTemporary(dir, name)
 	if err != nil {
-		return fmt.Errorf("write %s: %w", path, err)
+		return fmt.Errorf("write %s: %w", path, cause(err))
 	}
 	defer func() {
 		if err != nil {
 			f.Close()
 			os.Remove(f.Name())
-			err = fmt.Errorf("write %s: %w", path, err)
+			err = fmt.Errorf("write %s: %w", path, cause(err))
 		}
 	}()
 	w := bufio.NewWriterSize(f, 1<<20)
@@ -55,6 +55,19 @@ func Write(path string, fill func(io.Writer) error) (err error) {
 	}
 	syncDir(dir)
 	return nil
+}
+
+// cause takes the name of the temporary file off an error about it.
+func cause(err error) error {
+	var path *fs.PathError
+	var link *os.LinkError
+	switch {
+	case errors.As(err, &path) && IsTemporary(filepath.Base(path.Path)):
+		return path.Err
+	case errors.As(err, &link) && IsTemporary(filepath.Base(link.Old)):
+		return link.Err
+	}
+	return err
 }
 
 // createTemporary creates a file of its own. os.CreateTemp would too, but for

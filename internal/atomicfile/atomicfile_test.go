@@ -3,8 +3,10 @@ package atomicfile
 import (
 	"errors"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 )
 
@@ -29,6 +31,19 @@ func TestFailedWriteLeavesTheOldFile(t *testing.T) {
 	}
 	if entries, _ := os.ReadDir(dir); len(entries) != 1 {
 		t.Errorf("%d files left in the folder, want 1: no temporary file", len(entries))
+	}
+}
+
+func TestErrorsNameTheTargetAlone(t *testing.T) {
+	dir := t.TempDir()
+	for path, want := range map[string]error{
+		filepath.Join(dir, "nowhere", "x.npy"): fs.ErrNotExist,
+		dir:                                    fs.ErrExist,
+	} {
+		err := WriteBytes(path, []byte("x"))
+		if !errors.Is(err, want) || strings.Contains(err.Error(), infix) {
+			t.Errorf("WriteBytes(%s) = %v, want %v without the name of a temporary file", path, err, want)
+		}
 	}
 }
 

@@ -17,11 +17,19 @@ func Check(what, name string, known []string) error {
 }
 
 // Hint returns "; did you mean …?" when one of the known names is near, or
-// else "; known: …".
+// else "; known: …". Near is what a few slips of the hand lead to, and fewer
+// than would make any short name of another, or the whole of what was begun.
 func Hint(name string, known []string) string {
 	best, bestDistance := "", 1+len(name)/3
 	for _, k := range known {
-		if d := distance(strings.ToLower(name), strings.ToLower(k)); d <= bestDistance && (best == "" || d < bestDistance) {
+		a, b := strings.ToLower(name), strings.ToLower(k)
+		d := distance(a, b)
+		if len(a) >= 3 && strings.HasPrefix(b, a) {
+			d = min(d, 1)
+		} else if 2*d > max(len(a), len(b)) {
+			continue
+		}
+		if d <= bestDistance && (best == "" || d < bestDistance) {
 			best, bestDistance = k, d
 		}
 	}

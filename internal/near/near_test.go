@@ -13,6 +13,9 @@ func TestCheckOffersTheNearestName(t *testing.T) {
 		{"MedMNIST", `did you mean "medmnist"?`},
 		{"parquet", "known: csv, imagefolder, medmnist, voc"},
 		{"", "known: csv"},
+		{"image", `did you mean "imagefolder"?`},
+		{"x", "known: csv"}, // one letter off, and nothing in common
+		{"xoc", `did you mean "voc"?`},
 	} {
 		err := Check("format", tt.name, known)
 		switch {

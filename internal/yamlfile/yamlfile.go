@@ -41,6 +41,13 @@ func Load(path string, v any) error {
 
 // Parse reads data, which came from the file name, into v.
 func Parse(name string, data []byte, v any) error {
+	var document yaml.Node
+	switch err := yaml.Load(data, &document); {
+	case err == nil && len(document.Content) == 1 && document.Content[0].Kind != yaml.MappingNode:
+		return fmt.Errorf("%s: holds no keys: want KEY: VALUE, a line each", name)
+	case err != nil && strings.Contains(err.Error(), "no documents in stream"):
+		return fmt.Errorf("%s: an empty file", name)
+	}
 	if err := yaml.Load(data, v, yaml.WithKnownFields()); err != nil {
 		return fmt.Errorf("%s: %s", name, explain(err.Error(), reflect.TypeOf(v)))
 	}

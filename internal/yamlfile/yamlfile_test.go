@@ -24,6 +24,10 @@ func TestMistakesAreNamedWithLineAndRemedy(t *testing.T) {
 		{"key twice", "seed: 1\nseed: 2\n", "seed"},
 		{"two documents", "seed: 1\n---\nseed: 2\n", ""},
 		{"tab", "\tseed: 1\n", "L1"},
+		{"nothing", "", "an empty file"},
+		{"a comment", "# seed: 1\n", "an empty file"},
+		{"a list", "- seed: 1\n", "want KEY: VALUE"},
+		{"a table", "path,y\na.png,1\n", "want KEY: VALUE"},
 		{"alias bomb", "a: &a [1]\nb: *c\n", "c"},
 	} {
 		var c config
