@@ -5,7 +5,7 @@ BIN     := bin/medprobe
 RACE    := ./datasets/... ./embedcache/... ./encoder/... ./trainer/... ./evaluate/... ./experiment/... ./internal/...
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 
-.PHONY: setup build demo test check lint bench bench-encoder picture clean
+.PHONY: setup build demo test check lint bench bench-encoder fuzz picture clean
 
 setup:
 	@command -v $(GO) >/dev/null || { echo "setup: no Go; install Go 1.26 or newer" >&2; exit 1; }
@@ -33,6 +33,16 @@ check: lint test demo
 
 bench: setup
 	$(GO) test -run '^$$' -bench . ./...
+
+# Every fuzz target for FUZZTIME each.
+FUZZTIME ?= 1m
+fuzz: setup
+	@for package in $$($(GO) list ./...); do \
+		for target in $$($(GO) test -list '^Fuzz' $$package | grep '^Fuzz'); do \
+			echo "== $$package $$target"; \
+			$(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) $$package || exit 1; \
+		done; \
+	done
 
 # The towers beside plain ONNX Runtime and, where Python has it, PyTorch.
 bench-encoder: setup
