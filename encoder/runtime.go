@@ -103,6 +103,13 @@ func load(path string) (version, reason string) {
 		return "", err.Error()
 	}
 	ort.SetSharedLibraryPath(abs)
+	// From 1.30 on the library numbers the machine, keeps a database of its
+	// events in the user's cache folder and sends them to its makers. That it
+	// is not to do so must stand in the environment before it starts; told
+	// later, as below, it has made its files already.
+	if err := os.Setenv("ORT_DISABLE_TELEMETRY", "1"); err != nil {
+		return "", err.Error()
+	}
 	// What goes wrong comes back as an error; stderr is the command's.
 	if err := ort.InitializeEnvironment(ort.WithLogLevelFatal()); err != nil {
 		// The bindings ask for an API version; an older library has none.
@@ -121,7 +128,7 @@ func load(path string) (version, reason string) {
 		ort.DestroyEnvironment()
 		return "", fmt.Sprintf("ONNX Runtime %s is too old: want 1.%d or newer", version, minRuntime)
 	}
-	// The runtime reports usage on some platforms unless told not to.
+	// Older ones report usage on some platforms unless told not to.
 	_ = ort.DisableTelemetry()
 	return version, ""
 }
