@@ -82,7 +82,7 @@ func TestSpecMistakesAreExplained(t *testing.T) {
 	for arg, want := range map[string]string{
 		"labels.csv":           "such as csv:labels.csv",
 		"csvv:labels.csv":      `did you mean "csv"?`,
-		"csv:":                 "is no dataset",
+		"csv:":                 "such as csv:labels.csv",
 		"csv:/nowhere/x.csv":   "no such file",
 		"voc:/nowhere":         "no such file",
 		"imagefolder:/nowhere": "no such file",
@@ -112,5 +112,8 @@ func TestSpecFileIsRelativeToItself(t *testing.T) {
 	}
 	if _, err := ParseSpec(write(t, dir, "bad.yaml", "format: csv\npath: x\nlable: y\n")); err == nil || !strings.Contains(err.Error(), `unknown field "lable"; did you mean "label"?`) {
 		t.Errorf("misspelt key: %v", err)
+	}
+	if _, err := ParseSpec(write(t, dir, "experiment.yaml", "data: csv:x\nencoder: demo\n")); err == nil || !strings.Contains(err.Error(), "what stands under its data") {
+		t.Errorf("an experiment: %v", err)
 	}
 }

@@ -20,7 +20,7 @@ import (
 // positives, only negatives, and both, so that every resample has about as many
 // positives as the data; within each stratum of the caller's, if given.
 type Bootstrap struct {
-	Resamples int     // default 2000
+	Resamples int     // default 2000; from MinResamples to MaxResamples
 	Level     float64 // default .95
 	// Percentile asks for percentile intervals. Otherwise those of an AUC or a
 	// difference are BCa (Efron, JASA 82 (1987) 171–185), with the acceleration
@@ -34,6 +34,9 @@ type Bootstrap struct {
 	// result does not depend on it.
 	Workers int
 }
+
+// Fewer resamples give no interval worth its name, more only cost time.
+const MinResamples, MaxResamples = 100, 1_000_000
 
 // AUC is [AUC] with a bootstrap interval. StdErr is the standard deviation of
 // the resamples. If they are all alike, as under perfect separation, the
@@ -117,8 +120,8 @@ var errBootstrap = errors.New("evaluate: bootstrap")
 
 func (b Bootstrap) validate(n int) error {
 	switch {
-	case b.Resamples < 100 || b.Resamples > 1_000_000:
-		return fmt.Errorf("%w: %d resamples: want 100 to 1000000", errBootstrap, b.Resamples)
+	case b.Resamples < MinResamples || b.Resamples > MaxResamples:
+		return fmt.Errorf("%w: %d resamples: want %d to %d", errBootstrap, b.Resamples, MinResamples, MaxResamples)
 	case !(b.Level > 0 && b.Level < 1):
 		return fmt.Errorf("%w: level %v: want a number between 0 and 1", errBootstrap, b.Level)
 	case b.Workers < 1:

@@ -109,6 +109,9 @@ func (s *settings) datasetSplitCommand() *cobra.Command {
 			if out == "" {
 				return usagef(cmd, "--out is missing; name the .csv file to write")
 			}
+			if err := checkOut(out); err != nil {
+				return err
+			}
 			d, err := openDataset(cmd.Context(), args[0])
 			if err != nil {
 				return err

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"runtime/debug"
+	"strings"
 	"text/tabwriter"
 
 	"github.com/medprobe/medprobe/encoder"
@@ -70,17 +71,20 @@ func (s *settings) diagnose() diagnosis {
 	found, tried, err := encoder.FindRuntime(s.ortLib)
 	d.Tried = append([]encoder.Tried{}, tried...)
 	if err != nil {
-		d.Problems = append(d.Problems, err.Error())
+		what, _, _ := strings.Cut(err.Error(), "; tried:") // as listed beside it
+		d.Problems = append(d.Problems, what)
 	} else {
 		d.Runtime = &runtimeFound{Path: found.Path, Version: found.Version}
 	}
 	if d.Encoders, err = encoder.DefaultDir(); err != nil {
 		d.Problems = append(d.Problems, err.Error())
+	} else if err := writableFolder(d.Encoders); err != nil {
+		d.Problems = append(d.Problems, fmt.Sprintf("encoders %s: %v; name another folder with MEDPROBE_ENCODERS", d.Encoders, err))
 	}
 	if d.Cache, err = s.cachePath(); err != nil {
 		d.Problems = append(d.Problems, err.Error())
 	} else if err := writable(d.Cache); err != nil {
-		d.Problems = append(d.Problems, fmt.Sprintf("cache %s: %v; name another with --cache or MEDPROBE_CACHE", d.Cache, err))
+		d.Problems = append(d.Problems, fmt.Sprintf("cache %s: %v; name another file with --cache or MEDPROBE_CACHE", d.Cache, err))
 	}
 	return d
 }
@@ -148,17 +152,24 @@ func writable(path string) error {
 	if !errors.Is(err, os.ErrNotExist) {
 		return err
 	}
-	return writableFolder(path)
+	return writableFolder(filepath.Dir(path))
 }
 
+// writableFolder says whether the folder, or the nearest one above it that
+// exists, can be written to.
 func writableFolder(path string) error {
-	for dir := filepath.Dir(path); ; dir = filepath.Dir(dir) {
-		f, err := os.CreateTemp(dir, ".medprobe-doctor-*")
+	for dir := path; ; dir = filepath.Dir(dir) {
+		f, err := os.CreateTemp(dir, ".medprobe-*")
 		if err == nil {
 			return errors.Join(f.Close(), os.Remove(f.Name()))
 		}
-		if !errors.Is(err, os.ErrNotExist) || dir == filepath.Dir(dir) {
-			return err
+		if _, absent := os.Lstat(dir); errors.Is(absent, os.ErrNotExist) && dir != filepath.Dir(dir) {
+			continue
 		}
+		var cause *os.PathError
+		if errors.As(err, &cause) {
+			err = cause.Err
+		}
+		return fmt.Errorf("write in %s: %w", dir, err)
 	}
 }

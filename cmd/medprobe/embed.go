@@ -1,7 +1,11 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 	"text/tabwriter"
 	"time"
 
@@ -29,6 +33,12 @@ Interrupted at any moment and run again, it computes only what is missing.`,
 			if o.Workers < 0 {
 				return usagef(cmd, "--workers %d: want 0 (one per CPU) or more", o.Workers)
 			}
+			if o.MaxPixels < 0 {
+				return usagef(cmd, "--max-pixels %d: want 0 (the default) or more", o.MaxPixels)
+			}
+			if err := checkMaxFailures(cmd, maxFailures); err != nil {
+				return err
+			}
 			start := time.Now()
 			d, err := openDataset(cmd.Context(), args[0])
 			if err != nil {
@@ -36,7 +46,7 @@ Interrupted at any moment and run again, it computes only what is missing.`,
 			}
 			defer closing(d, &err)
 			if o.MaxFailures, err = embedcache.ParseMaxFailures(maxFailures, len(d.Samples)); err != nil {
-				return usagef(cmd, "--%w", err)
+				return err
 			}
 			return s.usingCache(cmd.Context(), enc.name, enc.profile, func(e *encoder.Encoder, cache *embedcache.Cache) error {
 				var finish func()
@@ -64,6 +74,14 @@ Interrupted at any moment and run again, it computes only what is missing.`,
 	return cmd
 }
 
+// checkMaxFailures looks at --max-failures before any work is done.
+func checkMaxFailures(cmd *cobra.Command, value string) error {
+	if _, err := embedcache.ParseMaxFailures(value, 1); err != nil {
+		return usagef(cmd, "--max-failures %q: want a number of samples, a share such as 5%%, or inf", value)
+	}
+	return nil
+}
+
 func (s *settings) showFilled(f *embedcache.Filled, took time.Duration, asJSON bool) error {
 	if asJSON {
 		return s.json(struct {
@@ -85,6 +103,25 @@ func (s *settings) cacheCommand() *cobra.Command {
 	return cmd
 }
 
+// cacheStat counts what the cache holds. A file that is not there yet is not
+// made by looking at it.
+func (s *settings) cacheStat(ctx context.Context) (st embedcache.Stat, err error) {
+	path, err := s.cachePath()
+	if err != nil {
+		return st, err
+	}
+	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+		s.note("no cache at %s yet; medprobe embed makes it", path)
+		return embedcache.Stat{Path: path, Spaces: []embedcache.SpaceStat{}}, nil
+	}
+	cache, err := s.openCache(ctx)
+	if err != nil {
+		return st, err
+	}
+	defer closing(cache, &err)
+	return cache.Stat(ctx)
+}
+
 func (s *settings) cacheStatCommand() *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
@@ -92,12 +129,7 @@ func (s *settings) cacheStatCommand() *cobra.Command {
 		Short: "Count the vectors by encoder and preprocessing",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
-			cache, err := s.openCache(cmd.Context())
-			if err != nil {
-				return err
-			}
-			defer closing(cache, &err)
-			st, err := cache.Stat(cmd.Context())
+			st, err := s.cacheStat(cmd.Context())
 			if err != nil {
 				return err
 			}

@@ -98,7 +98,10 @@ func needOut(cmd *cobra.Command, enc encoderFlags, out string) error {
 	if out == "" {
 		return usagef(cmd, "--out is missing; name the .npy file to write")
 	}
-	return enc.check(cmd)
+	if err := enc.check(cmd); err != nil {
+		return err
+	}
+	return checkOut(out)
 }
 
 func (s *settings) encodeImagesCommand() *cobra.Command {
@@ -177,6 +180,9 @@ func (s *settings) encodeLogitsCommand() *cobra.Command {
 			files := append(images, args...)
 			if len(files) == 0 {
 				return usagef(cmd, "--images is missing; name the image files")
+			}
+			if file == "" {
+				return usagef(cmd, "--texts is missing; name a JSON array of strings")
 			}
 			all, err := texts(cmd, nil, file)
 			if err != nil {

@@ -44,8 +44,18 @@ score columns: --score-prefix p_ pairs the label edema with p_edema.`,
 			if err := near.Check("--ci", ci, []string{"delong", "bootstrap"}); err != nil {
 				return usagef(cmd, "%w", err)
 			}
-			if resamples < 1 {
-				return usagef(cmd, "--resamples %d: want 1 or more", resamples)
+			if len(columns.Labels) > 1 && len(columns.Prefixes) == 0 {
+				return usagef(cmd, "several labels: want a prefix of the score columns, such as --score-prefix p_")
+			}
+			if resamples < evaluate.MinResamples || resamples > evaluate.MaxResamples {
+				return usagef(cmd, "--resamples %d: want %d to %d", resamples, evaluate.MinResamples, evaluate.MaxResamples)
+			}
+			if ci != "bootstrap" {
+				for _, flag := range []string{"stratum", "resamples"} {
+					if cmd.Flags().Changed(flag) {
+						s.note("--%s has no effect without --ci bootstrap", flag)
+					}
+				}
 			}
 			columns.File = args[0]
 			scores, err := readScores(columns)

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 
@@ -37,15 +38,16 @@ of class names. With a single --C the objective is scikit-learn's,
 		Example: "  medprobe fit --features X.npy --labels Y.csv --head logistic --C 1 --out head.safetensors --json",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			for flag, value := range map[string]string{"features": f.features, "labels": f.labels, "out": f.out} {
-				if value == "" {
-					return usagef(cmd, "--%s is missing", flag)
-				}
+			if err := needFlags(cmd, "features", "labels", "out"); err != nil {
+				return err
 			}
 			if err := errors.Join(near.Check("--head", f.options.Head, trainer.Kinds()), near.Check("--class-weight", f.options.ClassWeight, []string{"none", "balanced"})); err != nil {
 				return usagef(cmd, "%w", err)
 			}
 			if err := f.parseGrid(cmd); err != nil {
+				return err
+			}
+			if err := checkOut(f.out); err != nil {
 				return err
 			}
 			f.options.Seed = s.seed
@@ -85,16 +87,24 @@ of class names. With a single --C the objective is scikit-learn's,
 }
 
 func (f *fitFlags) parseGrid(cmd *cobra.Command) error {
+	positive := func(x float64) bool { return x > 0 && !math.IsInf(x, 1) }
+	single := cmd.Flags().Changed("C")
+	if single && !positive(f.options.C) {
+		return usagef(cmd, "--C %v: want a positive number; leave it out to have C chosen by cross-validation", f.options.C)
+	}
+	if !positive(f.logitScale) {
+		return usagef(cmd, "--logit-scale %v: want a positive number", f.logitScale)
+	}
 	if f.grid == "" {
 		return nil
 	}
-	if f.options.C != 0 {
+	if single {
 		return usagef(cmd, "--C and --C-grid exclude one another")
 	}
 	for _, field := range strings.Split(f.grid, ",") {
 		c, err := strconv.ParseFloat(strings.TrimSpace(field), 64)
-		if err != nil {
-			return usagef(cmd, "--C-grid %q: %q is not a number", f.grid, field)
+		if err != nil || !positive(c) {
+			return usagef(cmd, "--C-grid %q: %q is no positive number", f.grid, field)
 		}
 		f.options.CGrid = append(f.options.CGrid, c)
 	}
@@ -133,8 +143,11 @@ func (s *settings) predictCommand() *cobra.Command {
 		Example: "  medprobe predict --head head.safetensors --features X.npy --out S.csv",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if headPath == "" || features == "" || out == "" {
-				return usagef(cmd, "--head, --features and --out are all needed")
+			if err := needFlags(cmd, "head", "features", "out"); err != nil {
+				return err
+			}
+			if err := checkOut(out); err != nil {
+				return err
 			}
 			head, err := trainer.LoadHead(headPath)
 			if err != nil {

@@ -108,7 +108,7 @@ medprobe is research software and not a medical device.`,
 		},
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true
-	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return usagef(cmd, "%w", err) })
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return usagef(cmd, "%w", plainFlagError(err)) })
 	flags := root.PersistentFlags()
 	flags.StringVar(&s.cache, "cache", "", "file of embeddings (default: $MEDPROBE_CACHE or the user's cache folder)")
 	flags.StringVar(&s.ortLib, "ort-lib", "", "ONNX Runtime library (default: found; see 'medprobe doctor')")
@@ -120,20 +120,62 @@ medprobe is research software and not a medical device.`,
 		s.zeroshotCommand(), s.fitCommand(), s.predictCommand(), s.evaluateCommand(),
 		s.runCommand(), s.reportCommand(),
 	)
+	root.SetHelpCommand(helpCommand())
 	for _, cmd := range root.Commands() {
 		checkArgs(cmd)
 	}
 	return root
 }
 
-// checkArgs makes a wrong number of arguments a usage error everywhere.
+// helpCommand is cobra's, but a command that is not there is an error.
+func helpCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "help [COMMAND]",
+		Short: "Help about any command",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			about, rest, err := cmd.Root().Find(args)
+			if err != nil || len(rest) > 0 {
+				return usagef(about, "unknown command %q%s", rest[0], suggest(about, rest[0]))
+			}
+			about.InitDefaultHelpFlag()
+			return about.Help()
+		},
+	}
+}
+
+// plainFlagError says what a flag wants, not what strconv says of it.
+func plainFlagError(err error) error {
+	message, number, ok := strings.Cut(err.Error(), ": strconv.Parse")
+	if !ok {
+		return err
+	}
+	want := "a number"
+	switch {
+	case strings.HasPrefix(number, "Uint"):
+		want = "a whole number from 0"
+	case strings.HasPrefix(number, "Int"):
+		want = "a whole number"
+	case strings.HasPrefix(number, "Bool"):
+		want = "true or false"
+	}
+	return fmt.Errorf("%s: want %s", message, want)
+}
+
+// checkArgs makes a wrong number of arguments a usage error everywhere, which
+// names what is missing or too much.
 func checkArgs(cmd *cobra.Command) {
 	if check := cmd.Args; check != nil {
+		_, names, _ := strings.Cut(cmd.Use, " ")
+		wanted := len(strings.Fields(names))
 		cmd.Args = func(cmd *cobra.Command, args []string) error {
-			if err := check(cmd, args); err != nil {
-				return usagef(cmd, "%w", err)
+			switch err := check(cmd, args); {
+			case err == nil:
+				return nil
+			case len(args) < wanted:
+				return usagef(cmd, "%s needs %s", commandName(cmd), names)
+			default:
+				return usagef(cmd, "%s: one argument too many: %q", commandName(cmd), args[wanted])
 			}
-			return nil
 		}
 	}
 	if cmd.HasSubCommands() && cmd.RunE == nil {

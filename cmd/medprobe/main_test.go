@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -54,12 +55,13 @@ func TestCommands(t *testing.T) {
 			env.Setenv("HOME", home)
 			env.Setenv("XDG_CACHE_HOME", filepath.Join(home, "cache"))
 			env.Setenv("MEDPROBE_ORT_LIB", ort)
+			env.Setenv("ORT", ort)
 			env.Setenv("PHANTOMS", images)
 			env.Setenv("ROOT", needs.Root(t))
 			return os.MkdirAll(home, 0o700)
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"exits": exits, "shape": shape, "json": jsonValue, "npy": writeNpy, "same": same, "expand": expand,
+			"exits": exits, "shape": shape, "json": jsonValue, "keys": keys, "npy": writeNpy, "same": same, "expand": expand,
 		},
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
@@ -101,14 +103,38 @@ func jsonValue(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 3 {
 		ts.Fatalf("usage: json FILE PATH VALUE")
 	}
-	decoder := json.NewDecoder(strings.NewReader(ts.ReadFile(args[0])))
+	v := lookup(ts, args[0], args[1])
+	if !matches(v, args[2]) {
+		ts.Fatalf("%s is %v: want %s", args[1], v, args[2])
+	}
+}
+
+// keys FILE|stdout PATH NAME...: the object at the dotted path, or the document
+// itself for ".", has these keys and no others: what scripts rely on.
+func keys(ts *testscript.TestScript, neg bool, args []string) {
+	object, ok := lookup(ts, args[0], args[1]).(map[string]any)
+	if neg || !ok {
+		ts.Fatalf("%s is no object", args[1])
+	}
+	got, want := slices.Sorted(maps.Keys(object)), slices.Sorted(slices.Values(args[2:]))
+	if !slices.Equal(got, want) {
+		ts.Fatalf("%s has %q: want %q", args[1], got, want)
+	}
+}
+
+// lookup returns what the only JSON document of a file holds at a dotted path.
+func lookup(ts *testscript.TestScript, file, path string) any {
+	decoder := json.NewDecoder(strings.NewReader(ts.ReadFile(file)))
 	decoder.UseNumber()
 	var v any
 	ts.Check(decoder.Decode(&v))
 	if decoder.More() {
 		ts.Fatalf("more than one JSON document")
 	}
-	for _, step := range strings.Split(args[1], ".") {
+	if path == "." {
+		return v
+	}
+	for _, step := range strings.Split(path, ".") {
 		switch x := v.(type) {
 		case map[string]any:
 			var ok bool
@@ -125,9 +151,7 @@ func jsonValue(ts *testscript.TestScript, neg bool, args []string) {
 			ts.Fatalf("no %q in %v", step, v)
 		}
 	}
-	if !matches(v, args[2]) {
-		ts.Fatalf("%s is %v: want %s", args[1], v, args[2])
-	}
+	return v
 }
 
 func matches(v any, want string) bool {

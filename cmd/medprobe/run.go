@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -48,6 +49,9 @@ A run that is interrupted computes nothing twice when it is run again.`,
 				c.Seed = s.seed
 			}
 			dir := cmp.Or(out, filepath.Join(filepath.Dir(args[0]), "run"))
+			if err := experiment.CheckFolder(dir); err != nil {
+				return err
+			}
 			r, err := s.runExperiment(cmd.Context(), c, dir)
 			if err != nil {
 				return err
@@ -107,7 +111,8 @@ func (s *settings) demoCommand() *cobra.Command {
 small encoder that comes with medprobe, trains probes and compares them with
 zero-shot. It needs no data and no network, and writes to DIR and the cache.
 
-DIR/experiment.yaml is a good place to start one of your own.`,
+DIR/experiment.yaml is a good place to start one of your own. --seed draws other
+samples for the curve and other folds; the patients stay who they are.`,
 		Example: "  medprobe demo",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -119,6 +124,9 @@ DIR/experiment.yaml is a good place to start one of your own.`,
 				return err
 			}
 			file := filepath.Join(out, "experiment.yaml")
+			if mine, err := os.ReadFile(file); err == nil && !bytes.Equal(mine, text) {
+				return fmt.Errorf("%s is not the demo's: 'medprobe run %s' runs it, --out names another folder for the demo", file, file)
+			}
 			if err := atomicfile.WriteBytes(file, text); err != nil {
 				return err
 			}
@@ -126,11 +134,17 @@ DIR/experiment.yaml is a good place to start one of your own.`,
 			if err != nil {
 				return err
 			}
+			if cmd.Flags().Changed("seed") {
+				c.Seed = s.seed
+			}
+			dir := filepath.Join(out, "run")
+			if err := experiment.CheckFolder(dir); err != nil {
+				return err
+			}
 			s.note("drawing the chest radiographs of 214 patients")
 			if err := phantom.WriteDataset(cmd.Context(), filepath.Join(out, "phantoms"), phantom.Options{Seed: demoSeed}); err != nil {
 				return err
 			}
-			dir := filepath.Join(out, "run")
 			r, err := s.runExperiment(cmd.Context(), c, dir)
 			if err != nil {
 				return err
@@ -142,8 +156,8 @@ DIR/experiment.yaml is a good place to start one of your own.`,
 	return cmd
 }
 
-// demoSeed draws the demo's patients: no others than those that the encoder was
-// trained on, and none that its training script looked at.
+// demoSeed draws the demo's patients: others than those that the encoder was
+// trained on, and than those that its training script looked at.
 const demoSeed = 2026
 
 func (s *settings) reportCommand() *cobra.Command {
@@ -159,6 +173,11 @@ func (s *settings) reportCommand() *cobra.Command {
 			r, err := readReport(args[0])
 			if err != nil {
 				return err
+			}
+			for _, file := range []string{html, markdown} {
+				if err := checkOut(file); file != "" && err != nil {
+					return err
+				}
 			}
 			if html != "" {
 				if err := atomicfile.Write(html, func(w io.Writer) error { return report.HTML(w, r) }); err != nil {
@@ -189,6 +208,10 @@ func (s *settings) reportCommand() *cobra.Command {
 func readReport(dir string) (r *evaluate.Report, err error) {
 	file, err := os.Open(filepath.Join(dir, "report.json"))
 	if errors.Is(err, os.ErrNotExist) {
+		inner := filepath.Join(dir, "run")
+		if _, err := os.Stat(filepath.Join(inner, "report.json")); err == nil {
+			return nil, fmt.Errorf("%s holds no report.json; did you mean %q?", dir, inner)
+		}
 		return nil, fmt.Errorf("%s holds no report.json: want the folder of a run, as 'medprobe run' leaves it", dir)
 	} else if err != nil {
 		return nil, err

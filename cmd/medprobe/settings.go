@@ -7,7 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"github.com/medprobe/medprobe/embedcache"
@@ -29,7 +31,11 @@ func (s *settings) openCache(ctx context.Context) (*embedcache.Cache, error) {
 	if err != nil {
 		return nil, err
 	}
-	return embedcache.Open(ctx, path)
+	cache, err := embedcache.Open(ctx, path)
+	if _, ok := errors.AsType[*fs.PathError](err); ok {
+		err = fmt.Errorf("%w; name another file with --cache or MEDPROBE_CACHE", err)
+	}
+	return cache, err
 }
 
 func (s *settings) cachePath() (string, error) {
@@ -83,9 +89,12 @@ func importDemo(ctx context.Context, dir string) error {
 	if m, err := encoder.Show(dir, examples.DemoEncoder); err == nil && m.Source == source {
 		return nil
 	}
+	if err := writableFolder(dir); err != nil {
+		return fmt.Errorf("encoders %s: %w; name another folder with MEDPROBE_ENCODERS", dir, err)
+	}
 	tmp, err := os.MkdirTemp("", "medprobe-demo-")
 	if err != nil {
-		return err
+		return fmt.Errorf("temporary folder: %w; name another with TMPDIR", err)
 	}
 	defer os.RemoveAll(tmp)
 	if err := examples.WriteDemoEncoder(tmp); err != nil {
@@ -122,9 +131,9 @@ func texts(cmd *cobra.Command, args []string, file string) ([]string, error) {
 		if err != nil {
 			return nil, err
 		}
-		var more []string
-		if err := json.Unmarshal(data, &more); err != nil {
-			return nil, fmt.Errorf("read %s: %w: want a JSON array of strings", file, err)
+		more, err := parseTexts(data)
+		if err != nil {
+			return nil, fmt.Errorf("read %s: %w", file, err)
 		}
 		all = append(all, more...)
 	}
@@ -132,6 +141,49 @@ func texts(cmd *cobra.Command, args []string, file string) ([]string, error) {
 		return nil, usagef(cmd, "no text: give texts as arguments, or a JSON array of strings with a file flag")
 	}
 	return all, nil
+}
+
+func parseTexts(data []byte) ([]string, error) {
+	var elements []any
+	if err := json.Unmarshal(data, &elements); err != nil {
+		return nil, errors.New("want a JSON array of strings")
+	}
+	texts := make([]string, len(elements))
+	for i, e := range elements {
+		var ok bool
+		if texts[i], ok = e.(string); !ok {
+			return nil, fmt.Errorf("element %d is %v: want a JSON array of strings", i, e)
+		}
+	}
+	return texts, nil
+}
+
+// needFlags is a usage error that names the flags which were not given.
+func needFlags(cmd *cobra.Command, names ...string) error {
+	var missing []string
+	for _, name := range names {
+		if cmd.Flag(name).Value.String() == "" {
+			missing = append(missing, "--"+name)
+		}
+	}
+	switch len(missing) {
+	case 0:
+		return nil
+	case 1:
+		return usagef(cmd, "%s is missing", missing[0])
+	}
+	return usagef(cmd, "%s are missing", strings.Join(missing, ", "))
+}
+
+// checkOut says before the work that its result has no place to go.
+func checkOut(file string) error {
+	if info, err := os.Stat(file); err == nil && info.IsDir() {
+		return fmt.Errorf("write %s: a folder: want the name of a file", file)
+	}
+	if info, err := os.Stat(filepath.Dir(file)); err != nil || !info.IsDir() {
+		return fmt.Errorf("write %s: no folder %s", file, filepath.Dir(file))
+	}
+	return nil
 }
 
 // closing adds the error of Close to the error a function is about to return.

@@ -39,6 +39,9 @@ softmax where classes exclude one another, pair where there are negative texts.`
 			if z.Prompts == "" {
 				return usagef(cmd, "--prompts is missing; name a YAML file, or pack:chexpert")
 			}
+			if err := checkMaxFailures(cmd, z.MaxFailures); err != nil {
+				return err
+			}
 			if score != "" {
 				if err := near.Check("--score", score, experiment.Scores()); err != nil {
 					return usagef(cmd, "%w", err)
