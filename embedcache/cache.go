@@ -181,6 +181,21 @@ func checksum(s Space, k Key, data []byte) [16]byte {
 // [ErrDamaged], and a vector of length zero or with a value that is not finite
 // an error; each names the row.
 func (c *Cache) Matrix(ctx context.Context, s Space, keys []Key) (blas32.General, error) {
+	m, err := c.Raw(ctx, s, keys)
+	for i := range keys {
+		if err != nil {
+			return m, err
+		}
+		row := m.Data[i*m.Stride : i*m.Stride+m.Cols]
+		if unit := vec.Unit(row, row); unit != nil {
+			err = c.rowError(i, keys[i], unit)
+		}
+	}
+	return m, err
+}
+
+// Raw is [Cache.Matrix] without the scaling: the vectors as the tower gave them.
+func (c *Cache) Raw(ctx context.Context, s Space, keys []Key) (blas32.General, error) {
 	m := blas32.General{Rows: len(keys), Cols: s.Dim, Stride: s.Dim, Data: make([]float32, len(keys)*s.Dim)}
 	id, err := c.spaceID(ctx, s)
 	if err != nil {
@@ -193,14 +208,16 @@ func (c *Cache) Matrix(ctx context.Context, s Space, keys []Key) (blas32.General
 	defer query.Close()
 	for i, key := range keys {
 		v, err := c.read(ctx, query, id, s, key)
-		if err == nil {
-			err = vec.Unit(m.Data[i*s.Dim:(i+1)*s.Dim], v)
-		}
 		if err != nil {
-			return m, fmt.Errorf("embedcache: %s: row %d, content %x: %w", c.path, i, key.Content[:6], err)
+			return m, c.rowError(i, key, err)
 		}
+		copy(m.Data[i*s.Dim:(i+1)*s.Dim], v)
 	}
 	return m, nil
+}
+
+func (c *Cache) rowError(row int, key Key, err error) error {
+	return fmt.Errorf("embedcache: %s: row %d, content %x: %w", c.path, row, key.Content[:6], err)
 }
 
 // explain gives an error of the database the file's name and a remedy.

@@ -16,6 +16,7 @@ import (
 	"testing"
 
 	"github.com/medprobe/medprobe/datasets"
+	"github.com/medprobe/medprobe/internal/vec"
 	"go.uber.org/goleak"
 )
 
@@ -277,5 +278,33 @@ func TestParseMaxFailures(t *testing.T) {
 		if (err == nil) != tt.ok || got != tt.want {
 			t.Errorf("ParseMaxFailures(%q) = %d, %v", tt.text, got, err)
 		}
+	}
+}
+
+func TestRawVectorsAreThoseOfTheTower(t *testing.T) {
+	t.Parallel()
+	c, enc := newCache(t), &brightness{name: "a"}
+	d := dataset(t, 3, nil)
+	filled := mustFill(t, c, d, enc, FillOptions{})
+	raw, err := c.Raw(t.Context(), SpaceOf(enc), filled.Keys)
+	if err != nil {
+		t.Fatal(err)
+	}
+	unit, err := c.Matrix(t.Context(), SpaceOf(enc), filled.Keys)
+	if err != nil {
+		t.Fatal(err)
+	}
+	longer := 0
+	for i := range raw.Rows {
+		row := slices.Clone(raw.Data[i*raw.Stride : i*raw.Stride+raw.Cols])
+		if vec.Unit(row, row) != nil || !slices.Equal(row, unit.Data[i*unit.Stride:i*unit.Stride+unit.Cols]) {
+			t.Errorf("row %d: %v scaled is not %v", i, raw.Data[i*raw.Stride:], unit.Data[i*unit.Stride:])
+		}
+		if !slices.Equal(row, raw.Data[i*raw.Stride:i*raw.Stride+raw.Cols]) {
+			longer++
+		}
+	}
+	if longer == 0 {
+		t.Error("every raw vector has length one: the test tests nothing")
 	}
 }

@@ -18,6 +18,9 @@ type Classifier struct {
 	Bias   []float32
 }
 
+// Classifier returns the classifier that came with the encoder, or nil.
+func (e *Encoder) Classifier() *Classifier { return e.classifier }
+
 // LoadClassifier returns the classifier of an encoder, or nil if it has none.
 func LoadClassifier(dir, name string) (*Classifier, error) {
 	m, err := Show(dir, name)

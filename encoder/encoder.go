@@ -31,6 +31,7 @@ type Encoder struct {
 	manifest   Manifest
 	preprocess *Preprocessor
 	tokenizer  *Tokenizer
+	classifier *Classifier
 	vision     func() (*session, error)
 	text       func() (*session, error)
 
@@ -57,6 +58,9 @@ func Open(dir, name string, o Options) (*Encoder, error) {
 		if e.tokenizer, err = LoadTokenizer(filepath.Join(folder, vocabularyFile)); err != nil {
 			return nil, fmt.Errorf("encoder: open %s: %w", name, err)
 		}
+	}
+	if e.classifier, err = LoadClassifier(dir, name); err != nil {
+		return nil, err
 	}
 	if _, _, err := FindRuntime(o.Library); err != nil {
 		return nil, err

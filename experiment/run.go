@@ -197,6 +197,13 @@ func (w *work) judge(ctx context.Context) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
+	tuned, err := w.fineTune(ctx, l)
+	if err != nil {
+		return nil, err
+	}
+	if tuned != nil { // beside zero-shot, before what was trained here
+		methods = slices.Insert(methods, len(methods)-len(w.config.Heads), tuned)
+	}
 	tests := l.findings()
 	r := w.report(l)
 	if r.Findings, r.Macro, err = l.compare(ctx, methods, tests); err != nil {
@@ -210,6 +217,9 @@ func (w *work) judge(ctx context.Context) (*Result, error) {
 		config: w.config, samples: w.samples(), predictions: l.predictions(methods),
 	}
 	for _, m := range methods {
+		if m == tuned {
+			continue // the encoder's own, and not for vectors of length one
+		}
 		result.Heads = append(result.Heads, m.head)
 		for _, note := range m.head.Notes {
 			r.Warnings = append(r.Warnings, m.name+": "+note)
