@@ -1,7 +1,9 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
+	"context"
 	"encoding/binary"
 	"encoding/json"
 	"errors"
@@ -16,6 +18,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -41,8 +44,10 @@ func newMachine(t testing.TB) *machine {
 		t.Fatal(err)
 	}
 	m.program = filepath.Join(t.TempDir(), "medprobe") // TestMain goes by the name
-	if err := os.Symlink(self, m.program); err != nil {
-		t.Fatal(err)
+	for _, name := range []string{m.program, m.program + "-fill"} {
+		if err := os.Symlink(self, name); err != nil {
+			t.Fatal(err)
+		}
 	}
 	return m
 }
@@ -161,20 +166,90 @@ func (m *machine) kill(after time.Duration, signal os.Signal, args ...string) in
 	return cmd.ProcessState.ExitCode()
 }
 
+// fillAloud is embed, but it writes a line to standard output as soon as it
+// takes samples for stored, where embed draws on a terminal now and then.
+func fillAloud() {
+	s := &settings{ui: &ui{out: os.Stdout, err: os.Stderr}}
+	d, err := openDataset(context.Background(), os.Args[1])
+	if err == nil {
+		err = s.usingCache(context.Background(), "demo", "hf", func(e *encoder.Encoder, cache *embedcache.Cache) error {
+			_, err := cache.Fill(context.Background(), d, e, embedcache.FillOptions{
+				Batch: 4, Progress: func(done, _ int) { fmt.Println(done) },
+			})
+			return err
+		})
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(exitError)
+	}
+}
+
+// killAfter kills a fillAloud when it has said so many lines, and returns the
+// number in the last one it got out, and whether it was through by then.
+func (m *machine) killAfter(lines int, spec string) (reported int, through bool) {
+	m.Helper()
+	cmd := m.command(spec)
+	cmd.Path, cmd.Args[0] = m.program+"-fill", m.program+"-fill"
+	stdout, err := cmd.StdoutPipe()
+	if err == nil {
+		err = cmd.Start()
+	}
+	if err != nil {
+		m.Fatal(err)
+	}
+	said := bufio.NewScanner(stdout)
+	for n := 1; said.Scan(); n++ { // to the end: what was in the pipe was said
+		if reported, err = strconv.Atoi(said.Text()); err != nil {
+			m.Fatal(err)
+		}
+		if n == lines {
+			_ = cmd.Process.Kill()
+		}
+	}
+	_ = cmd.Wait()
+	return reported, cmd.ProcessState.Success()
+}
+
 func TestKilledEmbedLosesNothing(t *testing.T) {
 	if testing.Short() {
-		t.Skip("kills a dozen processes")
+		t.Skip("kills two dozen processes")
 	}
 	t.Parallel()
 	spec := "csv:" + filepath.Join(phantoms(t), "labels.csv")
 	whole := newMachine(t)
 	samples := whole.embed(spec).Samples
 	want := whole.vectors(spec)
+
+	// One cache, killed again and again in the middle of its work: what was
+	// reported stays stored, so that the work comes to its end.
+	often := newMachine(t)
+	often.must("encoder", "show", "demo") // the import is not what is killed
+	kills := 0
+	for through := false; !through; kills++ {
+		before := 0
+		if kills > 0 {
+			before = often.stored()
+		}
+		var reported int
+		if reported, through = often.killAfter(4, spec); often.stored() < reported {
+			t.Errorf("%d samples were reported as done, %d are stored", reported, often.stored())
+		}
+		if after := often.stored(); after <= before && !through {
+			t.Fatalf("%d vectors before the kill, %d after", before, after)
+		}
+	}
+	if got := often.vectors(spec); !slices.Equal(got, want) {
+		t.Error("vectors differ from those of an uninterrupted run")
+	}
+	t.Logf("%d runs, all but the last of them killed, stored %d vectors", kills, samples)
+
+	// And at any moment whatever.
 	random := rand.New(rand.NewPCG(1, 2))
 	partial := 0
 	for range 12 {
 		m := newMachine(t)
-		m.must("encoder", "show", "demo") // the import is not what is killed
+		m.must("encoder", "show", "demo")
 		m.kill(time.Duration(20+random.IntN(400))*time.Millisecond, os.Kill, "embed", spec, "--encoder", "demo")
 		stored := m.stored()
 		if stored > 0 && stored < samples {
