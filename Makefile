@@ -46,7 +46,7 @@ fuzz: setup
 
 # The towers beside plain ONNX Runtime and, where Python has it, PyTorch.
 bench-encoder: setup
-	$(GO) test ./encoder -run TestSpeed -speed 9 -v -timeout 30m
+	$(GO) test ./encoder -run Speed -speed 9 -v -timeout 30m
 
 # The README's picture: the top of the demo's report.
 picture: demo

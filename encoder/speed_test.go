@@ -2,10 +2,13 @@ package encoder
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
 	"flag"
 	"fmt"
+	"image"
+	"image/png"
 	"io"
 	"math"
 	"math/rand/v2"
@@ -18,8 +21,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/medprobe/medprobe/datasets"
+	"github.com/medprobe/medprobe/datasets/phantom"
+	"github.com/medprobe/medprobe/embedcache"
 	"github.com/medprobe/medprobe/internal/onnxgraph"
 	"github.com/medprobe/medprobe/internal/safetensors"
+	"golang.org/x/image/draw"
 )
 
 var speed = flag.Int("speed", 0, "measure the towers this many times, interleaved (make bench-encoder)")
@@ -267,6 +274,76 @@ func TestSpeed(t *testing.T) {
 	}
 	if runs[0].run != nil {
 		fmt.Printf("\nint8 against PyTorch: %.2f×\n", median(0)/median(3))
+	}
+}
+
+// TestPipelineSpeed prints how much of the bare session's throughput is left
+// when images are read, decoded, resized, encoded and stored. Both do 32 images,
+// in turns; the cache begins empty each time.
+func TestPipelineSpeed(t *testing.T) {
+	if *speed == 0 {
+		t.Skip("make bench-encoder runs it")
+	}
+	needRuntime(t)
+	const images = 32
+	dir := t.TempDir()
+	table := "path,y\n"
+	var pixels [][]float32
+	fp32, int8 := pair(t, so400m(t, 3))
+	for n := range uint64(images) {
+		img := phantom.NewPatient(5, n).Radiograph(0).Image
+		large := image.NewRGBA(image.Rect(0, 0, 1024, 1024))
+		draw.BiLinear.Scale(large, large.Bounds(), img, img.Bounds(), draw.Src, nil)
+		var b bytes.Buffer
+		if err := png.Encode(&b, large); err != nil {
+			t.Fatal(err)
+		}
+		name := fmt.Sprintf("%02d.png", n)
+		if err := os.WriteFile(filepath.Join(dir, name), b.Bytes(), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		table += fmt.Sprintf("%s,%d\n", name, n%2)
+		p, err := fp32.Preprocess(large)
+		if err != nil {
+			t.Fatal(err)
+		}
+		pixels = append(pixels, p)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "labels.csv"), []byte(table), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	d, err := datasets.Open(t.Context(), datasets.Spec{Format: "csv", Path: filepath.Join(dir, "labels.csv"), Labels: []string{"y"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	fill := func(e *Encoder) {
+		cache, err := embedcache.Open(t.Context(), filepath.Join(t.TempDir(), "cache.db"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer cache.Close()
+		if f, err := cache.Fill(t.Context(), d, e, embedcache.FillOptions{}); err != nil || f.Embedded != images {
+			t.Fatal(f, err)
+		}
+	}
+	fmt.Printf("\n%d PNG radiographs of 1024×1024 pixels, median of %d in turns\n\n| precision | session alone, images/s | embed, images/s | share |\n|---|---|---|---|\n", images, *speed/3+1)
+	for _, e := range []*Encoder{fp32, int8} {
+		var alone, whole []float64
+		for range *speed/3 + 1 {
+			start := time.Now()
+			if _, err := e.EncodePixels(t.Context(), pixels); err != nil {
+				t.Fatal(err)
+			}
+			alone = append(alone, images/time.Since(start).Seconds())
+			start = time.Now()
+			fill(e)
+			whole = append(whole, images/time.Since(start).Seconds())
+		}
+		slices.Sort(alone)
+		slices.Sort(whole)
+		a, w := alone[len(alone)/2], whole[len(whole)/2]
+		fmt.Printf("| %s | %.2f | %.2f | %.1f %% |\n", e.manifest.Precision, a, w, 100*w/a)
 	}
 }
 
