@@ -16,6 +16,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"slices"
 	"strconv"
@@ -292,6 +293,22 @@ func TestInterruptIsExit130AndGoesOn(t *testing.T) {
 	}
 }
 
+// peak runs a command that must succeed within 4 GB of address space and
+// returns how much memory it held at most, in MB.
+func (m *machine) peak(args ...string) int64 {
+	m.Helper()
+	cmd := m.command(args...)
+	cmd.Path, cmd.Args = "/bin/sh", append([]string{"sh", "-c", `ulimit -v 4194304 2>/dev/null; exec "$0" "$@"`, m.program}, args...)
+	if text, code := m.run(cmd); code != exitOK {
+		m.Fatalf("exit %d: %s", code, text)
+	}
+	unit := int64(1 << 10) // of Maxrss, per MB
+	if runtime.GOOS == "darwin" {
+		unit = 1 << 20
+	}
+	return cmd.ProcessState.SysUsage().(*syscall.Rusage).Maxrss / unit
+}
+
 // bomb is a PNG whose header promises far more than the file holds.
 func bomb(width, height uint32) []byte {
 	var b bytes.Buffer
@@ -332,6 +349,7 @@ func TestBombsAndBrokenImagesCostOnlyThemselves(t *testing.T) {
 	write("bomb.png", bomb(50_000, 50_000))
 	write("line.png", bomb(1<<31-1, 1))
 	write("good.png", picture(t, 40))
+	write("fine.png", picture(t, 60))
 	random := rand.New(rand.NewPCG(3, 4))
 	whole := picture(t, 200)
 	mutations := 300
@@ -344,6 +362,13 @@ func TestBombsAndBrokenImagesCostOnlyThemselves(t *testing.T) {
 			data[random.IntN(len(data))] = byte(random.IntN(256))
 		}
 		write(fmt.Sprintf("mutant-%03d.png", i), data[:len(data)-random.IntN(2)*random.IntN(len(data))])
+	}
+	// Both processes have an image to encode; --preprocess, so that it is not
+	// found in the cache below.
+	plain := m.peak("embed", table(t, dir, []string{"good.png", "fine.png"}), "--encoder", "demo", "--preprocess", "big-vision")
+	mined := m.peak("embed", table(t, dir, []string{"bomb.png", "line.png", "good.png"}), "--encoder", "demo", "--preprocess", "big-vision", "--cache", "other.db", "--max-failures", "inf")
+	if grown := mined - plain; grown > 256 {
+		t.Errorf("the bombs took %d MB beside the %d of one image", grown, plain)
 	}
 	spec := table(t, dir, names)
 	e := m.embed(spec, "--max-failures", "inf")
@@ -401,6 +426,7 @@ func TestRealHostileImages(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	m.peak("embed", yaml, "--encoder", "demo", "--max-failures", "inf", "--cache", "bounded.db")
 	if e := m.embed(yaml, "--max-failures", "inf"); e.Samples != n || e.Failed == 0 {
 		t.Errorf("%d files: %+v", n, e)
 	}
@@ -467,7 +493,42 @@ func TestCacheAndRunsArePrivateWhateverTheUmask(t *testing.T) {
 func TestClosedPipesAndStrangeEnvironments(t *testing.T) {
 	t.Parallel()
 	m := newMachine(t)
-	// A reader that goes away.
+	// Readers that go away, of much and of little; standard streams that are
+	// not there. sh's own exit code is that of the last command.
+	var many strings.Builder
+	many.WriteString(`["0"`)
+	for i := range 20_000 {
+		fmt.Fprintf(&many, `,"%d"`, i)
+	}
+	if err := os.WriteFile(filepath.Join(m.home, "many.json"), []byte(many.String()+"]"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct{ script, want string }{
+		{`"$0" tokenize --encoder demo --file many.json | head -1`, `{"text":"0",`},
+		{`"$0" --help | head -1`, "medprobe turns"},
+		{`"$0" tokenize --encoder demo a <&-`, `{"text":"a",`},
+		{`"$0" tokenize --encoder demo a 2>&-`, `{"text":"a",`},
+		{`"$0" embed csv:none.csv --encoder demo 2>&-; echo $?`, "1"},
+		{`"$0" tokenize --encoder demo a >&-; echo $?`, "0"},
+	} {
+		cmd := m.command()
+		cmd.Path, cmd.Args = "/bin/sh", []string{"sh", "-c", c.script, m.program}
+		if text, code := m.run(cmd); code != 0 || !strings.HasPrefix(text, c.want) {
+			t.Errorf("%s: exit %d, %.100q: want %q", c.script, code, text, c.want)
+		}
+	}
+	// A disk that is full.
+	if full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0); err == nil {
+		defer full.Close()
+		for _, args := range [][]string{{"doctor"}, {"encoder", "show", "demo", "--json"}, {"tokenize", "--encoder", "demo", "a"}} {
+			cmd := m.command(args...)
+			cmd.Stdout = full
+			if text, code := m.run(cmd); code != exitError || !strings.Contains(text, "no space left") {
+				t.Errorf("%v to a full disk: exit %d, %q", args, code, text)
+			}
+		}
+	}
+	// A reader that was never there.
 	read, write, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)
@@ -496,5 +557,62 @@ func TestClosedPipesAndStrangeEnvironments(t *testing.T) {
 		if text, code := m.run(cmd); code != exitError || !strings.Contains(text, "/proc/nowhere") {
 			t.Errorf("exit %d: %s: want an error that names the folder", code, text)
 		}
+	}
+}
+
+// A finding may be called anything; in the page and in Markdown it is a name.
+func TestHostileLabelStaysAName(t *testing.T) {
+	t.Parallel()
+	const label = "<img src=x onerror=alert(1)>"
+	dir, m := phantoms(t), newMachine(t)
+	labels, err := os.ReadFile(filepath.Join(dir, "labels.csv"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, text := range map[string]string{
+		"labels.csv": strings.Replace(string(labels), "effusion", label, 1),
+		"experiment.yaml": fmt.Sprintf(`data: {format: csv, path: labels.csv, labels: [%[1]q, opacity]}
+encoder: demo
+heads: [logistic]
+curve: {shots: [2, 4], draws: 2}
+prompts:
+  %[1]q: {positive: [an effusion], negative: [no effusion]}
+  opacity: {positive: [an opacity], negative: [no opacity]}
+`, label),
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if out := m.must("run", filepath.Join(dir, "experiment.yaml")); !strings.Contains(out, label) {
+		t.Errorf("the terminal shows %s: want the label as it is", out)
+	}
+	page := filepath.Join(dir, "run", "report.html")
+	html, err := os.ReadFile(page)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := strings.Count(string(html), "&lt;img src=x onerror=alert(1)&gt;"); n < 3 || strings.Contains(string(html), "<img") {
+		t.Errorf("the page names the label %d times, or shows an image", n)
+	}
+	m.must("report", filepath.Join(dir, "run"), "--markdown", filepath.Join(dir, "comment.md"))
+	if markdown, err := os.ReadFile(filepath.Join(dir, "comment.md")); err != nil || strings.Contains(string(markdown), "<img") {
+		t.Errorf("Markdown: %v\n%s", err, markdown)
+	}
+
+	browser, err := exec.LookPath("chromium")
+	if err != nil {
+		t.Skip("no chromium; the page's source was read without one")
+	}
+	dom, err := exec.CommandContext(t.Context(), browser, "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
+		"--disable-component-update", "--disable-sync", "--user-data-dir="+filepath.Join(m.home, "profile"), "--virtual-time-budget=2000", "--dump-dom", "file://"+page).Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(string(dom), "&lt;img src=x onerror=alert(1)&gt;") {
+		t.Fatalf("chromium does not show the label: %.300q", dom)
+	}
+	if found := regexp.MustCompile(`(?i)<(img|script|iframe|object|embed)\b|<[^>]*\son[a-z]+=`).Find(dom); found != nil {
+		t.Errorf("chromium made %q of the page", found)
 	}
 }
