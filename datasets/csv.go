@@ -222,6 +222,9 @@ func (t *table) columns(s Spec) (columns, error) {
 		}
 	}
 	if c.label < 0 && len(c.findings) == 0 {
+		if len(t.rows) == 0 {
+			return c, errors.New("no row under the header")
+		}
 		return c, fmt.Errorf("no column holds labels; name one column of class names with label:, or columns of 1 and 0 with labels: (columns: %s)", strings.Join(t.header, ", "))
 	}
 	return c, nil

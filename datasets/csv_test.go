@@ -112,6 +112,7 @@ func TestBadTablesNameRowColumnAndRemedy(t *testing.T) {
 		{"ragged row", "path,effusion\na,1,2\n", Spec{}, []string{"line 2"}},
 		{"column twice", "path,effusion,effusion\na,1,1\n", Spec{}, []string{`"effusion" stands twice`}},
 		{"empty file", "", Spec{}, []string{"empty"}},
+		{"header only, no label named", "path,effusion\n", Spec{}, []string{"no row under the header"}},
 		{"header only", "path,effusion\n", Spec{Labels: []string{"effusion"}}, []string{"no sample"}},
 		{"id twice", "path,effusion\na,1\na,0\n", Spec{}, []string{`"a" stands twice`}},
 		{"not UTF-8", "path,effusion\n\xff\xfe,1\n", Spec{}, []string{"line 2", "UTF-8"}},
