@@ -103,10 +103,10 @@ func load(path string) (version, reason string) {
 		return "", err.Error()
 	}
 	ort.SetSharedLibraryPath(abs)
-	// From 1.30 on the library numbers the machine, keeps a database of its
-	// events in the user's cache folder and sends them to its makers. That it
-	// is not to do so must stand in the environment before it starts; told
-	// later, as below, it has made its files already.
+	// Version 1.30 numbers the machine and makes a database of events, to be
+	// sent to its makers, in the user's cache folder. That it is not to must
+	// stand in the environment before it starts; told later, as below, it
+	// collects nothing, but has made its files already.
 	if err := os.Setenv("ORT_DISABLE_TELEMETRY", "1"); err != nil {
 		return "", err.Error()
 	}

@@ -56,10 +56,7 @@ A run that is interrupted computes nothing twice when it is run again.`,
 			if err != nil {
 				return err
 			}
-			if asJSON {
-				return report.JSON(s.out, r)
-			}
-			return s.showReport(r, dir)
+			return s.showReport(r, dir, asJSON)
 		},
 	}
 	cmd.Flags().StringVar(&out, "out", "", "folder to write (default: run, beside the experiment)")
@@ -93,8 +90,11 @@ func (s *settings) withEncoder(ctx context.Context, name, profile string, do fun
 	})
 }
 
-// showReport prints the report and where its page lies.
-func (s *settings) showReport(r *evaluate.Report, dir string) error {
+// showReport prints the report, and where its page lies; or report.json.
+func (s *settings) showReport(r *evaluate.Report, dir string, asJSON bool) error {
+	if asJSON {
+		return report.JSON(s.out, r)
+	}
 	if err := report.Text(s.out, r); err != nil {
 		return err
 	}
@@ -104,6 +104,7 @@ func (s *settings) showReport(r *evaluate.Report, dir string) error {
 
 func (s *settings) demoCommand() *cobra.Command {
 	var out string
+	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "demo",
 		Short: "Draw images, train probes on them and show an honest AUC",
@@ -149,10 +150,11 @@ samples for the curve and other folds; the patients stay who they are.`,
 			if err != nil {
 				return err
 			}
-			return s.showReport(r, dir)
+			return s.showReport(r, dir, asJSON)
 		},
 	}
 	cmd.Flags().StringVar(&out, "out", "medprobe-demo", "folder to write")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print report.json")
 	return cmd
 }
 
@@ -189,13 +191,10 @@ func (s *settings) reportCommand() *cobra.Command {
 					return err
 				}
 			}
-			switch {
-			case asJSON:
-				return report.JSON(s.out, r)
-			case html == "" && markdown == "":
-				return s.showReport(r, args[0])
+			if !asJSON && (html != "" || markdown != "") {
+				return nil
 			}
-			return nil
+			return s.showReport(r, args[0], asJSON)
 		},
 	}
 	cmd.Flags().StringVar(&html, "html", "", "page to write")
