@@ -49,7 +49,7 @@ A run that is interrupted computes nothing twice when it is run again.`,
 				c.Seed = s.seed
 			}
 			dir := cmp.Or(out, filepath.Join(filepath.Dir(args[0]), "run"))
-			if err := experiment.CheckFolder(dir); err != nil {
+			if err := checkRunFolder(dir); err != nil {
 				return err
 			}
 			r, err := s.runExperiment(cmd.Context(), c, dir)
@@ -76,6 +76,14 @@ func (s *settings) runExperiment(ctx context.Context, c *experiment.Config, dir 
 	}
 	s.note("%d vectors computed, %d found in the cache", result.Embedded, result.Cached)
 	return result.Report, result.Write(dir)
+}
+
+// checkRunFolder says before the work that its result has no place to go.
+func checkRunFolder(dir string) error {
+	if err := experiment.CheckFolder(dir); err != nil {
+		return err
+	}
+	return writableFolder(dir)
 }
 
 // withEncoder lets do use an encoder, the cache and the terminal.
@@ -139,7 +147,7 @@ samples for the curve and other folds; the patients stay who they are.`,
 				c.Seed = s.seed
 			}
 			dir := filepath.Join(out, "run")
-			if err := experiment.CheckFolder(dir); err != nil {
+			if err := checkRunFolder(dir); err != nil {
 				return err
 			}
 			s.note("drawing the chest radiographs of 214 patients")
