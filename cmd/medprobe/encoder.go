@@ -17,6 +17,7 @@ import (
 	"github.com/medprobe/medprobe/encoder"
 	"github.com/medprobe/medprobe/examples"
 	"github.com/medprobe/medprobe/internal/hfhub"
+	"github.com/medprobe/medprobe/internal/near"
 	"github.com/spf13/cobra"
 )
 
@@ -44,19 +45,33 @@ is fetched. Gated repositories need their terms accepted and a token in HF_TOKEN
   medprobe encoder import google/medsiglip-448 --name medsiglip --download`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := near.Check("--precision", o.Precision, encoder.Precisions()); err != nil {
+				return usagef(cmd, "%w", err)
+			}
+			abs, err := filepath.Abs(args[0])
+			if err != nil {
+				return err
+			}
+			if o.Name = cmp.Or(o.Name, filepath.Base(abs)); o.Name == examples.DemoEncoder {
+				return usagef(cmd, "the encoder that comes with medprobe is called %s; choose another with --name", o.Name)
+			}
 			src, err := s.checkpoint(cmd.Context(), args[0], revision, download)
 			if err != nil {
 				return err
 			}
 			if src != args[0] {
-				o.Name, o.Source = cmp.Or(o.Name, path.Base(args[0])), args[0]
+				o.Source = args[0]
 			}
 			if o.Dir, err = encoder.DefaultDir(); err != nil {
 				return err
 			}
+			before, _ := encoder.Show(o.Dir, o.Name) // nil: there is none
 			m, err := encoder.Import(cmd.Context(), src, o)
 			if err != nil {
 				return err
+			}
+			if before != nil && before.Fingerprint != m.Fingerprint {
+				s.note("%s was another encoder before (%.12s); vectors of that one are not used any more", m.Name, before.Fingerprint)
 			}
 			return s.showManifest(m, asJSON)
 		},
