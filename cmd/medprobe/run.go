@@ -93,7 +93,10 @@ func (s *settings) withEncoder(ctx context.Context, name, profile string, do fun
 		defer steps.finish()
 		return do(experiment.Options{
 			Encoder: e, Cache: cache, Progress: steps.update,
-			Failed: func(f embedcache.Failure) { s.note("failed: %s: %s", f.ID, f.Reason) },
+			Failed: func(f embedcache.Failure) {
+				steps.finish() // the next stroke of the bar would take the note away
+				s.note("failed: %s: %s", f.ID, f.Reason)
+			},
 		})
 	})
 }

@@ -2,7 +2,9 @@ package main
 
 import (
 	"fmt"
+	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -13,6 +15,21 @@ import (
 	"github.com/medprobe/medprobe/datasets/phantom"
 	"golang.org/x/sys/unix"
 )
+
+// startAtTerminal starts a command at a terminal of its own, and returns what a
+// person has of it: the screen and the keys.
+func startAtTerminal(t testing.TB, cmd *exec.Cmd) (screen *os.File) {
+	t.Helper()
+	screen, program := terminal(t)
+	cmd.Env = append(cmd.Env, "TERM=xterm")
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = program, program, program
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	program.Close()
+	return screen
+}
 
 // terminal returns both ends of a new terminal.
 func terminal(t testing.TB) (screen, program *os.File) {
@@ -43,7 +60,7 @@ func terminal(t testing.TB) (screen, program *os.File) {
 var counted = regexp.MustCompile(`embed ([0-9]+)/([0-9]+)`)
 
 // A person sees how far the work has come, presses Ctrl-C and runs it again.
-func TestCtrlCAtATerminal(t *testing.T) {
+func TestTerminalTakesCtrlCAndKeepsFailures(t *testing.T) {
 	if testing.Short() {
 		t.Skip("draws images of 160 patients")
 	}
@@ -55,15 +72,8 @@ func TestCtrlCAtATerminal(t *testing.T) {
 	spec := "csv:" + filepath.Join(dir, "labels.csv")
 	m.must("encoder", "show", "demo")
 
-	screen, program := terminal(t)
 	cmd := m.command("embed", spec, "--encoder", "demo", "--workers", "1")
-	cmd.Env = append(cmd.Env, "TERM=xterm")
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = program, program, program
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	program.Close()
+	screen := startAtTerminal(t, cmd)
 	var shown strings.Builder
 	reported, pressed := 0, false
 	for buffer := make([]byte, 4096); ; {
@@ -94,11 +104,44 @@ func TestCtrlCAtATerminal(t *testing.T) {
 	if stored < reported {
 		t.Errorf("%d samples were shown as done, %d are stored", reported, stored)
 	}
-	start := time.Now()
 	if e := m.embed(spec); e.Cached != stored || e.Failed != 0 || e.Embedded == 0 {
 		t.Errorf("%d vectors were stored, then %+v", stored, e)
 	}
-	t.Logf("interrupted at %d stored; the rest took %v", stored, time.Since(start))
+	t.Logf("interrupted with %d stored", stored)
+
+	// A failure stays on the screen, whatever is drawn around it.
+	broken := filepath.Join(dir, "images", "P0100-1.png")
+	if err := os.WriteFile(broken, []byte("no image"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	experiment := filepath.Join(dir, "experiment.yaml")
+	if err := os.WriteFile(experiment, []byte("data: {format: csv, path: labels.csv, labels: [effusion, device]}\nencoder: demo\npreprocess: padded\nheads: [logistic]\ncurve: {shots: [2, 4, 8], draws: 5}\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	cmd = m.command("run", experiment)
+	screen = startAtTerminal(t, cmd)
+	shown.Reset()
+	_, _ = io.Copy(&shown, screen) // to its end, which is an error at a terminal
+	if err := cmd.Wait(); err != nil {
+		t.Errorf("%v:\n%s", err, shown.String())
+	}
+	if left := remaining(shown.String()); !strings.Contains(left, "failed: images/P0100-1.png") || strings.Contains(left, "[==") {
+		t.Errorf("left on the screen:\n%s", left)
+	}
+}
+
+// remaining is what of the text stays on a screen that knows two orders: one
+// line up, and erase all below.
+func remaining(text string) string {
+	var lines []string
+	for _, line := range strings.Split(strings.ReplaceAll(text, "\r\n", "\n"), "\n") {
+		for strings.HasPrefix(line, "\x1b[1A\x1b[J") {
+			line = strings.TrimPrefix(line, "\x1b[1A\x1b[J")
+			lines = lines[:max(len(lines)-1, 0)]
+		}
+		lines = append(lines, line)
+	}
+	return strings.Join(lines, "\n")
 }
 
 // Twice is enough: the second Ctrl-C does not wait for anything.
