@@ -2,18 +2,21 @@ package medprobe_test
 
 import (
 	"bytes"
+	"encoding/json"
 	"flag"
 	"io/fs"
 	"math"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"reflect"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
 
+	"github.com/medprobe/medprobe/datasets"
 	"github.com/medprobe/medprobe/datasets/phantom"
 	"github.com/medprobe/medprobe/encoder"
 	"github.com/medprobe/medprobe/experiment"
@@ -30,7 +33,11 @@ var update = flag.Bool("update", false, "rewrite what the pages say that command
 //     must load if it is an experiment;
 //   - in a "console" block, each line that begins with "$ " is run by a shell,
 //     and what it writes to standard output must be the lines that follow. "…"
-//     in a line stands for any text.
+//     in a line stands for any text. A line with jq, which a machine need not
+//     have, is passed over where there is none.
+//
+// Fields of report.json that a page names are looked up in the run that the page
+// leaves behind.
 func TestPagesSayWhatTheCommandsDo(t *testing.T) {
 	if testing.Short() {
 		t.Skip("runs every command of the documentation")
@@ -108,6 +115,7 @@ func (p *pageTest) run() {
 		out = append(append(out, block...), "```")
 		i = end
 	}
+	p.fields(string(text))
 	if *update {
 		if err := os.WriteFile(p.page, []byte(strings.Join(out, "\n")), 0o644); err != nil {
 			p.Fatal(err)
@@ -133,6 +141,42 @@ func (p *pageTest) write(name string, data []byte) {
 	if err := os.WriteFile(filepath.Join(p.dir, name), data, 0o644); err != nil {
 		p.Fatal(err)
 	}
+}
+
+var field = regexp.MustCompile("`((?:counts|dataset|encoder|macro|findings\\[\\]|curves\\[\\])\\.[a-z_.\\[\\]]+)`")
+
+// fields looks up what the page says of report.json.
+func (p *pageTest) fields(page string) {
+	named := field.FindAllStringSubmatch(page, -1)
+	if named == nil {
+		return
+	}
+	text, err := os.ReadFile(filepath.Join(p.dir, "run", "report.json"))
+	if err != nil {
+		p.Fatal(err)
+	}
+	var report any
+	if err := json.Unmarshal(text, &report); err != nil {
+		p.Fatal(err)
+	}
+	for _, name := range named {
+		if !holds(report, strings.Split(strings.ReplaceAll(name[1], "[]", ".[]"), ".")) {
+			p.Errorf("%s: report.json holds no %s", p.page, name[1])
+		}
+	}
+}
+
+// holds reports whether a path of names and "[]", any element, leads somewhere.
+func holds(document any, path []string) bool {
+	if len(path) == 0 {
+		return true
+	}
+	if list, ok := document.([]any); ok && path[0] == "[]" {
+		return slices.ContainsFunc(list, func(element any) bool { return holds(element, path[1:]) })
+	}
+	object, _ := document.(map[string]any)
+	value, ok := object[path[0]]
+	return ok && holds(value, path[1:])
 }
 
 var fileName = regexp.MustCompile(`^# ([a-z-]+\.yaml)$`)
@@ -166,13 +210,24 @@ func (p *pageTest) console(line int, block []string) []string {
 		for end < len(block) && !strings.HasPrefix(block[end], "$ ") {
 			end++
 		}
-		got := p.shell(line+i, command)
 		want := block[i+1 : end]
+		got := want
+		if _, err := exec.LookPath("jq"); err == nil || !strings.Contains(command, "jq ") {
+			got = p.shell(line+i, command)
+		}
 		if !alike(got, want) {
 			if !*update {
 				p.Errorf("%s:%d: %s prints\n%s\nbut the page says\n%s\n(go test -run Pages -update rewrites it)", p.page, line+i, command, strings.Join(got, "\n"), strings.Join(want, "\n"))
 			}
 			want = got
+		}
+		if *update { // to the digit, but for what changes with every run
+			want = slices.Clone(want)
+			for k, line := range want {
+				if !strings.Contains(line, "…") {
+					want[k] = got[k]
+				}
+			}
 		}
 		out = append(append(out, block[i]), want...)
 		i = end
@@ -252,6 +307,58 @@ func TestAlike(t *testing.T) {
 			t.Errorf("%q and %q alike: %v", c.got, c.want, got)
 		}
 	}
+}
+
+// The tables of keys name every key that the YAML files may hold, and no other.
+func TestPagesNameEveryKey(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		page, heading string
+		keys          []string
+	}{
+		{"docs/experiment.md", "## Every key", keysOf(reflect.TypeFor[experiment.Config](), "")},
+		{"docs/formats.md", "## Every field of a SPEC file", keysOf(reflect.TypeFor[datasets.Spec](), "")},
+	} {
+		text, err := os.ReadFile(c.page)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, section, found := strings.Cut(string(text), c.heading+"\n")
+		if !found {
+			t.Fatalf("%s: no heading %q", c.page, c.heading)
+		}
+		section, _, _ = strings.Cut(section, "\n## ")
+		var named []string
+		for line := range strings.Lines(section) {
+			cells := strings.Split(line, "|")
+			if len(cells) < 3 {
+				continue
+			}
+			for _, key := range regexp.MustCompile("`([a-z_.]+)`").FindAllStringSubmatch(cells[1], -1) {
+				named = append(named, key[1])
+			}
+		}
+		slices.Sort(named)
+		if !slices.Equal(named, c.keys) {
+			t.Errorf("%s, %s:\n%v\nbut the keys are\n%v", c.page, c.heading, named, c.keys)
+		}
+	}
+}
+
+// keysOf lists the YAML keys of a struct, those of structs inside it by their
+// path; what has a page or a form of its own is one key.
+func keysOf(of reflect.Type, prefix string) []string {
+	var keys []string
+	for f := range of.Fields() {
+		key := prefix + f.Tag.Get("yaml")
+		if f.Type.Kind() == reflect.Struct && f.Type != reflect.TypeFor[datasets.Spec]() {
+			keys = append(keys, keysOf(f.Type, key+".")...)
+		} else {
+			keys = append(keys, key)
+		}
+	}
+	slices.Sort(keys)
+	return keys
 }
 
 var link = regexp.MustCompile(`\]\(([^)#\s]+)(#[^)]*)?\)`)
