@@ -133,6 +133,8 @@ func readTable(ctx context.Context, path string) (*table, error) {
 			return nil, fmt.Errorf("the column %q stands twice in the header", t.header[i])
 		}
 	}
+	headerLine, _ := r.FieldPos(0)
+	next := headerLine + 1 + strings.Count(t.header[0], "\n")
 	for {
 		if err := ctx.Err(); err != nil {
 			return nil, err
@@ -150,6 +152,12 @@ func readTable(ctx context.Context, path string) (*table, error) {
 				return nil, fmt.Errorf("line %d column %s: %q is not UTF-8; save the table as UTF-8", line, t.header[i], field)
 			}
 		}
+		// Of a single column, an empty line is an empty value, as R writes it;
+		// the reader skips such lines.
+		for ; len(t.header) == 1 && next < line; next++ {
+			t.rows = append(t.rows, tableRow{next, []string{""}})
+		}
+		next = line + 1 + strings.Count(fields[0], "\n")
 		t.rows = append(t.rows, tableRow{line, fields})
 	}
 }

@@ -226,3 +226,32 @@ func TestParquetTablesSayWhatCSVSays(t *testing.T) {
 		t.Errorf("samples %+v", d.Samples)
 	}
 }
+
+func TestEmptyLinesOfOneColumnAreEmptyValues(t *testing.T) {
+	t.Parallel()
+	for name, text := range map[string]string{
+		"as R writes it":      "effusion\n1\n\n\n0\n1\n",
+		"as Python writes it": "effusion\n1\n\"\"\n\"\"\n0\n1\n",
+		"on Windows":          "\ufeffeffusion\r\n1\r\n\r\n\r\n0\r\n1\r\n",
+	} {
+		path := filepath.Join(t.TempDir(), "y.csv")
+		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		d, err := ReadLabels(t.Context(), Spec{Path: path})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []Label
+		for _, s := range d.Samples {
+			got = append(got, s.Labels[0])
+		}
+		if want := []Label{Positive, Missing, Missing, Negative, Positive}; !slices.Equal(got, want) {
+			t.Errorf("%s: labels %v, want %v", name, got, want)
+		}
+	}
+	// Of several columns they mean nothing.
+	if d, err := openCSV(t, "path,effusion\na,1\n\nb,0\n\n", Spec{}); err != nil || len(d.Samples) != 2 {
+		t.Errorf("%v", err)
+	}
+}
