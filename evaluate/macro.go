@@ -23,7 +23,8 @@ type Column struct {
 // With aᵢ, bᵢ as in the variance of [AUC], the mean's variance is the sandwich
 // I/(I−1)·Σᵢ(mean over findings of aᵢ/n₁ + bᵢ/n₀)² over the I groups. N and
 // Positives are summed over the findings. Where the interval would reach past
-// 0 or 1 or the variance is zero, its ends are the means of the findings' own
+// 0 or 1, the variance is zero, or a finding has fewer than [FewUnits] units of
+// a class, its ends are the means of the findings' own
 // ends, which is conservative, and Method says "mean". Errors are those of
 // [AUC] and name the index of the column.
 func MacroAUC(columns []Column) (Estimate, error) {
@@ -36,7 +37,7 @@ func MacroAUC(columns []Column) (Estimate, error) {
 		m.add(contrast, c.Groups, contrast.auc(Level))
 	}
 	e := m.estimate(Level)
-	if e.StdErr == 0 || e.Low < 0 || e.High > 1 {
+	if e.StdErr == 0 || e.Low < 0 || e.High > 1 || m.few {
 		e.Low, e.High, e.Method = m.low/m.findings, m.high/m.findings, "mean"
 	}
 	return e, nil
@@ -45,7 +46,8 @@ func MacroAUC(columns []Column) (Estimate, error) {
 // MacroCompare returns the difference between the mean AUCs of two sets of
 // columns, as [MacroAUC] and [Compare] do. Column k of a and of b are the same
 // finding on the same samples; labels and groups are read from a. If the
-// variance is zero, p is Bonferroni's over the findings.
+// variance is zero or there are few units, the interval's ends are the means of
+// the findings' own and p is Bonferroni's over them.
 func MacroCompare(a, b []Column) (Comparison, error) {
 	if len(a) != len(b) {
 		return Comparison{}, fmt.Errorf("evaluate: %d columns against %d: want as many", len(a), len(b))
@@ -73,7 +75,7 @@ func MacroCompare(a, b []Column) (Comparison, error) {
 		smallest = min(smallest, own.P)
 	}
 	c.Difference = m.estimate(Level)
-	if d := &c.Difference; d.StdErr > 0 {
+	if d := &c.Difference; d.StdErr > 0 && !m.few {
 		d.Low, d.High = max(-1, d.Low), min(1, d.High)
 		c.P = twoSided(d.Point / d.StdErr)
 	} else {
@@ -106,6 +108,8 @@ type macro struct {
 	findings          float64
 	point, low, high  float64
 	samples, positive int
+	// few says that a finding has fewer than FewUnits units of a class.
+	few bool
 	// influence is what each group adds to the sum's deviation.
 	influence map[string]float64
 }
@@ -124,6 +128,7 @@ func (m *macro) add(c *contrast, groups []string, own Estimate) {
 	m.findings++
 	m.point, m.low, m.high = m.point+own.Point, m.low+own.Low, m.high+own.High
 	m.samples, m.positive = m.samples+own.N, m.positive+own.Positives
+	m.few = m.few || slices.ContainsFunc(own.Warnings, func(w Warning) bool { return w.Code == WarnFewUnits })
 }
 
 func (m *macro) estimate(level float64) Estimate {
