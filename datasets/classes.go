@@ -10,7 +10,7 @@ import (
 
 // negativeNames are class names that say that nothing was found. In a dataset
 // of two classes the other one is the positive.
-var negativeNames = []string{"normal", "negative", "no finding", "no_finding", "healthy", "benign", "control", "none", "absent", "no", "false", "0"}
+var negativeNames = []string{"normal", "negative", "no finding", "no_finding", "healthy", "benign", "normal, benign", "control", "none", "absent", "no", "false", "0"}
 
 // labelByClass sets task, classes and labels of a dataset in which a sample
 // belongs to at most one class: names holds the class name per sample, empty
