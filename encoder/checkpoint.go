@@ -27,7 +27,10 @@ type checkpoint struct {
 // openCheckpoint opens config.json and the weights that its layout needs.
 func openCheckpoint(dir string) (*checkpoint, error) {
 	info, err := os.Stat(dir)
-	if err == nil && !info.IsDir() {
+	if err != nil {
+		return nil, err
+	}
+	if !info.IsDir() {
 		return nil, notAFolder(dir)
 	}
 	c := &checkpoint{dir: dir, where: map[string]*safetensors.File{}}
@@ -65,7 +68,7 @@ func notAFolder(path string) error {
 	if slices.Contains(pickleEndings, strings.ToLower(filepath.Ext(path))) {
 		return fmt.Errorf("%s: %s", path, pickleRecipe)
 	}
-	return fmt.Errorf("%s: want the folder of a checkpoint, with config.json and model.safetensors", path)
+	return fmt.Errorf("%s: want the folder of a checkpoint, with config.json and model.safetensors, or a model in ONNX", path)
 }
 
 // WeightFiles returns the names of the files with weights that a checkpoint

@@ -23,6 +23,8 @@ type Options struct {
 	Profile Profile
 	// Threads of one run; 0: one per CPU.
 	Threads int
+	// Device is where the towers run: see [CheckDevice]; empty is the CPU.
+	Device string
 }
 
 // Encoder is an open encoder. Its methods are safe for concurrent use. Each
@@ -65,14 +67,20 @@ func Open(dir, name string, o Options) (*Encoder, error) {
 	if _, _, err := FindRuntime(o.Library); err != nil {
 		return nil, err
 	}
-	load := func(file, input, output string) func() (*session, error) {
+	if err := CheckDevice(o.Device); err != nil {
+		return nil, fmt.Errorf("encoder: open %s: %w", name, err)
+	}
+	load := func(g Graph) func() (*session, error) {
 		return sync.OnceValues(func() (*session, error) {
 			e.mu.Lock()
 			defer e.mu.Unlock()
 			if e.closed {
 				return nil, fmt.Errorf("encoder: %s: %w", name, os.ErrClosed)
 			}
-			s, err := newSession(filepath.Join(folder, file), input, output, m.Dim, o.Threads)
+			s, err := newSession(filepath.Join(folder, g.File), g, o)
+			if errors.Is(err, ErrDevice) {
+				return nil, fmt.Errorf("encoder: %w", err)
+			}
 			if err != nil {
 				return nil, fmt.Errorf("encoder: %w; import %s again", err, name)
 			}
@@ -80,8 +88,7 @@ func Open(dir, name string, o Options) (*Encoder, error) {
 			return s, nil
 		})
 	}
-	e.vision = load(visionGraph, "pixel_values", "image_embeds")
-	e.text = load(textGraph, "input_ids", "text_embeds")
+	e.vision, e.text = load(*m.vision()), load(*m.text())
 	return e, nil
 }
 
@@ -121,7 +128,8 @@ func (e *Encoder) ImageSize() int { return e.manifest.ImageSize }
 func (e *Encoder) HasText() bool { return e.manifest.HasText }
 
 // LogitScale returns exp(logit_scale): logits are image·text·LogitScale +
-// LogitBias, for vectors of length one.
+// LogitBias, for vectors of length one. It is 0 where the encoder's source did
+// not say it.
 func (e *Encoder) LogitScale() float64 { return e.manifest.LogitScale }
 
 // LogitBias returns logit_bias.
@@ -150,7 +158,7 @@ func (e *Encoder) encodePixels(ctx context.Context, pixels [][]float32, first in
 	if err != nil {
 		return nil, err
 	}
-	vectors, err := run(ctx, s, pixels, 3, int64(size), int64(size))
+	vectors, err := run(ctx, s, s.graph.arrange(pixels, size), s.graph.imageShape(int64(size))...)
 	if err != nil {
 		return nil, fmt.Errorf("encoder: images: %w", err)
 	}
@@ -192,8 +200,8 @@ func (e *Encoder) Tokenize(text string) []int64 {
 // EncodeTexts returns one vector [Dim] per text, in order, as the tower gives
 // it: not of length one. Texts that stand several times are encoded once.
 func (e *Encoder) EncodeTexts(ctx context.Context, texts []string) ([][]float32, error) {
-	if !e.manifest.HasText {
-		return nil, fmt.Errorf("encoder: %s: %w", e.manifest.Name, ErrNoText)
+	if err := e.NoText(); err != nil {
+		return nil, err
 	}
 	place := map[string]int{}
 	var ids [][]int64
@@ -216,6 +224,18 @@ func (e *Encoder) EncodeTexts(ctx context.Context, texts []string) ([][]float32,
 		vectors[i] = slices.Clone(distinct[place[text]])
 	}
 	return vectors, nil
+}
+
+// NoText returns [ErrNoText] for an encoder without a text tower, with the reason
+// where that is known.
+func (e *Encoder) NoText() error {
+	if e.manifest.HasText {
+		return nil
+	}
+	if e.manifest.NoText != "" {
+		return fmt.Errorf("encoder: %s: %w: %s", e.manifest.Name, ErrNoText, e.manifest.NoText)
+	}
+	return fmt.Errorf("encoder: %s: %w", e.manifest.Name, ErrNoText)
 }
 
 func (e *Encoder) encodeIDs(ctx context.Context, ids [][]int64) ([][]float32, error) {

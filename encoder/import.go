@@ -13,7 +13,9 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/medprobe/medprobe/internal/atomicfile"
@@ -32,6 +34,12 @@ type ImportOptions struct {
 	Precision string
 	// Source is noted in the manifest; default: the name of the source folder.
 	Source string
+	// Config is a YAML file about an ONNX model; default: MODEL.yaml beside
+	// MODEL.onnx, or medprobe.yaml in the folder of an export.
+	Config string
+	// Try runs an ONNX model for the first time; default: [Trial.Run], in this
+	// process, which a hostile model may take down.
+	Try func(context.Context, Trial) ([]int64, error)
 }
 
 // The files of an imported encoder.
@@ -78,7 +86,7 @@ func importCheckpoint(ctx context.Context, src string, o ImportOptions) (_ *Mani
 	if err := checkName(o.Name); err != nil {
 		return nil, err
 	}
-	from, err := openCheckpoint(src)
+	from, err := openSource(src, o)
 	if err != nil {
 		return nil, err
 	}
@@ -92,8 +100,11 @@ func importCheckpoint(ctx context.Context, src string, o ImportOptions) (_ *Mani
 		return nil, err
 	}
 	defer os.RemoveAll(tmp)
-	m, err := fillFolder(ctx, from, tmp, o)
+	m, err := from.fill(ctx, tmp, o)
 	if err != nil {
+		return nil, err
+	}
+	if err := m.seal(tmp); err != nil {
 		return nil, err
 	}
 	return m, replace(tmp, filepath.Join(o.Dir, o.Name))
@@ -114,48 +125,55 @@ func sweepAbandoned(dir string) {
 	}
 }
 
-// fillFolder writes all files of the encoder into the folder dir.
-func fillFolder(ctx context.Context, from *checkpoint, dir string, o ImportOptions) (*Manifest, error) {
-	vision := from.config.Vision
-	m := &Manifest{
-		Schema: 1, Name: o.Name, Dim: vision.Width, ImageSize: vision.ImageSize, HasText: from.config.Text != nil,
-		Precision: o.Precision, Preprocess: string(ProfileHF), Labels: from.config.Labels, Source: o.Source, Files: map[string]string{},
+// source is what an encoder is made of.
+type source interface {
+	// fill writes the encoder's files, but for the manifest, into the folder dir.
+	fill(ctx context.Context, dir string, o ImportOptions) (*Manifest, error)
+	Close() error
+}
+
+func openSource(src string, o ImportOptions) (source, error) {
+	if m, err := findONNX(src, o); m != nil || err != nil {
+		return m, err
 	}
-	if err := copyFile(filepath.Join(from.dir, preprocessorFile), filepath.Join(dir, preprocessorFile)); err != nil {
+	if o.Config != "" {
+		return nil, fmt.Errorf("%s: no ONNX model, so %s has nothing to say of it", src, o.Config)
+	}
+	return openCheckpoint(src)
+}
+
+func newManifest(o ImportOptions) *Manifest {
+	return &Manifest{
+		Schema: 1, Name: o.Name, Precision: o.Precision, Preprocess: string(ProfileHF), Source: o.Source, Files: map[string]string{},
+	}
+}
+
+func (c *checkpoint) fill(ctx context.Context, dir string, o ImportOptions) (*Manifest, error) {
+	m, vision := newManifest(o), c.config.Vision
+	m.Dim, m.ImageSize, m.HasText, m.Labels = vision.Width, vision.ImageSize, c.config.Text != nil, c.config.Labels
+	if err := copyFile(filepath.Join(c.dir, preprocessorFile), filepath.Join(dir, preprocessorFile)); err != nil {
 		return nil, err
 	}
-	if _, err := LoadPreprocessor(filepath.Join(from.dir, preprocessorFile), m.ImageSize, ProfileHF); err != nil {
+	if _, err := LoadPreprocessor(filepath.Join(c.dir, preprocessorFile), m.ImageSize, ProfileHF); err != nil {
 		return nil, err
 	}
-	for _, name := range []string{"LICENSE", "LICENSE.md", "LICENSE.txt"} {
-		if err := copyFile(filepath.Join(from.dir, name), filepath.Join(dir, name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return nil, err
-		}
+	if err := copyLicences(c.dir, dir, m); err != nil {
+		return nil, err
 	}
 	if m.HasText {
-		if err := m.addText(from, dir); err != nil {
+		if err := m.addText(c, dir); err != nil {
 			return nil, err
 		}
 	}
 	if m.Labels != nil {
-		if err := writeClassifier(from, dir); err != nil {
+		if err := writeClassifier(c, dir); err != nil {
 			return nil, err
 		}
 	}
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	if err := m.writeTower(from, dir, visionGraph, buildVision); err != nil {
-		return nil, err
-	}
-	if err := m.seal(dir); err != nil {
-		return nil, err
-	}
-	data, err := json.MarshalIndent(m, "", "  ")
-	if err != nil {
-		return nil, err
-	}
-	return m, atomicfile.WriteBytes(filepath.Join(dir, manifestFile), append(data, '\n'))
+	return m, m.writeTower(c, dir, visionGraph, buildVision)
 }
 
 // addText adds what a text tower needs: scale and bias, vocabulary, graph.
@@ -172,10 +190,7 @@ func (m *Manifest) addText(from *checkpoint, dir string) error {
 	if x := m.LogitScale - m.LogitBias; math.IsNaN(x) || math.IsInf(x, 0) {
 		return fmt.Errorf("%s: logit_scale %v and logit_bias %v: want exp(logit_scale) and logit_bias finite", from.dir, scale, bias)
 	}
-	if err := checkTokenizer(from.dir); err != nil {
-		return err
-	}
-	if err := copyFile(filepath.Join(from.dir, vocabularyFile), filepath.Join(dir, vocabularyFile)); err != nil {
+	if err := copyTokenizer(from.dir, dir); err != nil {
 		return err
 	}
 	tokenizer, err := LoadTokenizer(filepath.Join(from.dir, vocabularyFile))
@@ -186,6 +201,17 @@ func (m *Manifest) addText(from *checkpoint, dir string) error {
 		return fmt.Errorf("%s has %d pieces, config.json a vocabulary of %d", vocabularyFile, n, from.config.Text.Vocabulary)
 	}
 	return m.writeTower(from, dir, textGraph, buildText)
+}
+
+func copyTokenizer(from, to string) error {
+	if err := checkTokenizer(from); err != nil {
+		return err
+	}
+	if err := copyFile(filepath.Join(from, vocabularyFile), filepath.Join(to, vocabularyFile)); err != nil {
+		return err
+	}
+	_, err := LoadTokenizer(filepath.Join(from, vocabularyFile))
+	return err
 }
 
 // checkTokenizer refuses a checkpoint whose texts are cut up in another way
@@ -243,19 +269,24 @@ func (m *Manifest) writeTower(from *checkpoint, dir, file string, build func(fro
 	return atomicfile.WriteBytes(filepath.Join(dir, file), graph)
 }
 
-// seal notes the digests of the files and derives the fingerprint from them.
+// seal notes the digests of the files, derives the fingerprint from them and
+// writes the manifest.
 func (m *Manifest) seal(dir string) error {
-	entries, err := os.ReadDir(dir)
+	files, err := filesIn(dir)
 	if err != nil {
 		return err
 	}
-	for _, e := range entries {
-		if m.Files[e.Name()], err = fileDigest(filepath.Join(dir, e.Name())); err != nil {
+	for _, file := range files {
+		if m.Files[file], err = fileDigest(filepath.Join(dir, file)); err != nil {
 			return err
 		}
 	}
 	m.Fingerprint = m.fingerprint()
-	return nil
+	data, err := json.MarshalIndent(m, "", "  ")
+	if err != nil {
+		return err
+	}
+	return atomicfile.WriteBytes(filepath.Join(dir, manifestFile), append(data, '\n'))
 }
 
 // fingerprint digests what decides a vector: weights, graphs, vocabulary,
@@ -263,9 +294,14 @@ func (m *Manifest) seal(dir string) error {
 func (m *Manifest) fingerprint() string {
 	h := sha256.New()
 	fmt.Fprintf(h, "medprobe encoder 1\nprecision %s\nlogit %v %v\n", m.Precision, m.LogitScale, m.LogitBias)
+	for _, g := range []*Graph{m.Vision, m.Text} {
+		if g != nil {
+			fmt.Fprintf(h, "graph %+v\n", *g)
+		}
+	}
 	for _, name := range slices.Sorted(maps.Keys(m.Files)) {
 		// The preprocessing has a fingerprint of its own; licences do not count.
-		if name == visionGraph || name == textGraph || name == vocabularyFile || filepath.Ext(name) == ".weights" {
+		if name == visionGraph || name == textGraph || name == vocabularyFile || filepath.Ext(name) == ".weights" || strings.Contains(name, "/") {
 			fmt.Fprintf(h, "%s %s\n", name, m.Files[name])
 		}
 	}
@@ -300,6 +336,57 @@ func replace(tmp, path string) error {
 			return err
 		}
 	}
+}
+
+// licenceFile matches the files with a model's terms.
+var licenceFile = regexp.MustCompile(`(?i)^(licen[cs]e|copying|notice|use[_-]?policy|terms)([._-].*)?$`)
+
+// IsLicence reports whether a file of that name holds a model's terms.
+func IsLicence(name string) bool { return licenceFile.MatchString(name) }
+
+// copyLicences copies the texts of a model's terms and notes what its README says
+// of them in its head.
+func copyLicences(from, to string, m *Manifest) error {
+	entries, err := os.ReadDir(from)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if !IsLicence(e.Name()) || e.IsDir() {
+			continue
+		}
+		if err := copyFile(filepath.Join(from, e.Name()), filepath.Join(to, e.Name())); err != nil {
+			return err
+		}
+	}
+	m.License = licenceOf(filepath.Join(from, "README.md"))
+	return nil
+}
+
+// licenceOf reads license, license_name and license_link in the YAML head of a
+// model's README.
+func licenceOf(readme string) string {
+	info, err := os.Stat(readme)
+	if err != nil || info.Size() > 1<<20 {
+		return ""
+	}
+	text, err := os.ReadFile(readme)
+	if err != nil {
+		return ""
+	}
+	head, ok := strings.CutPrefix(string(text), "---\n")
+	head, _, closed := strings.Cut(head, "\n---")
+	if !ok || !closed {
+		return ""
+	}
+	var said []string
+	for line := range strings.Lines(head) {
+		key, value, _ := strings.Cut(line, ":")
+		if value = strings.Trim(strings.TrimSpace(value), `"'`); value != "" && slices.Contains([]string{"license", "license_name", "license_link"}, key) {
+			said = append(said, value)
+		}
+	}
+	return strings.Join(said, ", ")
 }
 
 // maxSmallFile bounds the files that are copied as they are.

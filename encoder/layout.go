@@ -43,6 +43,9 @@ type layout struct {
 	Labels []string
 }
 
+// maxImageSize bounds the side of the images that an encoder may see.
+const maxImageSize = 1 << 14
+
 const (
 	// patchEmbedding is a tensor that every vision tower has.
 	patchEmbedding = "vision_model.embeddings.patch_embedding.weight"
@@ -183,8 +186,8 @@ func (c *towerConfig) validateVision() error {
 	switch {
 	case c.Channels != 3:
 		return fmt.Errorf("num_channels %d: want 3", c.Channels)
-	case c.PatchSize < 1 || c.ImageSize < c.PatchSize || c.ImageSize > 1<<14:
-		return fmt.Errorf("patch_size %d and image_size %d: want 1 ≤ patch_size ≤ image_size ≤ %d", c.PatchSize, c.ImageSize, 1<<14)
+	case c.PatchSize < 1 || c.ImageSize < c.PatchSize || c.ImageSize > maxImageSize:
+		return fmt.Errorf("patch_size %d and image_size %d: want 1 ≤ patch_size ≤ image_size ≤ %d", c.PatchSize, c.ImageSize, maxImageSize)
 	}
 	return c.validate()
 }

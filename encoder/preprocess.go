@@ -1,8 +1,10 @@
 package encoder
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"fmt"
 	"image"
 	"math"
@@ -16,7 +18,9 @@ type Profile string
 
 const (
 	// ProfileHF stretches to the square with Pillow's resize, as Hugging Face's
-	// SiglipImageProcessor does. It is the default.
+	// SiglipImageProcessor does. It is the default. Where an encoder's
+	// preprocessor_config.json asks for a centre crop, as CLIP's and DINOv2's do,
+	// the shorter side is resized and the middle cut out.
 	ProfileHF Profile = "hf"
 	// ProfileBigVision stretches with TensorFlow's bilinear resize without
 	// antialiasing and cuts the result to uint8, as Google's evaluations did.
@@ -43,10 +47,57 @@ type preprocessorConfig struct {
 	RescaleFactor float64    `json:"rescale_factor"`
 	Mean          [3]float32 `json:"image_mean"`
 	Std           [3]float32 `json:"image_std"`
-	Size          struct {
-		Height int `json:"height"`
-		Width  int `json:"width"`
-	} `json:"size"`
+	Size          sizeConfig `json:"size"`
+	Crop          sizeConfig `json:"crop_size"`
+	DoCrop        bool       `json:"do_center_crop"`
+}
+
+// sizeConfig is a size: both sides, or the shorter one, or a plain number, which
+// older files have for the one or the other.
+type sizeConfig struct {
+	Height   int `json:"height"`
+	Width    int `json:"width"`
+	Shortest int `json:"shortest_edge"`
+	plain    int
+}
+
+func (s *sizeConfig) UnmarshalJSON(data []byte) error {
+	if json.Unmarshal(data, &s.plain) == nil {
+		return nil
+	}
+	type fields sizeConfig
+	return json.Unmarshal(data, (*fields)(s))
+}
+
+// square returns the side of the square that the images are stretched to or, for
+// a centre crop, of the crop, and then the shorter side before it; 0 for what is
+// not said.
+func (c *preprocessorConfig) square() (side, shortest int, err error) {
+	s := c.Size
+	if !c.DoCrop {
+		if s.Shortest != 0 {
+			return 0, 0, fmt.Errorf("size of the shortest edge %d without do_center_crop: want images of one size", s.Shortest)
+		}
+		s.Height, s.Width = cmp.Or(s.Height, s.plain), cmp.Or(s.Width, s.plain)
+		if s.Height != s.Width {
+			return 0, 0, fmt.Errorf("size %d×%d: want a square", s.Height, s.Width)
+		}
+		return s.Height, 0, nil
+	}
+	height, width := cmp.Or(c.Crop.Height, c.Crop.plain), cmp.Or(c.Crop.Width, c.Crop.plain)
+	shortest = cmp.Or(s.Shortest, s.plain)
+	switch {
+	case height != width || height == 0:
+		return 0, 0, fmt.Errorf("crop_size %d×%d: want a square", height, width)
+	case shortest < height && (s.Height != height || s.Width != width):
+		return 0, 0, fmt.Errorf("size of the shortest edge %d: want at least the crop's %d", shortest, height)
+	}
+	return height, shortest, nil
+}
+
+func defaultPreprocessor() preprocessorConfig {
+	half := [3]float32{.5, .5, .5}
+	return preprocessorConfig{DoResize: true, DoRescale: true, DoNormalize: true, Resample: 3, RescaleFactor: 1. / 255, Mean: half, Std: half}
 }
 
 // Profiles lists the profiles, the default first.
@@ -59,6 +110,7 @@ func Profiles() []string {
 type Preprocessor struct {
 	profile     Profile
 	size        int
+	shortest    int // the shorter side before a centre crop; 0: stretched to the square
 	filter      filter
 	fingerprint string
 	// values holds the float of each byte by channel.
@@ -71,22 +123,25 @@ func LoadPreprocessor(path string, imageSize int, profile Profile) (*Preprocesso
 	if err := near.Check("preprocessing profile", string(profile), Profiles()); err != nil {
 		return nil, err
 	}
-	c := preprocessorConfig{DoResize: true, DoRescale: true, DoNormalize: true, Resample: 3, RescaleFactor: 1. / 255, Mean: [3]float32{.5, .5, .5}, Std: [3]float32{.5, .5, .5}}
+	c := defaultPreprocessor()
 	if err := readJSON(path, &c); err != nil {
 		return nil, err
 	}
 	filter, ok := filters[c.Resample]
+	side, shortest, err := c.square()
 	switch {
+	case err != nil:
+		return nil, fmt.Errorf("%s: %w", path, err)
 	case !c.DoResize || !c.DoRescale || !c.DoNormalize:
 		return nil, fmt.Errorf("%s: do_resize, do_rescale and do_normalize must all be true", path)
 	case !ok:
 		return nil, fmt.Errorf("%s: resample %d: want 2 (bilinear) or 3 (bicubic)", path, c.Resample)
-	case c.Size.Height != 0 && (c.Size.Height != imageSize || c.Size.Width != imageSize):
-		return nil, fmt.Errorf("%s: size %d×%d, the encoder sees %d×%d", path, c.Size.Height, c.Size.Width, imageSize, imageSize)
+	case side != 0 && side != imageSize:
+		return nil, fmt.Errorf("%s: size %d×%d, the encoder sees %d×%d", path, side, side, imageSize, imageSize)
 	case !(c.RescaleFactor > 0) || !(c.Std[0] > 0) || !(c.Std[1] > 0) || !(c.Std[2] > 0):
 		return nil, fmt.Errorf("%s: rescale_factor %v and image_std %v: want them above 0", path, c.RescaleFactor, c.Std)
 	}
-	p := &Preprocessor{profile: profile, size: imageSize, filter: filter}
+	p := &Preprocessor{profile: profile, size: imageSize, shortest: shortest, filter: filter}
 	for channel := range p.values {
 		for v := range p.values[channel] {
 			// Rescaled in double, stored as float, normalised in float: the order
@@ -95,7 +150,11 @@ func LoadPreprocessor(path string, imageSize int, profile Profile) (*Preprocesso
 			p.values[channel][v] = (scaled - c.Mean[channel]) / c.Std[channel]
 		}
 	}
-	sum := sha256.Sum256(fmt.Appendf(nil, "medprobe preprocess %d\n%s %d %d %v %v %v\n", preprocessRevision, profile, imageSize, c.Resample, c.RescaleFactor, c.Mean, c.Std))
+	identity := fmt.Appendf(nil, "medprobe preprocess %d\n%s %d %d %v %v %v\n", preprocessRevision, profile, imageSize, c.Resample, c.RescaleFactor, c.Mean, c.Std)
+	if shortest != 0 {
+		identity = fmt.Appendf(identity, "crop of %d\n", shortest)
+	}
+	sum := sha256.Sum256(identity)
 	p.fingerprint = hex.EncodeToString(sum[:])
 	return p, nil
 }
@@ -135,6 +194,10 @@ func (p *Preprocessor) Pixels(img image.Image) ([]float32, error) {
 	case ProfilePadded:
 		rgb = rgb.resizePadded(p.filter, p.size)
 	default:
+		if p.shortest != 0 {
+			rgb = rgb.resizeCropped(p.filter, p.shortest, p.size)
+			break
+		}
 		rgb = rgb.resize(p.filter, p.size, p.size)
 	}
 	out := make([]float32, 3*p.size*p.size)

@@ -42,13 +42,16 @@ type window struct {
 
 // windows follows precompute_coeffs and normalize_coeffs_8bpc of Pillow's
 // src/libImaging/Resample.c.
-func (f filter) windows(in, out int) []window {
+func (f filter) windows(in, out int) []window { return f.windowsFrom(in, out, 0, out) }
+
+// windowsFrom returns the n windows from the given one on.
+func (f filter) windowsFrom(in, out, from, n int) []window {
 	scale := float64(in) / float64(out)
 	reach := max(scale, 1) // antialiasing: the filter grows with the reduction
 	support := float64(f.support * reach)
-	all := make([]window, out)
+	all := make([]window, n)
 	for i := range all {
-		center := float64((float64(i) + 0.5) * scale)
+		center := float64((float64(from+i) + 0.5) * scale)
 		first := max(int(center-support+0.5), 0)
 		last := min(int(center+support+0.5), in)
 		weights, sum := make([]float64, last-first), 0.0
@@ -163,6 +166,19 @@ func (m rgb8) resizePadded(f filter, size int) rgb8 {
 	columns := inside(f.windows(side, size), (side-m.width)/2, m.width)
 	rows := inside(f.windows(side, size), (side-m.height)/2, m.height)
 	return m.resample(columns, rows)
+}
+
+// resizeCropped equals resize of the shorter side to the given length, the other
+// one in proportion and cut to a whole number, and then the square of size pixels
+// in the middle, as Hugging Face's resize and center_crop do. Only that square is
+// computed.
+func (m rgb8) resizeCropped(f filter, shortest, size int) rgb8 {
+	short := min(m.width, m.height)
+	middle := func(side int) []window {
+		resized := int(float64(shortest*side) / float64(short))
+		return f.windowsFrom(side, resized, (resized-size)/2, size)
+	}
+	return m.resample(middle(m.width), middle(m.height))
 }
 
 // inside takes from windows over a padded line what lies on its n real pixels,

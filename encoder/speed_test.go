@@ -170,7 +170,7 @@ func plainSession(t testing.TB, checkpoint string) *session {
 	if err := os.WriteFile(model, graph, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	s, err := newSession(model, "pixel_values", "image_embeds", from.config.Vision.Width, 0)
+	s, err := newSession(model, Graph{Input: "pixel_values", Output: "image_embeds"}, Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,6 +1,7 @@
 package encoder
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -37,10 +38,26 @@ type Manifest struct {
 	LogitBias  float64 `json:"logit_bias"`
 	// Labels are the classes of the classifier of a fine-tuned checkpoint.
 	Labels []string `json:"labels,omitempty"`
+	// Vision and Text say how the graphs of an encoder are run that was imported
+	// from ONNX.
+	Vision *Graph `json:"vision,omitempty"`
+	Text   *Graph `json:"text,omitempty"`
+	// NoText says why there is no text tower, where there might be one.
+	NoText string `json:"no_text,omitempty"`
+	// License is what the model's README says of it.
+	License string `json:"license,omitempty"`
 	// Source is where the encoder came from, in the importer's words.
 	Source string `json:"source"`
 	// Files holds the SHA-256 of each file beside the manifest.
 	Files map[string]string `json:"files"`
+}
+
+func (m *Manifest) vision() *Graph {
+	return cmp.Or(m.Vision, &Graph{File: visionGraph, Input: "pixel_values", Output: "image_embeds"})
+}
+
+func (m *Manifest) text() *Graph {
+	return cmp.Or(m.Text, &Graph{File: textGraph, Input: "input_ids", Output: "text_embeds"})
 }
 
 const manifestFile = "manifest.json"
@@ -135,14 +152,14 @@ func Verify(dir, name string) error {
 		return err
 	}
 	folder := filepath.Join(dir, name)
-	entries, err := os.ReadDir(folder)
+	files, err := filesIn(folder)
 	if err != nil {
 		return fmt.Errorf("encoder: %w", err)
 	}
 	var problems []error
-	for _, e := range entries {
-		if _, known := m.Files[e.Name()]; !known && e.Name() != manifestFile {
-			problems = append(problems, fmt.Errorf("encoder: %s: %q was added", name, e.Name()))
+	for _, file := range files {
+		if _, known := m.Files[file]; !known && file != manifestFile {
+			problems = append(problems, fmt.Errorf("encoder: %s: %q was added", name, file))
 		}
 	}
 	for _, file := range slices.Sorted(maps.Keys(m.Files)) {
@@ -157,6 +174,19 @@ func Verify(dir, name string) error {
 		return fmt.Errorf("%w; import it again", errors.Join(problems...))
 	}
 	return nil
+}
+
+// filesIn lists the files in a folder and those below it, by slash-separated
+// path.
+func filesIn(folder string) ([]string, error) {
+	var files []string
+	err := fs.WalkDir(os.DirFS(folder), ".", func(path string, e fs.DirEntry, err error) error {
+		if err == nil && !e.IsDir() {
+			files = append(files, path)
+		}
+		return err
+	})
+	return files, err
 }
 
 func checkDigest(path, want string) error {

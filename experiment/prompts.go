@@ -144,6 +144,9 @@ func NewPrior(ctx context.Context, enc TextEncoder, classes []string, exclusive 
 	case ScoreSigmoid:
 		prior.Bias = enc.LogitBias()
 	}
+	if prior.Scale == 0 {
+		return nil, "", fmt.Errorf("experiment: prompts: the encoder's export does not say by what the cosine is scaled in a logit: write logit_scale and logit_bias into its medprobe.yaml and import it again, or ask for the score %s", ScoreDifference)
+	}
 	for c, class := range classes {
 		row := prior.T.Data[c*dim : (c+1)*dim]
 		positive, err := meanText(ctx, enc, prompts[class].Positive)

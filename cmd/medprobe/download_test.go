@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -35,6 +36,11 @@ func (h *hub) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	name, ok := strings.CutPrefix(r.URL.Path, "/owner/model/resolve/"+commit+"/")
+	if name == "README.md" {
+		w.Header().Set("ETag", `"1"`)
+		_, _ = io.WriteString(w, "---\nlicense: other\n---\n# A model\n")
+		return
+	}
 	data, err := os.ReadFile(filepath.Join(h.dir, filepath.Base(name)))
 	h.mu.Lock()
 	h.asked[name]++
@@ -52,7 +58,7 @@ func TestCheckpointsAreFoundAndFetchedByName(t *testing.T) {
 	t.Parallel()
 	root := needs.Root(t)
 	for folder, never := range map[string]string{
-		"examples/demo/encoder":              "README.md",
+		"examples/demo/encoder":              "model-00002-of-00002.safetensors",
 		"encoder/testdata/towers/medgemma":   "model-00002-of-00002.safetensors",
 		"encoder/testdata/siglip-sharded":    "golden.npz",
 		"encoder/testdata/towers/vision":     "golden.npz",
@@ -74,8 +80,8 @@ func TestCheckpointsAreFoundAndFetchedByName(t *testing.T) {
 		if code != 0 {
 			t.Fatalf("%s: exit %d: %s", folder, code, text)
 		}
-		var manifest struct{ Name, Source string }
-		if err := json.Unmarshal([]byte(text), &manifest); err != nil || manifest.Name != "model" || manifest.Source != "owner/model" {
+		var manifest struct{ Name, Source, License string }
+		if err := json.Unmarshal([]byte(text), &manifest); err != nil || manifest.Name != "model" || manifest.Source != "owner/model" || manifest.License != "other" {
 			t.Errorf("%s: %s, %v", folder, text, err)
 		}
 		if h.asked[never] > 0 {

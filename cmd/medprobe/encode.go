@@ -34,7 +34,7 @@ func (s *settings) tokenizeCommand() *cobra.Command {
 			}
 			return s.using(cmd.Context(), enc.name, enc.profile, func(e *encoder.Encoder) error {
 				if !e.HasText() {
-					return fmt.Errorf("tokenize: %w", encoder.ErrNoText)
+					return fmt.Errorf("tokenize: %w", e.NoText())
 				}
 				out := json.NewEncoder(s.out)
 				out.SetEscapeHTML(false)
@@ -206,6 +206,9 @@ func (s *settings) encodeLogitsCommand() *cobra.Command {
 
 // logits returns image·textᵀ·scale + bias of unit vectors, [n, m].
 func logits(ctx context.Context, e *encoder.Encoder, files, all []string) (blas32.General, error) {
+	if e.HasText() && e.LogitScale() == 0 {
+		return blas32.General{}, fmt.Errorf("%s does not say by what the cosine is scaled in a logit: write logit_scale and logit_bias into its medprobe.yaml and import it again", e.Name())
+	}
 	images, err := fileVectors(ctx, e, files)
 	if err != nil {
 		return blas32.General{}, err

@@ -23,7 +23,7 @@ import (
 
 func (s *settings) encoderCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "encoder", Short: "Import encoders and show them"}
-	cmd.AddCommand(s.encoderImportCommand(), s.encoderListCommand(), s.encoderShowCommand(), s.encoderVerifyCommand())
+	cmd.AddCommand(s.encoderImportCommand(), s.encoderListCommand(), s.encoderShowCommand(), s.encoderVerifyCommand(), s.encoderTryCommand())
 	return cmd
 }
 
@@ -38,11 +38,19 @@ func (s *settings) encoderImportCommand() *cobra.Command {
 and, for prompts, spiece.model of a SigLIP checkpoint and writes an encoder that
 the other commands open by name. Nothing is unpickled.
 
-SRC is a folder, or OWNER/NAME at Hugging Face: then the cache of Hugging Face
+SRC may also be ONNX: a folder with onnx/vision_model.onnx and, for prompts,
+onnx/text_model.onnx, or one image encoder, MODEL.onnx. What the graph does not
+say itself (size, mean, std, layout, input, output, pool, resample, crop,
+logit_scale, logit_bias) stands in preprocessor_config.json or in a YAML file:
+medprobe.yaml in the folder, MODEL.yaml beside the model, or --config. An ONNX
+model is run for the first time in a process of its own.
+
+SRC is a folder, a model, or OWNER/NAME at Hugging Face: then the cache of Hugging Face
 ($HF_HUB_CACHE, $HF_HOME) is looked in, and with --download what is missing there
 is fetched. Gated repositories need their terms accepted and a token in HF_TOKEN.`,
 		Example: `  medprobe encoder import ~/models/medsiglip-448 --name medsiglip
-  medprobe encoder import google/medsiglip-448 --name medsiglip --download`,
+  medprobe encoder import google/medsiglip-448 --name medsiglip --download
+  medprobe encoder import rad-dino.onnx --config rad-dino.yaml`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := near.Check("--precision", o.Precision, encoder.Precisions()); err != nil {
@@ -52,7 +60,7 @@ is fetched. Gated repositories need their terms accepted and a token in HF_TOKEN
 			if err != nil {
 				return err
 			}
-			if o.Name = cmp.Or(o.Name, filepath.Base(abs)); o.Name == examples.DemoEncoder {
+			if o.Name = cmp.Or(o.Name, strings.TrimSuffix(filepath.Base(abs), ".onnx")); o.Name == examples.DemoEncoder {
 				return usagef(cmd, "the encoder that comes with medprobe is called %s; choose another with --name", o.Name)
 			}
 			src, err := s.checkpoint(cmd.Context(), args[0], revision, download)
@@ -65,6 +73,7 @@ is fetched. Gated repositories need their terms accepted and a token in HF_TOKEN
 			if o.Dir, err = encoder.DefaultDir(); err != nil {
 				return err
 			}
+			o.Try = s.try
 			before, _ := encoder.Show(o.Dir, o.Name) // nil: there is none
 			m, err := encoder.Import(cmd.Context(), src, o)
 			if err != nil {
@@ -73,9 +82,15 @@ is fetched. Gated repositories need their terms accepted and a token in HF_TOKEN
 			if before != nil && before.Fingerprint != m.Fingerprint {
 				s.note("%s was another encoder before (%.12s); vectors of that one are not used any more", m.Name, before.Fingerprint)
 			}
+			if m.NoText != "" {
+				s.note("no text tower: %s", m.NoText)
+			} else if m.HasText && m.LogitScale == 0 {
+				s.note("the export says no logit scale and bias: ranks of prompts are right, probabilities need logit_scale and logit_bias in medprobe.yaml")
+			}
 			return s.showManifest(m, asJSON)
 		},
 	}
+	cmd.Flags().StringVar(&o.Config, "config", "", "YAML file about an ONNX model")
 	cmd.Flags().StringVar(&o.Name, "name", "", "name to use it by (default: the folder's)")
 	cmd.Flags().StringVar(&o.Precision, "precision", "fp32", "precision of the linear layers: fp32, or int8, several times faster")
 	cmd.Flags().BoolVar(&download, "download", false, "fetch what is missing from Hugging Face")
@@ -107,7 +122,7 @@ func (s *settings) checkpoint(ctx context.Context, src, revision string, downloa
 	}
 	// The small files say which weights are needed.
 	dir, err := fetch(func(name string) bool {
-		return path.Ext(name) == ".json" && path.Dir(name) == "." || name == "spiece.model" || strings.HasPrefix(name, "LICENSE")
+		return path.Dir(name) == "." && (path.Ext(name) == ".json" || name == "spiece.model" || name == "README.md" || encoder.IsLicence(name))
 	})
 	if err != nil {
 		return "", err

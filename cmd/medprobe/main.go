@@ -112,6 +112,7 @@ medprobe is research software and not a medical device.`,
 	flags := root.PersistentFlags()
 	flags.StringVar(&s.cache, "cache", "", "file of embeddings (default: $MEDPROBE_CACHE or the user's cache folder)")
 	flags.StringVar(&s.ortLib, "ort-lib", "", "ONNX Runtime library (default: found; see 'medprobe doctor')")
+	flags.StringVar(&s.device, "device", "cpu", "where encoders run: cpu, or cuda[:N] with an ONNX Runtime built for it")
 	flags.Uint64Var(&s.seed, "seed", 0, "governs everything random")
 
 	root.AddCommand(

@@ -22,8 +22,8 @@ import (
 // settings holds the flags that every command has, and opens what they name.
 type settings struct {
 	*ui
-	cache, ortLib string
-	seed          uint64
+	cache, ortLib, device string
+	seed                  uint64
 }
 
 func (s *settings) openCache(ctx context.Context) (*embedcache.Cache, error) {
@@ -57,7 +57,7 @@ func (s *settings) openEncoder(ctx context.Context, name, profile string) (*enco
 			return nil, err
 		}
 	}
-	return encoder.Open(dir, name, encoder.Options{Library: s.ortLib, Profile: encoder.Profile(profile)})
+	return encoder.Open(dir, name, encoder.Options{Library: s.ortLib, Profile: encoder.Profile(profile), Device: s.device})
 }
 
 // using opens an encoder, lets do use it and closes it.
