@@ -2,6 +2,7 @@ package encoder
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -21,6 +22,10 @@ type Agreement struct {
 	Overlap float64 `json:"overlap_at_10"`
 }
 
+// ErrWidths says that two encoders give vectors of different lengths, which have
+// no cosine.
+var ErrWidths = errors.New("encoders of one width can be compared")
+
 // Agree compares two encoders' vectors of the same images, [n][D] each, as the
 // towers give them. Fewer than two images, and vectors of different lengths or
 // of length zero, are errors that name the image.
@@ -33,7 +38,7 @@ func Agree(a, b [][]float32) (Agreement, error) {
 	same := 0
 	for i := range a {
 		if len(a[i]) != len(b[i]) {
-			return Agreement{}, fmt.Errorf("encoder: image %d has vectors of %d and %d dimensions: encoders of one width can be compared", i, len(a[i]), len(b[i]))
+			return Agreement{}, fmt.Errorf("encoder: image %d has vectors of %d and %d dimensions: %w", i, len(a[i]), len(b[i]), ErrWidths)
 		}
 		c := cosineOf(a[i], b[i])
 		if math.IsNaN(c) {

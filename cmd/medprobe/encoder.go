@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path"
 	"path/filepath"
@@ -13,7 +12,6 @@ import (
 	"strings"
 	"text/tabwriter"
 
-	"github.com/medprobe/medprobe/datasets"
 	"github.com/medprobe/medprobe/encoder"
 	"github.com/medprobe/medprobe/examples"
 	"github.com/medprobe/medprobe/internal/hfhub"
@@ -203,80 +201,4 @@ func (s *settings) showManifest(m *encoder.Manifest, asJSON bool) error {
 	fmt.Fprintf(w, "name\t%s\nfingerprint\t%s\ndimensions\t%d\nimage size\t%d\ntext tower\t%v\nprecision\t%s\npreprocess\t%s\n",
 		m.Name, m.Fingerprint, m.Dim, m.ImageSize, m.HasText, m.Precision, m.Preprocess)
 	return w.Flush()
-}
-
-func (s *settings) encoderVerifyCommand() *cobra.Command {
-	var against, images string
-	var asJSON bool
-	cmd := &cobra.Command{
-		Use:   "verify NAME",
-		Short: "Compare an encoder with its digests, or its vectors with another's",
-		Long: `Verify reads every file of an encoder and compares it with its digest. With
---against and --images it also encodes the images of a folder with both encoders
-and prints how alike the vectors are: the cosine, and how many of each image's
-ten nearest others are the same.`,
-		Example: "  medprobe encoder verify medsiglip-int8 --against medsiglip --images radiographs",
-		Args:    cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			if (against == "") != (images == "") {
-				return usagef(cmd, "--against and --images go together")
-			}
-			dir, err := encoder.DefaultDir()
-			if err != nil {
-				return err
-			}
-			if err := encoder.Verify(dir, args[0]); err != nil {
-				return err
-			}
-			if against == "" {
-				if asJSON {
-					return s.json(map[string]bool{"ok": true})
-				}
-				_, err := fmt.Fprintf(s.out, "%s: every file has its digest\n", args[0])
-				return err
-			}
-			agreement, err := s.agreement(cmd.Context(), args[0], against, images)
-			if err != nil {
-				return err
-			}
-			if asJSON {
-				return s.json(agreement)
-			}
-			_, err = fmt.Fprintf(s.out, "%d images: cosine %.6f in the mean, %.6f at worst; %.1f %% of the ten nearest are the same\n",
-				agreement.Images, agreement.MeanCosine, agreement.WorstCosine, 100*agreement.Overlap)
-			return err
-		},
-	}
-	cmd.Flags().StringVar(&against, "against", "", "encoder to compare the vectors with")
-	cmd.Flags().StringVar(&images, "images", "", "folder of images to compare on")
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON document")
-	return cmd
-}
-
-// agreement compares the vectors of two encoders on the images of a folder.
-func (s *settings) agreement(ctx context.Context, a, b, folder string) (encoder.Agreement, error) {
-	var files []string
-	err := filepath.WalkDir(folder, func(name string, entry fs.DirEntry, err error) error {
-		if err == nil && entry.Type().IsRegular() && datasets.IsImageName(name) {
-			files = append(files, name)
-		}
-		return err
-	})
-	if err != nil {
-		return encoder.Agreement{}, err
-	}
-	if len(files) < 2 {
-		return encoder.Agreement{}, fmt.Errorf("%s holds %d images: want at least two", folder, len(files))
-	}
-	var vectors [2][][]float32
-	for k, name := range []string{a, b} {
-		err := s.using(ctx, name, "", func(e *encoder.Encoder) (err error) {
-			vectors[k], err = fileVectors(ctx, e, files)
-			return err
-		})
-		if err != nil {
-			return encoder.Agreement{}, err
-		}
-	}
-	return encoder.Agree(vectors[0], vectors[1])
 }

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/medprobe/medprobe/encoder"
 	"github.com/spf13/cobra"
 )
 
@@ -100,6 +101,12 @@ medprobe is research software and not a medical device.`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		Args:          cobra.ArbitraryArgs,
+		PersistentPreRunE: func(cmd *cobra.Command, args []string) error {
+			if err := encoder.CheckDevice(s.device); err != nil {
+				return usagef(cmd, "--%w", err)
+			}
+			return nil
+		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) > 0 {
 				return usagef(cmd, "unknown command %q%s", args[0], suggest(cmd, args[0]))
