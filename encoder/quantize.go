@@ -4,6 +4,8 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math"
+	"runtime"
+	"sync"
 
 	"github.com/medprobe/medprobe/internal/onnxgraph"
 )
@@ -148,14 +150,21 @@ const weightSteps = 63
 func quantizeRows(data []float32, n, width int) (values, scales []byte) {
 	values = make([]byte, len(data))
 	steps := make([]float32, n)
-	for r := range n {
-		row := data[r*width : (r+1)*width]
-		scale := bestScale(row)
-		for c, v := range row {
-			values[c*n+r] = byte(int8(step(v, scale)))
-		}
-		steps[r] = scale
+	var workers sync.WaitGroup
+	part := n/runtime.GOMAXPROCS(0) + 1
+	for start := 0; start < n; start += part {
+		workers.Go(func() {
+			for r := start; r < min(start+part, n); r++ {
+				row := data[r*width : (r+1)*width]
+				scale := bestScale(row)
+				for c, v := range row {
+					values[c*n+r] = byte(int8(step(v, scale)))
+				}
+				steps[r] = scale
+			}
+		})
 	}
+	workers.Wait()
 	return values, floatBytes(steps)
 }
 
