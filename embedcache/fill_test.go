@@ -72,13 +72,14 @@ func greyPNG(t testing.TB, level uint8, w, h int) []byte {
 func dataset(t testing.TB, n int, more map[string][]byte) *datasets.Dataset {
 	t.Helper()
 	dir := t.TempDir()
-	table := "path,effusion\n"
+	var table strings.Builder
+	table.WriteString("path,effusion\n")
 	for i := range n {
 		name := fmt.Sprintf("%03d.png", i)
 		if err := os.WriteFile(filepath.Join(dir, name), greyPNG(t, uint8(1+i%250), 8, 4+i/250), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		table += fmt.Sprintf("%s,%d\n", name, i%2)
+		fmt.Fprintf(&table, "%s,%d\n", name, i%2)
 	}
 	for name, data := range more {
 		if data != nil {
@@ -86,10 +87,10 @@ func dataset(t testing.TB, n int, more map[string][]byte) *datasets.Dataset {
 				t.Fatal(err)
 			}
 		}
-		table += name + ",1\n"
+		table.WriteString(name + ",1\n")
 	}
 	path := filepath.Join(dir, "labels.csv")
-	if err := os.WriteFile(path, []byte(table), 0o600); err != nil {
+	if err := os.WriteFile(path, []byte(table.String()), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	d, err := datasets.Open(t.Context(), datasets.Spec{Format: "csv", Path: path})

@@ -30,7 +30,7 @@ type ImportOptions struct {
 	// Name is what the encoder will be called; default: the source folder's
 	// name.
 	Name string
-	// Precision of the linear layers: "fp32", the default, or "int8".
+	// Precision is "fp32", the default, "fp16", or "int8" for the linear layers.
 	Precision string
 	// Source is noted in the manifest; default: the name of the source folder.
 	Source string

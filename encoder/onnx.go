@@ -106,7 +106,7 @@ func exists(elements ...string) bool {
 // findExport looks for the graphs of an export: of both towers, of the image
 // tower, or of a model that has no other.
 func findExport(dir, precision string) (*onnxModel, error) {
-	endings := map[string][]string{precisionFP32: {".onnx"}, precisionInt8: {"_int8.onnx", "_quantized.onnx"}}[precision]
+	endings := map[string][]string{precisionFP32: {".onnx"}, precisionFP16: {"_fp16.onnx"}, precisionInt8: {"_int8.onnx", "_quantized.onnx"}}[precision]
 	graph := func(kind string) string {
 		for _, ending := range endings {
 			if exists(dir, "onnx", kind+ending) {

@@ -10,14 +10,15 @@ import (
 	"github.com/medprobe/medprobe/internal/onnxgraph"
 )
 
-// The precisions of an encoder's linear layers.
+// The precisions of an encoder: of all of it, or, for int8, of its linear layers.
 const (
 	precisionFP32 = "fp32"
+	precisionFP16 = "fp16" // for GPUs: on a CPU it is slower than fp32
 	precisionInt8 = "int8"
 )
 
 // Precisions lists the precisions, the default first.
-func Precisions() []string { return []string{precisionFP32, precisionInt8} }
+func Precisions() []string { return []string{precisionFP32, precisionFP16, precisionInt8} }
 
 // quantized is a matrix of activations in 8 bits: x = scale·(values − zero).
 type quantized struct{ values, scale, zero string }

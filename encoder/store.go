@@ -28,7 +28,7 @@ type Manifest struct {
 	Dim       int  `json:"dim"`
 	ImageSize int  `json:"image_size"`
 	HasText   bool `json:"has_text"`
-	// Precision of the linear layers: fp32 or int8.
+	// Precision is fp32, fp16 or int8.
 	Precision string `json:"precision"`
 	// Preprocess is the profile used where none is asked for.
 	Preprocess string `json:"preprocess"`

@@ -23,8 +23,17 @@ type weights struct {
 	from     *checkpoint
 	location string
 	out      *bufio.Writer
+	half     bool // float16
 	offset   int64
 	err      error // the first; building goes on without effect
+}
+
+// elem is the element type of the weights, and of what is computed from them.
+func (w *weights) elem() int32 {
+	if w.half {
+		return onnxgraph.Float16
+	}
+	return onnxgraph.Float
 }
 
 func newWeights(g *onnxgraph.Graph, from *checkpoint, location string, out io.Writer) *weights {
@@ -34,7 +43,7 @@ func newWeights(g *onnxgraph.Graph, from *checkpoint, location string, out io.Wr
 // tensor returns the name of the tensor in the graph.
 func (w *weights) tensor(name string, shape ...int) string {
 	start := w.copy(name, shape...)
-	return w.graph.External(name, onnxgraph.Float, w.location, start, w.offset-start, shape...)
+	return w.graph.External(name, w.elem(), w.location, start, w.offset-start, shape...)
 }
 
 // rows returns the names of n tensors into which the rows of one are divided.
@@ -44,7 +53,7 @@ func (w *weights) rows(name string, n int, shape ...int) []string {
 	size := (w.offset - start) / int64(n)
 	names := make([]string, n)
 	for i := range names {
-		names[i] = w.graph.External(fmt.Sprintf("%s.%d", name, i), onnxgraph.Float, w.location, start+int64(i)*size, size, part...)
+		names[i] = w.graph.External(fmt.Sprintf("%s.%d", name, i), w.elem(), w.location, start+int64(i)*size, size, part...)
 	}
 	return names
 }
@@ -57,6 +66,16 @@ func (w *weights) copy(name string, shape ...int) (start int64) {
 	f, err := w.from.tensor(name, shape...)
 	if err != nil {
 		w.err = err
+		return start
+	}
+	if w.half {
+		values, err := f.Float32(name)
+		if err == nil {
+			err = w.writeHalves(values)
+		}
+		if w.err = err; err != nil {
+			w.err = fmt.Errorf("%s: tensor %q: %w", f.Path(), name, err)
+		}
 		return start
 	}
 	size, err := f.CopyFloat32(w.out, name)
@@ -117,6 +136,7 @@ type tower struct {
 func newTower(name string, from *checkpoint, c towerConfig, tokens int64, precision, location string, out io.Writer) *tower {
 	g := onnxgraph.New(name)
 	t := &tower{weights: newWeights(g, from, location, out), g: g, c: c, tokens: tokens}
+	t.half = precision == precisionFP16
 	if precision == precisionInt8 {
 		t.int8 = &quantizer{weights: t.weights, seen: map[string]quantized{}, shares: map[string][]float32{}}
 	}
@@ -124,6 +144,19 @@ func newTower(name string, from *checkpoint, c towerConfig, tokens int64, precis
 }
 
 func attr(name string, value any) onnxgraph.Attr { return onnxgraph.Attr{Name: name, Value: value} }
+
+// inside turns float32 into what the tower computes in, and outside turns it
+// back.
+func (t *tower) inside(x string) string { return t.cast(x, onnxgraph.Float16) }
+
+func (t *tower) outside(x string) string { return t.cast(x, onnxgraph.Float) }
+
+func (t *tower) cast(x string, to int64) string {
+	if !t.half {
+		return x
+	}
+	return t.g.Op("Cast", []string{x}, attr("to", to))
+}
 
 // linear is y = x·Wᵀ + b.
 func (t *tower) linear(x, name string, in, out int) string {
@@ -191,7 +224,7 @@ func (t *tower) heads(x string, tokens int64, transposed bool) string {
 // attend is softmax(q·kᵀ/√head width)·v, joined over the heads to
 // [batch·queries, width]; q, k and v are [batch·tokens, width].
 func (t *tower) attend(q, k, v string, queries int64) string {
-	scale := t.g.Floats(nil, float32(1/math.Sqrt(float64(t.c.Width/t.c.Heads))))
+	scale := t.inside(t.g.Floats(nil, float32(1/math.Sqrt(float64(t.c.Width/t.c.Heads)))))
 	q = t.heads(t.g.Op("Mul", []string{q, scale}), queries, false)
 	scores := t.g.Op("MatMul", []string{q, t.heads(k, t.tokens, true)})
 	mixed := t.g.Op("MatMul", []string{t.g.Op("Softmax", []string{scores}, attr("axis", int64(-1))), t.heads(v, t.tokens, false)})
@@ -244,7 +277,7 @@ func buildVision(from *checkpoint, precision, location string, out io.Writer) ([
 
 	pixels := g.Input("pixel_values", onnxgraph.Float, onnxgraph.Dim{Name: "batch"}, onnxgraph.Dim{Size: 3}, onnxgraph.Dim{Size: size}, onnxgraph.Dim{Size: size})
 	embeddings := from.vision("vision_model.embeddings.")
-	x := g.Op("Conv", []string{pixels, t.tensor(embeddings+"patch_embedding.weight", w, 3, c.PatchSize, c.PatchSize), t.tensor(embeddings+"patch_embedding.bias", w)},
+	x := g.Op("Conv", []string{t.inside(pixels), t.tensor(embeddings+"patch_embedding.weight", w, 3, c.PatchSize, c.PatchSize), t.tensor(embeddings+"patch_embedding.bias", w)},
 		attr("kernel_shape", []int64{patch, patch}), attr("strides", []int64{patch, patch}))
 	x = g.Op("Reshape", []string{x, g.Ints([]int{3}, -1, int64(w), t.tokens)})
 	x = g.Op("Transpose", []string{x}, attr("perm", []int64{0, 2, 1}))
@@ -256,7 +289,7 @@ func buildVision(from *checkpoint, precision, location string, out io.Writer) ([
 	} else {
 		x = t.mean(x)
 	}
-	g.Output("image_embeds", x, onnxgraph.Float, onnxgraph.Dim{Name: "batch"}, onnxgraph.Dim{Size: int64(w)})
+	g.Output("image_embeds", t.outside(x), onnxgraph.Float, onnxgraph.Dim{Name: "batch"}, onnxgraph.Dim{Size: int64(w)})
 	return g.Model(), t.finish()
 }
 
@@ -300,6 +333,6 @@ func buildText(from *checkpoint, precision, location string, out io.Writer) ([]b
 	x = t.layerNorm(x, "text_model.final_layer_norm")
 	x = g.Op("Reshape", []string{x, g.Ints([]int{3}, -1, textLength, int64(c.Width))})
 	last := g.Op("Gather", []string{x, g.Ints(nil, textLength-1)}, attr("axis", int64(1)))
-	g.Output("text_embeds", t.linear(last, "text_model.head", c.Width, c.Projection), onnxgraph.Float, onnxgraph.Dim{Name: "batch"}, onnxgraph.Dim{Size: int64(c.Projection)})
+	g.Output("text_embeds", t.outside(t.linear(last, "text_model.head", c.Width, c.Projection)), onnxgraph.Float, onnxgraph.Dim{Name: "batch"}, onnxgraph.Dim{Size: int64(c.Projection)})
 	return g.Model(), t.finish()
 }

@@ -15,10 +15,11 @@ import (
 
 // Element types of onnx.TensorProto.DataType.
 const (
-	Float = 1
-	Int8  = 3
-	Int32 = 6
-	Int64 = 7
+	Float   = 1
+	Int8    = 3
+	Int32   = 6
+	Int64   = 7
+	Float16 = 10
 )
 
 // Contrib is the domain of ONNX Runtime's own operators.

@@ -1,0 +1,58 @@
+package encoder
+
+import (
+	"math"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+func TestHalvesAreTheNearest(t *testing.T) {
+	t.Parallel()
+	for v, want := range map[float32]uint16{
+		0: 0, 1: 0x3c00, -2: 0xc000, 65504: 0x7bff, 1.0 / (1 << 14): 0x0400, 1.0 / (1 << 24): 1, 1.0 / (1 << 26): 0,
+		0.1: 0x2e66, 1 + 1.0/2048: 0x3c00, 1 + 3.0/2048: 0x3c02, 1.99999: 0x4000, 1023.0 / (1 << 24): 0x03ff, 1023.7 / (1 << 24): 0x0400,
+	} {
+		if got := float16(v); got != want {
+			t.Errorf("%v is %#04x: want %#04x", v, got, want)
+		}
+	}
+	if got := float16(float32(math.Copysign(0, -1))); got != 0x8000 {
+		t.Errorf("-0 is %#04x", got)
+	}
+}
+
+func TestFP16StaysCloseToFP32(t *testing.T) {
+	t.Parallel()
+	needRuntime(t)
+	for _, checkpoint := range []string{"siglip-f32", "siglip-erf", "towers/medgemma"} {
+		folder := filepath.Join("testdata", filepath.FromSlash(checkpoint))
+		full, _ := openImport(t, folder, ImportOptions{})
+		half, m := openImport(t, folder, ImportOptions{Precision: "fp16"})
+		if m.Precision != "fp16" || half.Fingerprint() == full.Fingerprint() {
+			t.Errorf("%s: %+v", checkpoint, m)
+		}
+		pixels := array(t, filepath.Join(folder, "golden.npz"), "pixels")
+		a, err := full.EncodePixels(t.Context(), pixels)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, err := half.EncodePixels(t.Context(), pixels)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if g := agreement(t, a, b); g.WorstCosine < 0.9999 || g.WorstCosine == 1 {
+			t.Errorf("%s: cosine %v", checkpoint, g.WorstCosine)
+		}
+	}
+}
+
+func TestWeightBeyondFloat16IsRefusedByName(t *testing.T) {
+	t.Parallel()
+	dir := copyCheckpoint(t, "siglip-f32")
+	overwrite(t, filepath.Join(dir, "model.safetensors"), "vision_model.post_layernorm.bias", 1e6)
+	_, err := Import(t.Context(), dir, ImportOptions{Dir: t.TempDir(), Precision: "fp16"})
+	if err == nil || !strings.Contains(err.Error(), `"vision_model.post_layernorm.bias": value 0 is 1e+06: float16 ends at 65504`) {
+		t.Error(err)
+	}
+}
