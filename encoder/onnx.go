@@ -103,20 +103,51 @@ func exists(elements ...string) bool {
 	return err == nil
 }
 
-// findExport looks for the graphs of an export: of both towers, of the image
-// tower, or of a model that has no other.
-func findExport(dir, precision string) (*onnxModel, error) {
-	endings := map[string][]string{precisionFP32: {".onnx"}, precisionFP16: {"_fp16.onnx"}, precisionInt8: {"_int8.onnx", "_quantized.onnx"}}[precision]
+// exportEndings are how the names of an export's graphs end in each precision.
+var exportEndings = map[string][]string{
+	precisionFP32: {".onnx"}, precisionFP16: {"_fp16.onnx"}, precisionInt8: {"_int8.onnx", "_quantized.onnx"},
+}
+
+// exportGraphs returns the graphs of an export, by slash-separated path: of both
+// towers, of the image tower, or of a model that has no other; empty for none.
+func exportGraphs(has func(name string) bool, precision string) (image, text string) {
 	graph := func(kind string) string {
-		for _, ending := range endings {
-			if exists(dir, "onnx", kind+ending) {
-				return filepath.Join(dir, "onnx", kind+ending)
+		for _, ending := range exportEndings[precision] {
+			if name := "onnx/" + kind + ending; has(name) {
+				return name
 			}
 		}
 		return ""
 	}
-	m := &onnxModel{image: cmp.Or(graph("vision_model"), graph("model")), text: graph("text_model"), beside: dir, said: filepath.Join(dir, "medprobe.yaml")}
-	if m.image != "" {
+	return cmp.Or(graph("vision_model"), graph("model")), graph("text_model")
+}
+
+// ExportFiles returns which of the files of a repository are the graphs of an
+// export and their weights; none where there are safetensors to build from.
+func ExportFiles(all []string, precision string) []string {
+	has := func(name string) bool { return slices.Contains(all, name) }
+	if has("model.safetensors") || has("model.safetensors.index.json") {
+		return nil
+	}
+	image, text := exportGraphs(has, precision)
+	return slices.DeleteFunc(slices.Clone(all), func(name string) bool {
+		return !slices.ContainsFunc([]string{image, text}, func(graph string) bool {
+			// Weights outside the graph stand beside it, as GRAPH_data, GRAPH_data_1
+			// or GRAPH.data.
+			return graph != "" && (name == graph || strings.HasPrefix(name, graph+"_data") || strings.HasPrefix(name, graph+".data"))
+		})
+	})
+}
+
+// findExport looks for the graphs of an export in a folder.
+func findExport(dir, precision string) (*onnxModel, error) {
+	image, text := exportGraphs(func(name string) bool { return exists(dir, name) }, precision)
+	m := &onnxModel{beside: dir, said: filepath.Join(dir, "medprobe.yaml")}
+	if text != "" {
+		m.text = filepath.Join(dir, text)
+	}
+	if image != "" {
+		m.image = filepath.Join(dir, image)
 		return m, nil
 	}
 	others, _ := filepath.Glob(filepath.Join(dir, "onnx", "*.onnx"))
@@ -126,7 +157,7 @@ func findExport(dir, precision string) (*onnxModel, error) {
 	for i, other := range others {
 		others[i] = filepath.Base(other)
 	}
-	return nil, fmt.Errorf("%s: no vision_model%s for --precision %s; there are %s", filepath.Join(dir, "onnx"), endings[0], precision, strings.Join(others, ", "))
+	return nil, fmt.Errorf("%s: no vision_model%s for --precision %s; there are %s", filepath.Join(dir, "onnx"), exportEndings[precision][0], precision, strings.Join(others, ", "))
 }
 
 // fill copies the graphs into the folder dir, with what they need to run.

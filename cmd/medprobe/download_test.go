@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"io"
+	"io/fs"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -27,10 +28,16 @@ type hub struct {
 func (h *hub) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	commit := strings.Repeat("a1", 20)
 	if r.URL.Path == "/api/models/owner/model/revision/main" {
-		entries, _ := os.ReadDir(h.dir)
+		var files []string
+		_ = fs.WalkDir(os.DirFS(h.dir), ".", func(name string, e fs.DirEntry, err error) error {
+			if err == nil && !e.IsDir() {
+				files = append(files, name)
+			}
+			return err
+		})
 		siblings := []map[string]string{{"rfilename": "model-00002-of-00002.safetensors"}, {"rfilename": "README.md"}}
-		for _, e := range entries {
-			siblings = append(siblings, map[string]string{"rfilename": e.Name()})
+		for _, name := range files {
+			siblings = append(siblings, map[string]string{"rfilename": name})
 		}
 		_ = json.NewEncoder(w).Encode(map[string]any{"sha": commit, "siblings": siblings})
 		return
@@ -41,7 +48,7 @@ func (h *hub) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.WriteString(w, "---\nlicense: other\n---\n# A model\n")
 		return
 	}
-	data, err := os.ReadFile(filepath.Join(h.dir, filepath.Base(name)))
+	data, err := os.ReadFile(filepath.Join(h.dir, filepath.FromSlash(name)))
 	h.mu.Lock()
 	h.asked[name]++
 	h.mu.Unlock()
@@ -54,17 +61,47 @@ func (h *hub) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	http.ServeFile(w, r, filepath.Join(h.dir, name))
 }
 
+// export is a repository as transformers.js wants it.
+func export(t *testing.T, root string) string {
+	t.Helper()
+	dir := t.TempDir()
+	if err := os.Mkdir(filepath.Join(dir, "onnx"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for from, to := range map[string]string{
+		"onnx/siglip/vision_model.onnx":       "onnx/vision_model.onnx",
+		"onnx/siglip/text_model.onnx":         "onnx/text_model.onnx",
+		"onnx/tokens.onnx":                    "onnx/vision_model_fp16.onnx",
+		"siglip-f32/config.json":              "config.json",
+		"siglip-f32/preprocessor_config.json": "preprocessor_config.json",
+		"siglip-f32/spiece.model":             "spiece.model",
+	} {
+		data, err := os.ReadFile(filepath.Join(root, "encoder", "testdata", from))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, to), data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
+
 func TestCheckpointsAreFoundAndFetchedByName(t *testing.T) {
 	t.Parallel()
 	root := needs.Root(t)
 	for folder, never := range map[string]string{
+		export(t, root):                      "onnx/vision_model_fp16.onnx",
 		"examples/demo/encoder":              "model-00002-of-00002.safetensors",
 		"encoder/testdata/towers/medgemma":   "model-00002-of-00002.safetensors",
 		"encoder/testdata/siglip-sharded":    "golden.npz",
 		"encoder/testdata/towers/vision":     "golden.npz",
 		"encoder/testdata/towers/paligemma/": "model-00002-of-00002.safetensors",
 	} {
-		h := &hub{dir: filepath.Join(root, folder), asked: map[string]int{}}
+		if !filepath.IsAbs(folder) {
+			folder = filepath.Join(root, folder)
+		}
+		h := &hub{dir: folder, asked: map[string]int{}}
 		server := httptest.NewServer(h)
 		t.Cleanup(server.Close)
 		m := newMachine(t)

@@ -61,7 +61,7 @@ is fetched. Gated repositories need their terms accepted and a token in HF_TOKEN
 			if o.Name = cmp.Or(o.Name, strings.TrimSuffix(filepath.Base(abs), ".onnx")); o.Name == examples.DemoEncoder {
 				return usagef(cmd, "the encoder that comes with medprobe is called %s; choose another with --name", o.Name)
 			}
-			src, err := s.checkpoint(cmd.Context(), args[0], revision, download)
+			src, err := s.checkpoint(cmd.Context(), args[0], revision, o.Precision, download)
 			if err != nil {
 				return err
 			}
@@ -99,7 +99,7 @@ is fetched. Gated repositories need their terms accepted and a token in HF_TOKEN
 
 // checkpoint returns the folder of a checkpoint: the one named, or that of a
 // repository at Hugging Face.
-func (s *settings) checkpoint(ctx context.Context, src, revision string, download bool) (string, error) {
+func (s *settings) checkpoint(ctx context.Context, src, revision, precision string, download bool) (string, error) {
 	if _, err := os.Stat(src); err == nil || !hfhub.IsRepo(src) {
 		return src, nil
 	}
@@ -119,15 +119,19 @@ func (s *settings) checkpoint(ctx context.Context, src, revision string, downloa
 		})
 	}
 	// The small files say which weights are needed.
+	var listed []string
 	dir, err := fetch(func(name string) bool {
+		listed = append(listed, name)
 		return path.Dir(name) == "." && (path.Ext(name) == ".json" || name == "spiece.model" || name == "README.md" || encoder.IsLicence(name))
 	})
 	if err != nil {
 		return "", err
 	}
-	weights, err := encoder.WeightFiles(dir)
-	if err != nil {
-		return "", err
+	weights := encoder.ExportFiles(listed, precision)
+	if len(weights) == 0 {
+		if weights, err = encoder.WeightFiles(dir); err != nil {
+			return "", err
+		}
 	}
 	return fetch(func(name string) bool { return slices.Contains(weights, name) })
 }
