@@ -113,7 +113,12 @@ func TestOwnCheckpointAgreesWithPyTorch(t *testing.T) {
 
 func checkTowers(t *testing.T, checkpoint, goldenFile string) {
 	t.Helper()
-	e, want := imported(t, checkpoint), readGolden(t, goldenFile)
+	checkEncoder(t, imported(t, checkpoint), goldenFile)
+}
+
+func checkEncoder(t *testing.T, e *Encoder, goldenFile string) {
+	t.Helper()
+	want := readGolden(t, goldenFile)
 	images, err := e.EncodePixels(t.Context(), want.pixels)
 	if err != nil {
 		t.Fatal(err)
