@@ -351,7 +351,10 @@ func keysOf(of reflect.Type, prefix string) []string {
 	var keys []string
 	for f := range of.Fields() {
 		key := prefix + f.Tag.Get("yaml")
-		if f.Type.Kind() == reflect.Struct && f.Type != reflect.TypeFor[datasets.Spec]() {
+		if f.Tag.Get("yaml") == "-" {
+			continue
+		}
+		if f.Type.Kind() == reflect.Struct && f.Type != reflect.TypeFor[datasets.Spec]() && f.Type != reflect.TypeFor[datasets.ByFinding]() {
 			keys = append(keys, keysOf(f.Type, key+".")...)
 		} else {
 			keys = append(keys, key)

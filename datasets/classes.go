@@ -1,7 +1,9 @@
 package datasets
 
 import (
+	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -11,6 +13,67 @@ import (
 // negativeNames are class names that say that nothing was found. In a dataset
 // of two classes the other one is the positive.
 var negativeNames = []string{"normal", "negative", "no finding", "no_finding", "healthy", "benign", "normal, benign", "control", "none", "absent", "no", "false", "0"}
+
+// labelByCell sets task, classes and labels from cells that hold the name of a
+// class each, or a list of findings: names joined by spec.LabelSeparator. Where
+// that is not said, "|" in any cell makes all of them lists. A finding that a
+// list leaves out is absent; an empty cell says nothing.
+func (d *Dataset) labelByCell(cells []string, s Spec) error {
+	mark := cmp.Or(s.LabelSeparator, "|")
+	isList := s.LabelSeparator != "" || slices.ContainsFunc(cells, func(cell string) bool { return strings.Contains(cell, mark) })
+	if !isList {
+		for i, name := range cells {
+			cells[i] = s.renamed(name)
+		}
+		return d.labelByClass(cells, s)
+	}
+	lists := make([][]string, len(cells))
+	names := map[string]bool{}
+	for i, cell := range cells {
+		for name := range strings.SplitSeq(cell, mark) {
+			if name = strings.TrimSpace(name); name != "" {
+				lists[i] = append(lists[i], name)
+				names[name] = true
+			}
+		}
+	}
+	findings := slices.Sorted(maps.Keys(names))
+	for _, class := range s.Classes {
+		if err := near.Check("finding", class, findings); err != nil {
+			return fmt.Errorf("datasets: %s: no sample lists a finding asked for: %w", d.Spec, err)
+		}
+	}
+	if len(s.Classes) > 0 {
+		findings = s.Classes
+	}
+	if len(findings) == 0 {
+		return fmt.Errorf("datasets: %s: no list names a finding", d.Spec)
+	}
+	d.labelByFinding(findings)
+	place := map[string]int{}
+	for c, name := range findings {
+		place[name] = c
+	}
+	unlisted := Negative
+	if s.Unlisted == asMissing {
+		unlisted = Missing
+	}
+	for i, list := range lists {
+		labels := make([]Label, len(findings))
+		for c := range labels {
+			if len(list) > 0 {
+				labels[c] = unlisted
+			}
+		}
+		for _, name := range list {
+			if c, ok := place[name]; ok {
+				labels[c] = Positive
+			}
+		}
+		d.Samples[i].Labels = labels
+	}
+	return nil
+}
 
 // labelByClass sets task, classes and labels of a dataset in which a sample
 // belongs to at most one class: names holds the class name per sample, empty

@@ -1,50 +1,39 @@
 package datasets
 
 import (
-	"bufio"
 	"cmp"
 	"context"
-	"encoding/csv"
-	"errors"
 	"fmt"
-	"io"
+	"image"
+	"math"
+
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
-	"unicode/utf8"
-
-	"github.com/medprobe/medprobe/internal/near"
-	"github.com/medprobe/medprobe/internal/texttab"
-)
-
-// Column names that are understood where the spec does not name the column.
-var (
-	imageColumns   = []string{"path", "image", "file", "filename", "file_name", "image_path"}
-	patientColumns = []string{"patient", "patient_id", "patientid", "subject_id", "subject"}
-	labelColumns   = []string{"label", "class"}
 )
 
 // readCSV reads a table with one sample per row. Findings are columns of 1, 0,
-// -1 or nothing; or one column holds the name of the class.
+// -1 or nothing; or one column holds the name of the class, or a list of
+// findings.
 func readCSV(ctx context.Context, d *Dataset, s Spec) error {
-	t, err := readTable(ctx, s.Path)
+	t, err := openTable(s, s.Path)
 	if err != nil {
-		return fmt.Errorf("datasets: csv %s: %w", s.Path, err)
+		return fmt.Errorf("datasets: %s %w", s.Format, err)
 	}
-	root := cmp.Or(s.Root, filepath.Dir(s.Path))
-	f, err := openFolder(root)
+	f, err := openFiles(s, cmp.Or(s.Root, filepath.Dir(s.Path)))
 	if err != nil {
 		return err
 	}
 	d.files = f
-	cols, err := t.columns(s)
+	cols, err := t.columns(ctx, d, s)
 	if err == nil && cols.image < 0 {
 		err = fmt.Errorf("no column holds the image's path; name it with image: (columns: %s)", strings.Join(t.header, ", "))
 	}
 	if err != nil {
-		return fmt.Errorf("datasets: csv %s: %w", s.Path, err)
+		return fmt.Errorf("datasets: %s %s: %w", s.Format, s.Path, err)
 	}
-	return d.addRows(t, cols, s, root)
+	return d.addRows(ctx, t, cols, s, f)
 }
 
 // ReadLabels reads a table of labels whose rows belong to the rows of a matrix
@@ -53,257 +42,263 @@ func readCSV(ctx context.Context, d *Dataset, s Spec) error {
 // of the rows. s.Path is the table; s.Patient names the column of the unit
 // that must not be divided, if there is one.
 func ReadLabels(ctx context.Context, s Spec) (*Dataset, error) {
-	t, err := readTable(ctx, s.Path)
+	d := &Dataset{Spec: "labels:" + s.Path}
+	t, err := openTable(s, s.Path)
 	if err != nil {
-		return nil, fmt.Errorf("datasets: labels %s: %w", s.Path, err)
+		return nil, fmt.Errorf("datasets: labels %w", err)
 	}
-	cols, err := t.columns(s)
+	cols, err := t.columns(ctx, d, s)
 	if err != nil {
 		return nil, fmt.Errorf("datasets: labels %s: %w", s.Path, err)
 	}
 	cols.image, cols.id = -1, -1
-	d := &Dataset{Spec: "labels:" + s.Path}
-	return d, d.addRows(t, cols, s, "")
+	if err := d.addRows(ctx, t, cols, s, nil); err != nil {
+		return nil, err
+	}
+	return d, nil
 }
 
-// addRows turns the rows of the table into samples.
-func (d *Dataset) addRows(t *table, cols columns, s Spec, root string) error {
+// addRows turns the rows of the table into the samples of the dataset.
+func (d *Dataset) addRows(ctx context.Context, t *table, cols columns, s Spec, root *folder) error {
 	if len(s.Labels) == 0 && len(cols.findings) > 0 {
 		d.problem(s.Path, "no column was named as a finding; taken by their values: %s", strings.Join(t.names(cols.findings), ", "))
 	}
-	var names []string
-	for i, row := range t.rows {
-		sample, err := cols.sample(t, row, root)
-		if cols.image < 0 {
-			sample.ID = fmt.Sprintf("row %09d", i)
+	reader := &rowReader{table: t, columns: cols, spec: s, root: root}
+	if err := reader.addTo(ctx, d); err != nil {
+		return err
+	}
+	if err := reader.classes(d); err != nil {
+		return err
+	}
+	return d.finish(s, "patient")
+}
+
+// addTo adds the rows to the samples of the dataset; labels that are class
+// names are kept for classes.
+func (t *rowReader) addTo(ctx context.Context, d *Dataset) error {
+	var err error
+	if t.patient, err = t.spec.patientPattern(); err != nil {
+		return fmt.Errorf("datasets: %s: %w", t.path, err)
+	}
+	d.Attributes = t.table.names(t.attrs)
+	n := 0
+	for r, err := range t.rows(ctx) {
+		if err != nil {
+			return fmt.Errorf("datasets: %s %w", t.spec.Format, err)
+		}
+		sample, err := t.sample(r)
+		if t.image < 0 {
+			sample.ID = fmt.Sprintf("row %09d", n)
+		}
+		n++
+		if err == nil && t.adjust != nil {
+			err = t.adjust(r, &sample)
 		}
 		if err != nil {
-			d.exclude(fmt.Sprintf("row %d", row.line), "%v", err)
+			d.exclude(fmt.Sprintf("row %d", r.line), "%v", err)
 			continue
 		}
-		if cols.label >= 0 {
-			names = append(names, strings.TrimSpace(row.fields[cols.label]))
-		} else if sample.Labels, err = t.labels(row, cols.findings); err != nil {
-			return fmt.Errorf("datasets: csv %s:%d: %w", s.Path, row.line, err)
+		if err := t.label(r, &sample); err != nil {
+			return fmt.Errorf("datasets: %s %s: %w", t.spec.Format, t.at(r.line), err)
 		}
 		d.Samples = append(d.Samples, sample)
 	}
-	if cols.label >= 0 {
-		if err := d.labelByClass(names, s); err != nil {
-			return err
-		}
-	} else {
-		d.labelByFinding(t.names(cols.findings))
-	}
-	return d.finish(cmp.Or(s.Unit, "patient"))
+	return nil
 }
 
-// table is a CSV or TSV file in memory.
-type table struct {
-	header []string
-	rows   []tableRow
+// rowReader turns the rows of one table into samples.
+type rowReader struct {
+	*table
+	columns
+	spec    Spec
+	root    *folder // nil where there are no images
+	patient pattern
+	// locate finds the file of an image; nil: by the path as it stands.
+	locate func(name string) (string, error)
+	// adjust, if not nil, completes a sample; an error excludes it.
+	adjust func(row, *Sample) error
+	// names holds the cell of class names of each sample.
+	names []string
 }
 
-type tableRow struct {
-	line   int
-	fields []string
+func (t *rowReader) get(r row, column int) string {
+	if column < 0 {
+		return ""
+	}
+	return strings.TrimSpace(r.fields[column])
 }
 
-func readTable(ctx context.Context, path string) (*table, error) {
-	f, err := texttab.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	r := csv.NewReader(skipBOM(f))
-	r.ReuseRecord = false
-	if strings.EqualFold(filepath.Ext(path), ".tsv") {
-		r.Comma = '\t'
-	}
-	t := &table{}
-	if t.header, err = r.Read(); err != nil {
-		if errors.Is(err, io.EOF) {
-			return nil, errors.New("the file is empty; want a header row")
-		}
-		return nil, err
-	}
-	for i, name := range t.header {
-		t.header[i] = strings.TrimSpace(name)
-		if t.header[i] != "" && slices.Contains(t.header[:i], t.header[i]) {
-			return nil, fmt.Errorf("the column %q stands twice in the header", t.header[i])
-		}
-	}
-	headerLine, _ := r.FieldPos(0)
-	next := headerLine + 1 + strings.Count(t.header[0], "\n")
-	for {
-		if err := ctx.Err(); err != nil {
-			return nil, err
-		}
-		fields, err := r.Read()
-		if errors.Is(err, io.EOF) {
-			return t, nil
-		}
-		if err != nil {
-			return nil, err
-		}
-		line, _ := r.FieldPos(0)
-		for i, field := range fields {
-			if !utf8.ValidString(field) {
-				return nil, fmt.Errorf("line %d column %s: %q is not UTF-8; save the table as UTF-8", line, t.header[i], field)
-			}
-		}
-		// Of a single column, an empty line is an empty value, as R writes it;
-		// the reader skips such lines.
-		for ; len(t.header) == 1 && next < line; next++ {
-			t.rows = append(t.rows, tableRow{next, []string{""}})
-		}
-		next = line + 1 + strings.Count(fields[0], "\n")
-		t.rows = append(t.rows, tableRow{line, fields})
-	}
-}
-
-// skipBOM drops the byte order mark that spreadsheet programs write.
-func skipBOM(r io.Reader) io.Reader {
-	b := bufio.NewReader(r)
-	if mark, _ := b.Peek(3); string(mark) == "\ufeff" {
-		_, _ = b.Discard(3)
-	}
-	return b
-}
-
-func (t *table) names(columns []int) []string {
-	names := make([]string, len(columns))
-	for i, c := range columns {
-		names[i] = t.header[c]
-	}
-	return names
-}
-
-// columns says which column holds what; -1 where there is none.
-type columns struct {
-	id, image, patient, study, split, label int
-	findings                                []int
-	attrs                                   []int
-}
-
-func (t *table) columns(s Spec) (columns, error) {
-	var c columns
-	var errs []error
-	find := func(what, asked string, usual []string) int {
-		if asked != "" {
-			if i := slices.Index(t.header, asked); i >= 0 {
-				return i
-			}
-			errs = append(errs, fmt.Errorf("no column %q for the %s%s", asked, what, near.Hint(asked, t.header)))
-			return -1
-		}
-		for _, name := range usual {
-			if i := slices.IndexFunc(t.header, func(h string) bool { return strings.EqualFold(h, name) }); i >= 0 {
-				return i
-			}
-		}
-		return -1
-	}
-	c.id = find("id", s.ID, []string{"id"})
-	c.image = find("image", s.Image, imageColumns)
-	c.patient = find("patient", s.Patient, patientColumns)
-	c.study = find("study", s.Study, []string{"study", "study_id"})
-	c.split = find("split", s.Split, []string{"split"})
-	c.label = -1
-	for _, name := range s.Labels {
-		c.findings = append(c.findings, find("finding", name, nil))
-	}
-	if len(s.Labels) == 0 {
-		c.label = find("label", s.Label, labelColumns)
-	}
-	if len(errs) > 0 {
-		return c, errors.Join(errs...)
-	}
-	for i := range t.header {
-		if slices.Contains([]int{c.id, c.image, c.patient, c.study, c.split, c.label}, i) || slices.Contains(c.findings, i) {
-			continue
-		}
-		if len(s.Labels) == 0 && c.label < 0 && t.looksLikeFinding(i) {
-			c.findings = append(c.findings, i)
-		} else {
-			c.attrs = append(c.attrs, i)
-		}
-	}
-	if c.label < 0 && len(c.findings) == 0 {
-		if len(t.rows) == 0 {
-			return c, errors.New("no row under the header")
-		}
-		return c, fmt.Errorf("no column holds labels; name one column of class names with label:, or columns of 1 and 0 with labels: (columns: %s)", strings.Join(t.header, ", "))
-	}
-	return c, nil
-}
-
-func (t *table) looksLikeFinding(column int) bool {
-	said := false
-	for _, row := range t.rows {
-		label, err := parseLabel(row.fields[column])
-		if err != nil {
-			return false
-		}
-		said = said || label != Missing
-	}
-	return said
-}
-
-func parseLabel(field string) (Label, error) {
-	switch strings.TrimSpace(field) {
-	case "":
-		return Missing, nil
-	case "1", "1.0":
-		return Positive, nil
-	case "0", "0.0":
-		return Negative, nil
-	case "-1", "-1.0":
-		return Uncertain, nil
-	}
-	return Missing, fmt.Errorf("%q: want 1, 0, -1 or empty", field)
-}
-
-func (t *table) labels(row tableRow, findings []int) ([]Label, error) {
-	labels := make([]Label, len(findings))
-	for i, c := range findings {
-		var err error
-		if labels[i], err = parseLabel(row.fields[c]); err != nil {
-			return nil, fmt.Errorf("%s = %w", t.header[c], err)
-		}
-	}
-	return labels, nil
-}
-
-func (c columns) sample(t *table, row tableRow, root string) (Sample, error) {
-	get := func(i int) string {
-		if i < 0 {
-			return ""
-		}
-		return strings.TrimSpace(row.fields[i])
-	}
+func (t *rowReader) sample(r row) (Sample, error) {
 	s := Sample{
-		ID:      get(c.id),
-		Patient: get(c.patient),
-		Study:   get(c.study),
-		Split:   splitName(get(c.split)),
-		Attrs:   make(map[string]string, len(c.attrs)),
+		ID:      t.get(r, t.id),
+		Patient: t.get(r, t.columns.patient),
+		Study:   t.get(r, t.study),
+		Series:  t.get(r, t.series),
+		Split:   splitName(t.get(r, t.split)),
 	}
-	for _, i := range c.attrs {
-		s.Attrs[t.header[i]] = row.fields[i]
+	if len(t.attrs) > 0 {
+		s.Attrs = make([]string, len(t.attrs))
+		for k, i := range t.attrs {
+			s.Attrs[k] = r.fields[i]
+		}
 	}
-	switch {
-	case c.image < 0:
+	if t.image < 0 {
 		return s, nil
-	case get(c.image) == "":
-		return s, fmt.Errorf("the column %s is empty: no image", t.header[c.image])
-	case c.id >= 0 && s.ID == "":
-		return s, fmt.Errorf("the column %s is empty: no id", t.header[c.id])
+	}
+	name := t.get(r, t.image)
+	switch {
+	case name == "":
+		return s, fmt.Errorf("the column %s is empty: no image", t.header[t.image])
+	case t.id >= 0 && s.ID == "":
+		return s, fmt.Errorf("the column %s is empty: no id", t.header[t.id])
 	}
 	var err error
-	s.Source.Path, err = inFolder(root, get(c.image))
-	if c.id < 0 {
-		s.ID = s.Source.Path
+	locate := t.root.find
+	if t.locate != nil {
+		locate = t.locate
 	}
-	return s, err
+	if s.Source.Path, err = locate(name); err != nil {
+		return s, err
+	}
+	if s.Source.Region, err = t.region(r); err != nil {
+		return s, err
+	}
+	if s.Source.Frame, err = t.frameNumber(r); err != nil {
+		return s, err
+	}
+	if s.Patient, err = t.patient.of(s.Patient, s.Source.Path); err != nil {
+		return s, err
+	}
+	if t.id < 0 {
+		s.ID = sampleID(s.Source)
+	}
+	return s, nil
+}
+
+// sampleID names a sample by its source.
+func sampleID(s Source) string {
+	id := s.Path
+	if s.Frame > 0 {
+		id += fmt.Sprintf("#frame %d", s.Frame+1)
+	}
+	if r := s.Region; r != (image.Rectangle{}) {
+		id += fmt.Sprintf("#%d,%d,%d,%d", r.Min.X, r.Min.Y, r.Max.X, r.Max.Y)
+	}
+	return id
+}
+
+// frameNumber reads the number of a frame, counted from 1 as DICOM does.
+func (t *rowReader) frameNumber(r row) (int, error) {
+	text := t.get(r, t.frame)
+	if text == "" {
+		return 0, nil
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil || n < 1 {
+		return 0, fmt.Errorf("%s = %q: want a frame's number, from 1", t.header[t.frame], text)
+	}
+	return n - 1, nil
+}
+
+// region reads the four columns of a box; all of them empty mean the whole
+// image.
+func (t *rowReader) region(r row) (image.Rectangle, error) {
+	if len(t.box) == 0 {
+		return image.Rectangle{}, nil
+	}
+	var v [4]float64
+	empty := 0
+	for k, i := range t.box {
+		text := t.get(r, i)
+		if text == "" || strings.EqualFold(text, "nan") {
+			empty++
+			continue
+		}
+		var err error
+		if v[k], err = strconv.ParseFloat(text, 64); err != nil || math.IsNaN(v[k]) || math.Abs(v[k]) > 1<<30 {
+			return image.Rectangle{}, fmt.Errorf("%s = %q: want a number of pixels", t.header[i], text)
+		}
+		if v[k] < 0 {
+			return image.Rectangle{}, fmt.Errorf("%s = %s: a box cannot begin or end before the image", t.header[i], text)
+		}
+	}
+	switch {
+	case empty == 4:
+		return image.Rectangle{}, nil
+	case empty > 0:
+		return image.Rectangle{}, fmt.Errorf("%d of the four columns of the box are empty", empty)
+	case t.spec.Box.Width != "":
+		v[2], v[3] = v[0]+v[2], v[1]+v[3]
+	}
+	return pixelBox(v[0], v[1], v[2], v[3])
+}
+
+// pixelBox returns the pixels that a box touches, its corners counted from 0,
+// the second one exclusive.
+func pixelBox(xmin, ymin, xmax, ymax float64) (image.Rectangle, error) {
+	for _, v := range []float64{xmin, ymin, xmax, ymax} {
+		if math.IsNaN(v) || math.Abs(v) > 1<<30 {
+			return image.Rectangle{}, fmt.Errorf("box corner %v: want a pixel", v)
+		}
+	}
+	if xmax <= xmin || ymax <= ymin {
+		return image.Rectangle{}, fmt.Errorf("box (%v, %v)–(%v, %v) is empty", xmin, ymin, xmax, ymax)
+	}
+	return image.Rect(int(math.Floor(xmin)), int(math.Floor(ymin)), int(math.Ceil(xmax)), int(math.Ceil(ymax))), nil
+}
+
+// label reads the labels of a row.
+func (t *rowReader) label(r row, s *Sample) error {
+	switch {
+	case t.columns.label >= 0:
+		t.names = append(t.names, t.get(r, t.columns.label))
+		return nil
+	case len(t.consent) == 1 && t.consent[0].Finding == "":
+		t.names = append(t.names, t.consent[0].class(r))
+		return nil
+	}
+	s.Labels = make([]Label, 0, len(t.findings)+len(t.consent))
+	for _, i := range t.findings {
+		l, err := parseLabel(r.fields[i])
+		if err != nil {
+			return fmt.Errorf("%s = %w", t.header[i], err)
+		}
+		s.Labels = append(s.Labels, l)
+	}
+	for _, agreed := range t.consent {
+		l, err := agreed.label(t.table, r)
+		if err != nil {
+			return err
+		}
+		s.Labels = append(s.Labels, l)
+	}
+	return nil
+}
+
+// classes gives the dataset its classes.
+func (t *rowReader) classes(d *Dataset) error {
+	if t.names != nil {
+		return d.labelByCell(t.names, t.spec)
+	}
+	findings := t.table.names(t.findings)
+	for _, agreed := range t.consent {
+		findings = append(findings, agreed.Finding)
+	}
+	if t.columns.label >= 0 || len(findings) == 0 { // no row
+		return d.finish(t.spec, "patient")
+	}
+	if twice := firstTwice(findings); twice != "" {
+		return fmt.Errorf("datasets: %s: the finding %q is named twice", d.Spec, twice)
+	}
+	d.labelByFinding(findings)
+	return nil
+}
+
+func firstTwice(names []string) string {
+	for i, name := range names {
+		if slices.Contains(names[:i], name) {
+			return name
+		}
+	}
+	return ""
 }

@@ -58,7 +58,7 @@ func TestFindingColumnsKeepFourValues(t *testing.T) {
 	if got := d.Samples[1].Labels; !slices.Equal(got, []Label{Negative, Uncertain}) {
 		t.Errorf("labels of b.png = %v, want negative and uncertain", got)
 	}
-	if d.Samples[0].Attrs["age"] != "61" {
+	if d.Attr(0, "age") != "61" {
 		t.Errorf("attributes of a.png = %v, want age 61", d.Samples[0].Attrs)
 	}
 }

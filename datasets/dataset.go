@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"image"
 	"slices"
+	"strings"
 )
 
 // Label is what is known of one finding in one sample. Its zero value is
@@ -55,7 +56,8 @@ type Source struct {
 	// Region is the part of the image that is the sample, in pixels from the
 	// upper left corner, Max exclusive; empty means the whole image.
 	Region image.Rectangle
-	// Frame is the frame of a multi-frame file.
+	// Frame is the frame of a multi-frame file, or the slice of a volume, counted
+	// from 0.
 	Frame int
 }
 
@@ -69,10 +71,15 @@ type Sample struct {
 	// Patient is whom the sample shows; empty if the dataset does not say.
 	Patient string
 	Study   string
+	Series  string
 	// Split is the part that the dataset itself assigns, or empty.
 	Split string
-	// Attrs holds what else the dataset says of the sample, by column.
-	Attrs map[string]string
+	// Attrs holds what else the dataset says of the sample, in the order of the
+	// dataset's Attributes.
+	Attrs []string
+	// Shots holds, by class, the rank at which the sample is drawn, where a split
+	// file says it; see [Division].
+	Shots []int
 }
 
 // Group returns the unit that must not be divided: the patient, or the sample
@@ -107,11 +114,26 @@ type Dataset struct {
 	// accounts for everything in the source.
 	Excluded []Exclusion
 	Problems []Problem
+	// Rules says what the rules of the spec did to the labels.
+	Rules []RuleEffect
+	// Attributes names what Sample.Attrs holds.
+	Attributes []string
+	// Contaminated names the data that MedSigLIP was pre-trained on, where this
+	// seems to be it; see [Pretraining].
+	Contaminated string
 	// Unit is the word for what Sample.Patient is: "patient", "photograph"; it
 	// is "image" where no sample has a patient.
 	Unit string
 
 	files files
+}
+
+// Attr returns what the dataset says of the sample under the name, or "".
+func (d *Dataset) Attr(i int, name string) string {
+	if k := slices.Index(d.Attributes, name); k >= 0 && k < len(d.Samples[i].Attrs) {
+		return d.Samples[i].Attrs[k]
+	}
+	return ""
 }
 
 // Close releases the files behind the dataset.
@@ -138,33 +160,83 @@ func (d *Dataset) exclude(id, format string, args ...any) {
 	d.Excluded = append(d.Excluded, Exclusion{ID: id, Reason: fmt.Sprintf(format, args...)})
 }
 
-// finish checks what holds for every dataset, whatever its format: there are
-// samples and ids are unique. It sets Unit and orders the samples by id, so
-// that a reordered source is the same dataset.
-func (d *Dataset) finish(unit string) error {
+// finish does what is done for every dataset, whatever its format: it applies
+// the label rules, checks that there are samples and that ids are unique, and
+// orders the samples by id, so that a reordered source is the same dataset.
+// unit is the word for a patient where the spec has no other.
+func (d *Dataset) finish(s Spec, unit string) error {
 	if len(d.Samples) == 0 {
 		return fmt.Errorf("datasets: %s: no sample can be used of %d read%s", d.Spec, len(d.Excluded), firstReason(d.Excluded))
 	}
 	slices.SortStableFunc(d.Samples, func(a, b Sample) int { return cmp.Compare(a.ID, b.ID) })
 	for i := 1; i < len(d.Samples); i++ {
 		if d.Samples[i].ID == d.Samples[i-1].ID {
-			return fmt.Errorf("datasets: %s: the id %q stands twice; make ids unique or leave the id column out", d.Spec, d.Samples[i].ID)
+			return fmt.Errorf("datasets: %s: the id %q stands twice; %s", d.Spec, d.Samples[i].ID, howToBeUnique(s))
 		}
 	}
+	if err := d.applyRules(s); err != nil {
+		return err
+	}
+	d.keepTogether()
+	d.setUnit(cmp.Or(s.Unit, unit))
+	d.warnOfPretraining(s)
+	if err := d.holdout(s); err != nil {
+		return err
+	}
+	d.hide(s.IDKey)
+	if s.SplitFile == "" {
+		return nil
+	}
+	return d.readSplit(s)
+}
+
+func howToBeUnique(s Spec) string {
+	if s.ID != "" {
+		return "make ids unique or leave the id column out"
+	}
+	return "name a column of unique ids with id:, or leave all but one of its rows out"
+}
+
+// keepTogether makes the file the patient of samples that are cut from one file
+// and have no other: regions, frames and slices share stain, light and person.
+func (d *Dataset) keepTogether() {
+	type file struct {
+		path, member string
+		row          int
+	}
+	shared := map[file]int{}
+	of := func(s *Sample) file { return file{s.Source.Path, s.Source.Member, s.Source.Row} }
+	for i := range d.Samples {
+		if s := &d.Samples[i]; s.Patient == "" && (s.Source.Frame > 0 || s.Source.Region != (image.Rectangle{})) {
+			shared[of(s)]++
+		}
+	}
+	if len(shared) == 0 {
+		return
+	}
+	for i := range d.Samples {
+		s := &d.Samples[i]
+		if f := of(s); s.Patient == "" && shared[f] > 0 {
+			s.Patient = strings.TrimSuffix(fmt.Sprintf("%s:%s:%d", f.path, f.member, f.row), "::0")
+		}
+	}
+}
+
+func (d *Dataset) setUnit(unit string) {
 	d.Unit = "image"
-	if d.HasPatients() {
-		d.Unit = unit
-		unknown := 0
-		for i := range d.Samples {
-			if d.Samples[i].Patient == "" {
-				unknown++
-			}
-		}
-		if unknown > 0 {
-			d.problem(d.Spec, "%d of %d samples have no %s; each is taken as one of its own", unknown, len(d.Samples), unit)
+	if !d.HasPatients() {
+		return
+	}
+	d.Unit = unit
+	unknown := 0
+	for i := range d.Samples {
+		if d.Samples[i].Patient == "" {
+			unknown++
 		}
 	}
-	return nil
+	if unknown > 0 {
+		d.problem(d.Spec, "%d of %d samples have no %s; each is taken as one of its own", unknown, len(d.Samples), unit)
+	}
 }
 
 func firstReason(excluded []Exclusion) string {

@@ -1,6 +1,11 @@
 package datasets
 
-import "image"
+import (
+	"crypto/sha256"
+	"fmt"
+	"hash/maphash"
+	"image"
+)
 
 // Counts says how often each label value stands for one class.
 type Counts struct {
@@ -40,6 +45,8 @@ type Inspection struct {
 	Leakage  []Leak            `json:"leakage"`
 	Excluded []Exclusion       `json:"excluded"`
 	Problems []Problem         `json:"problems"`
+	// Rules says what each rule of the spec did to each finding.
+	Rules []RuleEffect `json:"rules"`
 }
 
 // Inspect counts what the dataset holds and lists what is wrong with it.
@@ -53,14 +60,17 @@ func Inspect(d *Dataset) Inspection {
 		Splits:   map[string]int{},
 		Excluded: append([]Exclusion{}, d.Excluded...),
 		Problems: append([]Problem{}, d.Problems...),
+		Rules:    append([]RuleEffect{}, d.Rules...),
 	}
-	images, patients := map[Source]bool{}, map[string]bool{}
+	// Of a large dataset the sources themselves would take more than the samples.
+	images, patients := map[uint64]struct{}{}, map[string]bool{}
+	seed := maphash.MakeSeed()
 	parts := make([]string, len(d.Samples))
 	for i := range d.Samples {
 		s := &d.Samples[i]
 		whole := s.Source
 		whole.Region = image.Rectangle{}
-		images[whole] = true
+		images[maphash.Comparable(seed, whole)] = struct{}{}
 		if s.Patient != "" {
 			patients[s.Patient] = true
 		}
@@ -79,6 +89,37 @@ func Inspect(d *Dataset) Inspection {
 		n := len(patients)
 		in.Patients = &n
 	}
-	in.Leakage = append([]Leak{}, Leaks(d, parts, nil)...)
+	in.Leakage = append([]Leak{}, Leaks(d, parts, Contents{})...)
 	return in
+}
+
+// AddContents adds the leaks that the contents show, and how many images are
+// there more than once.
+func (in *Inspection) AddContents(d *Dataset, c Contents) {
+	parts := make([]string, len(d.Samples))
+	for i := range d.Samples {
+		parts[i] = d.Samples[i].Split
+	}
+	in.Leakage = append([]Leak{}, Leaks(d, parts, c)...)
+	for _, kind := range []struct {
+		what    string
+		digests [][sha256.Size]byte
+	}{{"the same bytes", c.Bytes}, {"the same pixels", c.Pixels}} {
+		first, again, example := map[string]string{}, 0, ""
+		for i, digest := range kind.digests {
+			if digest == [sha256.Size]byte{} {
+				continue
+			}
+			s := &d.Samples[i]
+			key := fmt.Sprintf("%x %v %d", digest, s.Source.Region, s.Source.Frame)
+			if other, twice := first[key]; !twice {
+				first[key] = s.ID
+			} else if again++; again == 1 {
+				example = fmt.Sprintf("%q and %q", other, s.ID)
+			}
+		}
+		if again > 0 {
+			in.Problems = append(in.Problems, Problem{Where: d.Spec, What: fmt.Sprintf("%d images have %s as another, such as %s", again, kind.what, example)})
+		}
+	}
 }

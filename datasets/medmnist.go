@@ -1,7 +1,6 @@
 package datasets
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"path/filepath"
@@ -11,24 +10,41 @@ import (
 	"github.com/medprobe/medprobe/internal/npy"
 )
 
-// medmnistClasses names the classes of MedMNIST 3.0.2's two-dimensional sets
-// by the file's flag, in the order of their numbers (medmnist/info.py).
+var (
+	medmnistOrgans = []string{"bladder", "femur-left", "femur-right", "heart", "kidney-left", "kidney-right", "liver", "lung-left", "lung-right", "pancreas", "spleen"}
+	// retinamnist is ordinal: its classes are grades, from 0.
+	medmnistGrades = []string{"0", "1", "2", "3", "4"}
+)
+
+// medmnistClasses names the classes of MedMNIST 3.0.2's sets by the file's flag, in the order of their numbers (medmnist/info.py).
 var medmnistClasses = map[string][]string{
-	"pathmnist":      {"adipose", "background", "debris", "lymphocytes", "mucus", "smooth muscle", "normal colon mucosa", "cancer-associated stroma", "colorectal adenocarcinoma epithelium"},
-	"chestmnist":     {"atelectasis", "cardiomegaly", "effusion", "infiltration", "mass", "nodule", "pneumonia", "pneumothorax", "consolidation", "edema", "emphysema", "fibrosis", "pleural", "hernia"},
-	"dermamnist":     {"actinic keratoses and intraepithelial carcinoma", "basal cell carcinoma", "benign keratosis-like lesions", "dermatofibroma", "melanoma", "melanocytic nevi", "vascular lesions"},
-	"octmnist":       {"choroidal neovascularization", "diabetic macular edema", "drusen", "normal"},
-	"pneumoniamnist": {"normal", "pneumonia"},
-	"breastmnist":    {"malignant", "normal, benign"},
-	"bloodmnist":     {"basophil", "eosinophil", "erythroblast", "immature granulocytes", "lymphocyte", "monocyte", "neutrophil", "platelet"},
-	"tissuemnist":    {"collecting duct, connecting tubule", "distal convoluted tubule", "glomerular endothelial cells", "interstitial endothelial cells", "leukocytes", "podocytes", "proximal tubule segments", "thick ascending limb"},
+	"pathmnist":       {"adipose", "background", "debris", "lymphocytes", "mucus", "smooth muscle", "normal colon mucosa", "cancer-associated stroma", "colorectal adenocarcinoma epithelium"},
+	"chestmnist":      {"atelectasis", "cardiomegaly", "effusion", "infiltration", "mass", "nodule", "pneumonia", "pneumothorax", "consolidation", "edema", "emphysema", "fibrosis", "pleural", "hernia"},
+	"dermamnist":      {"actinic keratoses and intraepithelial carcinoma", "basal cell carcinoma", "benign keratosis-like lesions", "dermatofibroma", "melanoma", "melanocytic nevi", "vascular lesions"},
+	"octmnist":        {"choroidal neovascularization", "diabetic macular edema", "drusen", "normal"},
+	"pneumoniamnist":  {"normal", "pneumonia"},
+	"breastmnist":     {"malignant", "normal, benign"},
+	"bloodmnist":      {"basophil", "eosinophil", "erythroblast", "immature granulocytes", "lymphocyte", "monocyte", "neutrophil", "platelet"},
+	"retinamnist":     medmnistGrades,
+	"organamnist":     medmnistOrgans,
+	"organcmnist":     medmnistOrgans,
+	"organsmnist":     medmnistOrgans,
+	"organmnist3d":    {"liver", "kidney-right", "kidney-left", "femur-right", "femur-left", "bladder", "heart", "lung-right", "lung-left", "spleen", "pancreas"},
+	"nodulemnist3d":   {"benign", "malignant"},
+	"adrenalmnist3d":  {"normal", "hyperplasia"},
+	"fracturemnist3d": {"buckle rib fracture", "nondisplaced rib fracture", "displaced rib fracture"},
+	"vesselmnist3d":   {"vessel", "aneurysm"},
+	"synapsemnist3d":  {"inhibitory synapse", "excitatory synapse"},
+	"tissuemnist":     {"collecting duct, connecting tubule", "distal convoluted tubule", "glomerular endothelial cells", "interstitial endothelial cells", "leukocytes", "podocytes", "proximal tubule segments", "thick ascending limb"},
 }
 
 // medmnistParts are the parts of an archive and our names for them.
 var medmnistParts = []struct{ prefix, split string }{{"train", "train"}, {"val", "validation"}, {"test", "test"}}
 
 // readMedMNIST reads an npz with {train,val,test}_{images,labels}: images
-// uint8 N×H×W or N×H×W×3, labels N×1 class numbers or N×L zeros and ones.
+// uint8 N×H×W or N×H×W×3, labels N×1 class numbers or N×L zeros and ones. Of
+// volumes, N×D×H×W, each slice that spec.Frame asks for is a sample, all of them
+// where it says nothing; the volume is its patient.
 func readMedMNIST(ctx context.Context, d *Dataset, s Spec) error {
 	archive, err := npy.OpenArchive(s.Path)
 	if err != nil {
@@ -56,14 +72,25 @@ func readMedMNIST(ctx context.Context, d *Dataset, s Spec) error {
 		if images.n != len(rows) {
 			return fmt.Errorf("datasets: medmnist %s: %s holds %d images and %s_labels %d rows: want as many", s.Path, member, images.n, part.prefix, len(rows))
 		}
-		for i := range rows {
-			d.Samples = append(d.Samples, Sample{
-				ID:     fmt.Sprintf("%s/%06d", part.split, i),
-				Source: Source{Path: filepath.Base(s.Path), Member: member, Row: i},
-				Split:  part.split,
-			})
+		slices, err := images.slices(s)
+		if err != nil {
+			return fmt.Errorf("datasets: medmnist %s: %w", s.Path, err)
 		}
-		labels = append(labels, rows...)
+		for i := range rows {
+			for _, k := range slices {
+				sample := Sample{
+					ID:     fmt.Sprintf("%s/%06d", part.split, i),
+					Source: Source{Path: filepath.Base(s.Path), Member: member, Row: i, Frame: k},
+					Split:  part.split,
+				}
+				if images.depth > 0 {
+					sample.Patient, sample.Study, sample.Series = sample.ID, sample.ID, sample.ID
+					sample.ID += fmt.Sprintf("/%03d", k+1)
+				}
+				d.Samples = append(d.Samples, sample)
+				labels = append(labels, rows[i])
+			}
+		}
 	}
 	if len(labels) == 0 {
 		return fmt.Errorf("datasets: medmnist %s: no train_labels, val_labels or test_labels; members: %s", s.Path, strings.Join(archive.Names(), ", "))
@@ -71,7 +98,7 @@ func readMedMNIST(ctx context.Context, d *Dataset, s Spec) error {
 	if err := d.labelByNumber(labels, s); err != nil {
 		return err
 	}
-	return d.finish(cmp.Or(s.Unit, "image"))
+	return d.finish(s, "volume")
 }
 
 // labelRow is one row of numbers of a label array.
@@ -179,6 +206,7 @@ type arrays struct {
 // imageArray is n images of one shape, one behind the other.
 type imageArray struct {
 	n     int
+	depth int    // slices of a volume, 0 for images
 	shape [3]int // height, width, channels
 	data  []uint8
 }
@@ -195,8 +223,11 @@ func (a *arrays) open(member string) (imageArray, error) {
 	case n == 3 || n == 4 && array.Shape[3] == 3:
 		images.n = array.Shape[0]
 		copy(images.shape[:], array.Shape[1:])
+	case n == 4 && array.Shape[1] > 0:
+		images.n, images.depth = array.Shape[0], array.Shape[1]
+		copy(images.shape[:], array.Shape[2:])
 	default:
-		return imageArray{}, fmt.Errorf("%s has shape %v: want [n, height, width] or [n, height, width, 3]", member, array.Shape)
+		return imageArray{}, fmt.Errorf("%s has shape %v: want [n, height, width], [n, height, width, 3] or [n, depth, height, width]", member, array.Shape)
 	}
 	if images.shape[0] < 1 || images.shape[1] < 1 {
 		return imageArray{}, fmt.Errorf("%s has shape %v: the images are empty", member, array.Shape)
@@ -213,8 +244,23 @@ func (a *arrays) read(s Source) (Content, error) {
 	if !ok || s.Row < 0 || s.Row >= images.n {
 		return Content{}, fmt.Errorf("no image %d in array %q", s.Row, s.Member)
 	}
+	if s.Frame < 0 || s.Frame >= max(1, images.depth) {
+		return Content{}, fmt.Errorf("no slice %d in array %q", s.Frame+1, s.Member)
+	}
 	size := images.shape[0] * images.shape[1] * images.shape[2]
-	return Content{data: images.data[s.Row*size : (s.Row+1)*size], raw: images.shape}, nil
+	at := (s.Row*max(1, images.depth) + s.Frame) * size
+	return Content{data: images.data[at : at+size], raw: images.shape}, nil
+}
+
+// slices lists the slices of a volume that are samples; of an image, the image.
+func (a imageArray) slices(s Spec) ([]int, error) {
+	if a.depth == 0 {
+		return []int{0}, nil
+	}
+	if s.Frame == "" {
+		s.Frame = "all"
+	}
+	return s.frames(a.depth)
 }
 
 func (a *arrays) Close() error { return a.archive.Close() }

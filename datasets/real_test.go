@@ -33,7 +33,7 @@ func TestBloodCellPhotographs(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	img, err := content.Decode(0)
+	img, err := content.Decode(t.Context(), 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -61,7 +61,7 @@ func TestPneumoniaMNIST(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	img, err := content.Decode(0)
+	img, err := content.Decode(t.Context(), 0)
 	if err != nil || img.Bounds().Dx() != 28 {
 		t.Errorf("image %v, error %v", img, err)
 	}

@@ -4,7 +4,37 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+
+	"github.com/medprobe/medprobe/internal/near"
 )
+
+// Scenario says which samples a few labelled ones are.
+type Scenario string
+
+// The scenarios, of which the first is the one where nothing is said.
+const (
+	// Balanced takes as many of each class, or as many positives as negatives.
+	Balanced Scenario = "balanced"
+	// Population takes as many in all, of whatever class they happen to be.
+	Population Scenario = "population"
+	// MissingClasses leaves half of the classes out, or, of one finding, its
+	// positives or its negatives.
+	MissingClasses Scenario = "missing-classes"
+)
+
+// Scenarios lists the scenarios.
+func Scenarios() []string {
+	return []string{string(Balanced), string(Population), string(MissingClasses)}
+}
+
+// Shots says what to draw: K samples per class, with a seed and the number of
+// the draw. Draws of the same seed and number are nested: 8 shots contain the 4.
+type Shots struct {
+	K        int
+	Scenario Scenario
+	Seed     uint64
+	Draw     int
+}
 
 // ShortError says that a draw asked for more samples of a class than there
 // are. A draw is never filled up in silence.
@@ -18,17 +48,43 @@ func (e *ShortError) Error() string {
 	return fmt.Sprintf("datasets: %d shots of %s %s samples asked for, %d there", e.Want, e.Label, e.Class, e.Have)
 }
 
-// Draw returns the indices of k positive and k negative samples of the class,
-// taken from pool, in ascending order; for exclusive classes, see [DrawEach].
+// side is what K samples are taken of: a label of a class.
+type side struct {
+	class int
+	label Label
+}
+
+// Draw returns indices of samples from pool, in ascending order: for one class,
+// K positives and K negatives; for classes that exclude one another, K of each.
 //
 // Samples are taken in the order of a hash of seed, draw and id, first one of
 // every patient, then a second of each: few shots are spread over patients.
-// Draws with the same seed and draw number are nested: 8 shots contain the 4.
-// With too few samples of one side the error is a *[ShortError].
-func Draw(d *Dataset, pool []int, class, k int, seed uint64, draw int) ([]int, error) {
+// Where a split file ranks the samples, draw 0 takes them in that order. With
+// too few samples of one side the error is a *[ShortError].
+func Draw(d *Dataset, pool, classes []int, s Shots) ([]int, error) {
+	if err := near.Check("scenario", string(cmp.Or(s.Scenario, Balanced)), Scenarios()); err != nil {
+		return nil, fmt.Errorf("datasets: %w", err)
+	}
+	var sides []side
+	for _, c := range classes {
+		sides = append(sides, side{c, Positive})
+	}
+	if len(classes) == 1 {
+		sides = append(sides, side{classes[0], Negative})
+	}
+	switch s.Scenario {
+	case Population:
+		return d.drawAny(pool, classes, len(sides)*s.K, s)
+	case MissingClasses:
+		place := func(a side) uint64 {
+			return hash(s.Seed, fmt.Sprintf("draw %d without %d %v", s.Draw, a.class, a.label))
+		}
+		slices.SortFunc(sides, func(a, b side) int { return cmp.Compare(place(a), place(b)) })
+		sides = sides[:(len(sides)+1)/2]
+	}
 	var shots []int
-	for _, label := range []Label{Positive, Negative} {
-		some, err := d.take(pool, class, label, k, seed, draw)
+	for _, side := range sides {
+		some, err := d.take(pool, side, s)
 		if err != nil {
 			return nil, err
 		}
@@ -38,34 +94,61 @@ func Draw(d *Dataset, pool []int, class, k int, seed uint64, draw int) ([]int, e
 	return shots, nil
 }
 
-// DrawEach returns the indices of k samples of every class of a dataset whose
-// classes exclude one another; see [Draw].
-func DrawEach(d *Dataset, pool []int, k int, seed uint64, draw int) ([]int, error) {
-	var shots []int
-	for class := range d.Classes {
-		some, err := d.take(pool, class, Positive, k, seed, draw)
-		if err != nil {
-			return nil, err
-		}
-		shots = append(shots, some...)
+// drawAny takes n samples of which anything is known.
+func (d *Dataset) drawAny(pool, classes []int, n int, s Shots) ([]int, error) {
+	known := func(i int) bool {
+		return slices.ContainsFunc(classes, func(c int) bool {
+			l := d.Samples[i].Labels[c]
+			return l == Positive || l == Negative
+		})
 	}
+	candidates := d.inOrder(pool, known, s)
+	if len(candidates) < n {
+		return nil, &ShortError{Class: "labelled", Want: n, Have: len(candidates)}
+	}
+	shots := slices.Clone(candidates[:n])
 	slices.Sort(shots)
 	return shots, nil
 }
 
-func (d *Dataset) take(pool []int, class int, label Label, k int, seed uint64, draw int) ([]int, error) {
+func (d *Dataset) take(pool []int, side side, s Shots) ([]int, error) {
+	is := func(i int) bool { return d.Samples[i].Labels[side.class] == side.label }
+	candidates := d.inOrder(pool, is, s)
+	if ranked := d.byRank(pool, is, side.class); s.Draw == 0 && len(ranked) > 0 {
+		candidates = ranked
+	}
+	if len(candidates) < s.K {
+		return nil, &ShortError{Class: d.Classes[side.class], Label: side.label, Want: s.K, Have: len(candidates)}
+	}
+	return candidates[:s.K], nil
+}
+
+// byRank returns the samples that a split file ranks, in the order of ranks.
+func (d *Dataset) byRank(pool []int, is func(int) bool, class int) []int {
+	var ranked []int
+	for _, i := range pool {
+		if s := &d.Samples[i]; s.Shots != nil && s.Shots[class] > 0 && is(i) {
+			ranked = append(ranked, i)
+		}
+	}
+	slices.SortFunc(ranked, func(a, b int) int {
+		return cmp.Or(cmp.Compare(d.Samples[a].Shots[class], d.Samples[b].Shots[class]), cmp.Compare(d.Samples[a].ID, d.Samples[b].ID))
+	})
+	return ranked
+}
+
+// inOrder returns the samples of the pool that are wanted, in the order in which
+// they are drawn.
+func (d *Dataset) inOrder(pool []int, wanted func(int) bool, s Shots) []int {
 	type candidate struct {
 		index, turn int
 		place       uint64
 	}
 	var candidates []candidate
 	for _, i := range pool {
-		if d.Samples[i].Labels[class] == label {
-			candidates = append(candidates, candidate{index: i, place: hash(seed, fmt.Sprintf("draw %d %s", draw, d.Samples[i].ID))})
+		if wanted(i) {
+			candidates = append(candidates, candidate{index: i, place: hash(s.Seed, fmt.Sprintf("draw %d %s", s.Draw, d.Samples[i].ID))})
 		}
-	}
-	if len(candidates) < k {
-		return nil, &ShortError{Class: d.Classes[class], Label: label, Want: k, Have: len(candidates)}
 	}
 	byPlace := func(a, b candidate) int {
 		return cmp.Or(cmp.Compare(a.place, b.place), cmp.Compare(d.Samples[a.index].ID, d.Samples[b.index].ID))
@@ -78,9 +161,41 @@ func (d *Dataset) take(pool []int, class int, label Label, k int, seed uint64, d
 		turns[group]++
 	}
 	slices.SortFunc(candidates, func(a, b candidate) int { return cmp.Or(cmp.Compare(a.turn, b.turn), byPlace(a, b)) })
-	taken := make([]int, k)
-	for i := range taken {
-		taken[i] = candidates[i].index
+	order := make([]int, len(candidates))
+	for k := range candidates {
+		order[k] = candidates[k].index
 	}
-	return taken, nil
+	return order
+}
+
+// Ranks returns, for each sample and class, the rank from 1 to s.K at which the
+// sample is drawn from pool, or 0; see [Division]. A class with fewer samples
+// than K is named in short with how many there are.
+func Ranks(d *Dataset, pool []int, s Shots) (ranks [][]int, short []*ShortError) {
+	ranks = make([][]int, len(d.Samples))
+	for i := range ranks {
+		ranks[i] = make([]int, len(d.Classes))
+	}
+	rank := func(side side) {
+		candidates := d.inOrder(pool, func(i int) bool { return d.Samples[i].Labels[side.class] == side.label }, s)
+		if len(candidates) < s.K {
+			short = append(short, &ShortError{Class: d.Classes[side.class], Label: side.label, Want: s.K, Have: len(candidates)})
+		}
+		for r, i := range candidates[:min(s.K, len(candidates))] {
+			if !d.Exclusive() {
+				ranks[i][side.class] = r + 1
+				continue
+			}
+			for c := range ranks[i] { // one rank, whatever the class
+				ranks[i][c] = r + 1
+			}
+		}
+	}
+	for c := range d.Classes {
+		rank(side{c, Positive})
+		if !d.Exclusive() {
+			rank(side{c, Negative})
+		}
+	}
+	return ranks, short
 }

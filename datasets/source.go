@@ -1,7 +1,9 @@
 package datasets
 
 import (
+	"context"
 	"crypto/sha256"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"image"
@@ -10,8 +12,11 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
+	"sync"
 
+	"github.com/medprobe/medprobe/internal/dicom"
 	"github.com/medprobe/medprobe/internal/raster"
 )
 
@@ -19,31 +24,63 @@ import (
 // is to be cut into regions first.
 const maxFileBytes = 1 << 30
 
-// Content is the undecoded content behind a source: the bytes of a file, or
-// one image of an array.
+// Content is the undecoded content behind a source: the bytes of a file or of a
+// member of an archive, one image of an array, or a ready vector.
 type Content struct {
 	data []byte
 	// raw is the shape height×width×channels of array data, zero for a file.
 	raw [3]int
+	// frame and window say which image of a DICOM file is meant.
+	frame  int
+	window *dicom.Window
+	vector []float32
+	// digest, if not nil, is that of data, worked out once for all frames.
+	digest func() [sha256.Size]byte
 }
+
+// Vector returns the ready vector, or nil where there are pixels.
+func (c Content) Vector() []float32 { return c.vector }
 
 // Digest returns the SHA-256 that names the content: of a file's bytes, so
 // that a renamed file keeps its name; of the shape and the bytes of an image
-// in an array.
+// in an array; of the file's digest and the window, where one is asked for; of
+// the numbers of a vector.
 func (c Content) Digest() [sha256.Size]byte {
-	if c.raw[0] == 0 {
-		return sha256.Sum256(c.data)
-	}
 	h := sha256.New()
-	fmt.Fprintf(h, "uint8 %dx%dx%d\n", c.raw[0], c.raw[1], c.raw[2])
-	h.Write(c.data)
+	of := c.digest
+	if of == nil {
+		of = func() [sha256.Size]byte { return sha256.Sum256(c.data) }
+	}
+	switch {
+	case c.vector != nil:
+		fmt.Fprintf(h, "float32 %d\n", len(c.vector))
+		binary.Write(h, binary.LittleEndian, c.vector) // writing to a hash cannot fail
+	case c.raw[0] != 0:
+		fmt.Fprintf(h, "uint8 %dx%dx%d\n", c.raw[0], c.raw[1], c.raw[2])
+		h.Write(c.data)
+	case c.window != nil && dicom.Is(c.data):
+		fmt.Fprintf(h, "%x window %v %v\n", of(), c.window.Center, c.window.Width)
+	default:
+		return of()
+	}
 	return [sha256.Size]byte(h.Sum(nil))
 }
 
 // Pixels returns how many pixels decoding will take, without decoding.
 func (c Content) Pixels() (int64, error) {
+	if c.vector != nil {
+		return 0, errors.New("a ready vector has no pixels")
+	}
 	if c.raw[0] != 0 {
 		return int64(c.raw[0]) * int64(c.raw[1]), nil
+	}
+	w, h := 0, 0
+	if dicom.Is(c.data) {
+		f, err := dicom.Parse(c.data)
+		if err == nil {
+			w, h, err = f.Size()
+		}
+		return int64(w) * int64(h), err
 	}
 	w, h, _, err := raster.Size(c.data)
 	return int64(w) * int64(h), err
@@ -52,9 +89,12 @@ func (c Content) Pixels() (int64, error) {
 // Decode returns the whole image. An image of more than maxPixels pixels is
 // refused before anything is decoded; 0 means the limit of
 // [raster.DefaultMaxPixels].
-func (c Content) Decode(maxPixels int64) (image.Image, error) {
+func (c Content) Decode(ctx context.Context, maxPixels int64) (image.Image, error) {
+	if c.vector != nil {
+		return nil, errors.New("a ready vector has no pixels")
+	}
 	if c.raw[0] == 0 {
-		return raster.Decode(c.data, maxPixels)
+		return DecodeImage(ctx, c.data, dicom.Options{Frame: c.frame, Window: c.window, MaxPixels: maxPixels})
 	}
 	h, w := c.raw[0], c.raw[1]
 	if c.raw[2] == 1 {
@@ -66,6 +106,23 @@ func (c Content) Decode(maxPixels int64) (image.Image, error) {
 		img.Pix[4*i+3] = 0xff
 	}
 	return img, nil
+}
+
+// DecodeImage returns the image that the bytes of a file hold: PNG, JPEG, TIFF,
+// BMP, WebP, GIF or DICOM. The options' frame and window are for DICOM; other
+// files have one frame.
+func DecodeImage(ctx context.Context, data []byte, o dicom.Options) (image.Image, error) {
+	if !dicom.Is(data) {
+		if o.Frame > 0 {
+			return nil, fmt.Errorf("frame %d of a file that has one image", o.Frame+1)
+		}
+		return raster.Decode(data, o.MaxPixels)
+	}
+	f, err := dicom.Parse(data)
+	if err != nil {
+		return nil, err
+	}
+	return f.Image(ctx, o)
 }
 
 // Crop returns the region of img, or img itself for an empty region. A region
@@ -102,27 +159,80 @@ type files interface {
 }
 
 // folder is a directory tree that cannot be left: neither by "..", nor by an
-// absolute path, nor through a symbolic link.
-type folder struct{ root *os.Root }
+// absolute path, nor through a symbolic link, unless the user allows it.
+type folder struct {
+	root    *os.Root
+	dir     string
+	outside bool
+	remote  *remote // nil where the network is not allowed
+	window  *dicom.Window
+	// ending is what the last name without one was completed by.
+	ending string
 
-func openFolder(dir string) (folder, error) {
+	// last is the DICOM file that was read last: its frames are asked for one
+	// after the other.
+	mu   sync.Mutex
+	last struct {
+		path    string
+		content Content
+	}
+}
+
+// openFiles opens the folder that the image paths of the spec are relative to.
+func openFiles(s Spec, dir string) (*folder, error) {
 	root, err := os.OpenRoot(dir)
 	if err != nil {
-		return folder{}, fmt.Errorf("datasets: open folder %q: %w", dir, cause(err))
+		return nil, fmt.Errorf("datasets: open folder %q: %w", dir, cause(err))
 	}
-	return folder{root}, nil
+	f := &folder{root: root, dir: dir, outside: s.AllowOutside, window: s.Window}
+	if s.AllowRemote {
+		f.remote = newRemote()
+	}
+	return f, nil
 }
 
-func (f folder) Close() error { return f.root.Close() }
+func (f *folder) Close() error { return f.root.Close() }
 
-func (f folder) read(s Source) (Content, error) {
-	data, err := f.bytes(s.Path)
-	return Content{data: data}, err
+func (f *folder) read(s Source) (Content, error) {
+	if isRemote(s.Path) {
+		data, err := f.remote.bytes(s.Path)
+		return Content{data: data, frame: s.Frame, window: f.window}, err
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.last.path != s.Path {
+		f.mu.Unlock()
+		data, err := f.bytes(s.Path)
+		f.mu.Lock()
+		c := Content{data: data, window: f.window, frame: s.Frame}
+		if err != nil || !dicom.Is(data) {
+			return c, err
+		}
+		c.digest = sync.OnceValue(func() [sha256.Size]byte { return sha256.Sum256(data) })
+		f.last.path, f.last.content = s.Path, c
+	}
+	c := f.last.content
+	c.frame = s.Frame
+	return c, nil
 }
 
-func (f folder) bytes(name string) ([]byte, error) {
-	file, err := f.root.Open(filepath.FromSlash(name))
+func (f *folder) open(name string) (*os.File, error) {
+	local := filepath.FromSlash(name)
+	if !f.outside {
+		return f.root.Open(local)
+	}
+	if !filepath.IsAbs(local) {
+		local = filepath.Join(f.dir, local)
+	}
+	return os.Open(local)
+}
+
+func (f *folder) bytes(name string) ([]byte, error) {
+	file, err := f.open(name)
 	if err != nil {
+		if strings.Contains(err.Error(), "escapes") {
+			err = errors.New("a symbolic link leads out of the folder; name a root: that holds its target, or allow it with --allow-outside")
+		}
 		return nil, fmt.Errorf("read %q: %w", name, cause(err))
 	}
 	defer file.Close()
@@ -144,6 +254,43 @@ func (f folder) bytes(name string) ([]byte, error) {
 	return data, nil
 }
 
+// find returns name as a slash path relative to the folder, or an error saying
+// that it leads out of it. A name without an ending is completed by that of the
+// file that is there.
+func (f *folder) find(name string) (string, error) {
+	if isRemote(name) {
+		if f.remote == nil {
+			return "", fmt.Errorf("%q is on the network, from which images are read only with --allow-remote", name)
+		}
+		return name, nil
+	}
+	rel, err := inFolder(f.dir, name)
+	if err != nil && f.outside && !strings.ContainsRune(name, 0) && !strings.Contains(name, "://") {
+		rel, err = filepath.ToSlash(filepath.Join(f.dir, name)), nil
+		if filepath.IsAbs(name) {
+			rel = filepath.ToSlash(name)
+		}
+	}
+	if err != nil || isImageFile(rel) {
+		return rel, err
+	}
+	return f.complete(rel), nil
+}
+
+// complete adds the ending of the file of that name, if there is one.
+func (f *folder) complete(name string) string {
+	if _, err := f.root.Lstat(filepath.FromSlash(name)); err == nil {
+		return name
+	}
+	for _, ending := range append([]string{f.ending}, slices.Concat(imageEndings, dicomEndings)...) {
+		if _, err := f.root.Lstat(filepath.FromSlash(name + ending)); err == nil && ending != "" {
+			f.ending = ending
+			return name + ending
+		}
+	}
+	return name
+}
+
 // inFolder returns name as a slash path relative to the folder dir, or an
 // error saying that it leads out of it.
 func inFolder(dir, name string) (string, error) {
@@ -151,7 +298,7 @@ func inFolder(dir, name string) (string, error) {
 		return "", fmt.Errorf("%q holds a NUL byte", name)
 	}
 	if scheme, _, ok := strings.Cut(name, "://"); ok && !strings.ContainsAny(scheme, `/\`) {
-		return "", fmt.Errorf("%q is a URL; images are read from local files only", name)
+		return "", fmt.Errorf("%q is a URL that is not read: want a local file, or http(s) with --allow-remote", name)
 	}
 	rel := filepath.FromSlash(name)
 	if filepath.IsAbs(rel) {
@@ -164,7 +311,7 @@ func inFolder(dir, name string) (string, error) {
 		}
 	}
 	if !filepath.IsLocal(rel) {
-		return "", fmt.Errorf("%q leads out of the folder %q; name a root that holds it", name, dir)
+		return "", fmt.Errorf("%q leads out of the folder %q; name a root: that holds it, or allow it with --allow-outside", name, dir)
 	}
 	return path.Clean(filepath.ToSlash(rel)), nil
 }

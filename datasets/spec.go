@@ -1,12 +1,19 @@
 package datasets
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
+	"maps"
 	"os"
+	"path"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 
+	"github.com/medprobe/medprobe/internal/dicom"
 	"github.com/medprobe/medprobe/internal/near"
 	"github.com/medprobe/medprobe/internal/yamlfile"
 	"go.yaml.in/yaml/v4"
@@ -24,17 +31,53 @@ type Spec struct {
 	// default: the folder of the table.
 	Root string `yaml:"root"`
 
-	// ID, Image, Patient, Study and Split name columns of a table; Image holds
-	// the path of the image.
+	// Separator parts the fields of a table: one character, "tab" or "space";
+	// default: as the file's name and header say. Columns names the columns of a
+	// table without a header.
+	Separator string   `yaml:"separator"`
+	Columns   []string `yaml:"columns"`
+
+	// ID, Image, Patient, Study, Series and Split name columns of a table; Image
+	// holds the path of the image.
 	ID      string `yaml:"id"`
 	Image   string `yaml:"image"`
 	Patient string `yaml:"patient"`
 	Study   string `yaml:"study"`
+	Series  string `yaml:"series"`
 	Split   string `yaml:"split"`
-	// Label names the one column of class names; Labels the columns that are
-	// findings of their own, with 1, 0, -1 (uncertain) or nothing in them.
-	Label  string   `yaml:"label"`
-	Labels []string `yaml:"labels"`
+	// FrameColumn names the column of the frame's number, from 1, Box the
+	// columns of a region.
+	FrameColumn string `yaml:"frame_column"`
+	Box         Box    `yaml:"box"`
+	// PatientPattern is a regular expression that finds the patient in the
+	// patient column or, where there is none, in the image's file name: its
+	// first group, or the whole match.
+	PatientPattern string `yaml:"patient_pattern"`
+
+	// Label names the one column of class names or of lists of findings, whose
+	// names are joined by LabelSeparator; Labels the columns that are findings of
+	// their own, with 1, 0, -1 (uncertain) or nothing in them. Unlisted says what
+	// a finding is that a list leaves out: "negative", the default, or "missing".
+	Label          string   `yaml:"label"`
+	Labels         []string `yaml:"labels"`
+	LabelSeparator string   `yaml:"label_separator"`
+	Unlisted       string   `yaml:"unlisted"`
+	// Consensus makes labels of those of several annotators.
+	Consensus []Consensus `yaml:"consensus"`
+
+	// Rename gives findings or classes other names; those that come to the same
+	// name become one.
+	Rename map[string]string `yaml:"rename"`
+	// Uncertain says what uncertain labels mean: "missing", "positive",
+	// "negative" or "separate", a finding of its own. Nothing said, they stay
+	// uncertain, and are neither trained nor tested on.
+	Uncertain ByFinding `yaml:"uncertain"`
+	// Missing may say that missing labels are "negative".
+	Missing ByFinding `yaml:"missing"`
+	// NoFindingImpliesNegative takes every finding as absent that is missing
+	// where "No Finding" is positive.
+	NoFindingImpliesNegative bool `yaml:"no_finding_implies_negative"`
+
 	// Classes names the classes where the source has numbers, and restricts
 	// them where it has names.
 	Classes []string `yaml:"classes"`
@@ -42,10 +85,85 @@ type Spec struct {
 	Positive string `yaml:"positive"`
 	// Unit is the word for what the patient column holds; default "patient".
 	Unit string `yaml:"unit"`
+
+	// Table is the table of labels beside a folder of images: imagefolder's
+	// metadata, dicom's labels, mimic's and scin's first table.
+	Table string `yaml:"table"`
+	// Views restricts radiographs to these view positions, such as PA and AP.
+	Views []string `yaml:"views"`
+	// MinConfidence is the least confidence of a label that counts, in scin.
+	MinConfidence float64 `yaml:"min_confidence"`
+	// Frame says which frames of a multi-frame file, or slices of a volume, are
+	// samples: "all", "middle" or a number from 1.
+	Frame string `yaml:"frame"`
+	// Window shows DICOM pixels through another window than the file's own.
+	Window *dicom.Window `yaml:"window"`
+	// Aggregate makes one vector of those of a study, series or patient.
+	Aggregate Aggregate `yaml:"aggregate"`
+	// Embeddings names the array of ready vectors in an npz or the column of a
+	// table that holds them.
+	Embeddings string `yaml:"embeddings"`
+	// Provenance says where the data comes from, in words; see [Pretraining].
+	Provenance string `yaml:"provenance"`
+
+	// SplitFile is a table of ids and parts, as 'dataset split' writes it; Fold
+	// is the fold of it that is tested on, from 1.
+	SplitFile string `yaml:"split_file"`
+	Fold      int    `yaml:"fold"`
+	// Holdout, COLUMN=VALUE, tests on the samples with this attribute, After on
+	// those of this day and later by the attribute Date.
+	Holdout string `yaml:"holdout"`
+	After   string `yaml:"after"`
+	Date    string `yaml:"date"`
+
+	// AllowOutside lets image paths lead out of Root, AllowRemote lets them be
+	// http(s) addresses. A file cannot say so: the user must.
+	AllowOutside bool `yaml:"-"`
+	AllowRemote  bool `yaml:"-"`
+	// IDKey hides ids and patients: they become HMACs under this key.
+	IDKey []byte `yaml:"-" json:"-"`
+}
+
+// Box names the columns of a region in pixels, counted from 0: two corners, the
+// second exclusive, or a corner and a size.
+type Box struct {
+	XMin   string `yaml:"xmin"`
+	YMin   string `yaml:"ymin"`
+	XMax   string `yaml:"xmax"`
+	YMax   string `yaml:"ymax"`
+	Width  string `yaml:"width"`
+	Height string `yaml:"height"`
+}
+
+func (b Box) columns() []string {
+	switch {
+	case b == Box{}:
+		return nil
+	case b.Width != "":
+		return []string{b.XMin, b.YMin, b.Width, b.Height}
+	}
+	return []string{b.XMin, b.YMin, b.XMax, b.YMax}
+}
+
+func (b Box) validate() error {
+	size, corner := b.Width != "" && b.Height != "", b.XMax != "" && b.YMax != ""
+	if b != (Box{}) && (b.XMin == "" || b.YMin == "" || size == corner || (b.Width != "" || b.Height != "") && (b.XMax != "" || b.YMax != "")) {
+		return errors.New("box: want the columns xmin, ymin, xmax, ymax, or xmin, ymin, width, height")
+	}
+	return nil
+}
+
+// formats are the readers by the names of what they read.
+var formats = map[string]func(context.Context, *Dataset, Spec) error{
+	"csv": readCSV, "tsv": readCSV, "jsonl": readCSV, "parquet": readCSV,
+	"imagefolder": readImageFolder, "voc": readVOC, "coco": readCOCO,
+	"chexpert": readCheXpert, "mimic": readMIMIC, "nih": readNIH, "scin": readSCIN,
+	"medmnist": readMedMNIST, "hf": readHF, "webdataset": readWebDataset,
+	"dicom": readDICOM, "npz": readNPZ,
 }
 
 // Formats lists the formats that [Open] reads.
-func Formats() []string { return []string{"csv", "imagefolder", "medmnist", "voc"} }
+func Formats() []string { return slices.Sorted(maps.Keys(formats)) }
 
 // ParseSpec reads FORMAT:PATH or the path of a YAML file with the fields of
 // [Spec]. Paths in a YAML file are relative to that file.
@@ -94,12 +212,23 @@ func (s Spec) validate() error {
 	if s.Label != "" && len(s.Labels) > 0 {
 		return fmt.Errorf("label: %s and labels: %s exclude one another: one column of class names, or several columns of 1 and 0", s.Label, strings.Join(s.Labels, ", "))
 	}
-	return nil
+	if s.Unlisted != "" {
+		if err := near.Check("unlisted", s.Unlisted, []string{asMissing, asNegative}); err != nil {
+			return err
+		}
+	}
+	if s.Window != nil {
+		if err := s.Window.Check(); err != nil {
+			return err
+		}
+	}
+	_, err := s.patientPattern()
+	return errors.Join(err, s.Box.validate(), s.validateRules(), s.validateFrame(), s.Aggregate.validate(), s.validateSplit())
 }
 
 // Relative returns the spec with its paths seen from the folder dir.
 func (s Spec) Relative(dir string) Spec {
-	for _, p := range []*string{&s.Path, &s.Root} {
+	for _, p := range []*string{&s.Path, &s.Root, &s.Table, &s.SplitFile} {
 		if *p != "" && !filepath.IsAbs(*p) {
 			*p = filepath.Join(dir, *p)
 		}
@@ -131,15 +260,44 @@ func Open(ctx context.Context, s Spec) (*Dataset, error) {
 		return nil, fmt.Errorf("datasets: %w", err)
 	}
 	d := &Dataset{Spec: s.String()}
-	read := map[string]func(context.Context, *Dataset, Spec) error{
-		"csv":         readCSV,
-		"imagefolder": readImageFolder,
-		"medmnist":    readMedMNIST,
-		"voc":         readVOC,
-	}[s.Format]
-	if err := read(ctx, d, s); err != nil {
+	if err := formats[s.Format](ctx, d, s); err != nil {
 		d.Close()
 		return nil, err
 	}
 	return d, nil
+}
+
+// pattern finds a patient in a text.
+type pattern struct{ *regexp.Regexp }
+
+func (s Spec) patientPattern() (pattern, error) {
+	if s.PatientPattern == "" {
+		return pattern{}, nil
+	}
+	re, err := regexp.Compile(s.PatientPattern)
+	if err != nil {
+		return pattern{}, fmt.Errorf("patient_pattern: %w", err)
+	}
+	return pattern{re}, nil
+}
+
+// of returns the patient that stands in the patient's column or, where that is
+// empty, in the file's name or else in its path. A text that the pattern does
+// not match is an error.
+func (p pattern) of(patient, file string) (string, error) {
+	if p.Regexp == nil {
+		return patient, nil
+	}
+	in := cmp.Or(patient, file)
+	found := p.FindStringSubmatch(cmp.Or(patient, path.Base(file)))
+	if found == nil {
+		found = p.FindStringSubmatch(in)
+	}
+	switch {
+	case found == nil:
+		return "", fmt.Errorf("patient_pattern %s does not match %q", p, in)
+	case len(found) > 1:
+		return found[1], nil
+	}
+	return found[0], nil
 }

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 )
@@ -18,12 +19,14 @@ type Part struct {
 // Split returns the name of the part of each sample. All samples of a patient
 // fall into one part; a sample without a patient is a patient of its own.
 //
-// The patients are stratified by the rarest class they are positive for. In
-// each stratum they are ordered by a hash of seed and patient and dealt out in
-// proportion to the shares, so that the split depends neither on the order of
-// rows nor on chance beyond the seed, and a patient added later moves at most
-// the few that stood next to a border. Shares must be positive and add up to 1
-// within 1e-6.
+// It is iterative stratification (Sechidis, Tsoumakas and Vlahavas, ECML 2011)
+// over patients: the class that the fewest of the patients left are positive for
+// is dealt out first, in proportion to what each part still lacks of it, then
+// the next, and at last those positive for none. Within a class patients stand
+// in the order of a hash of seed and patient and are cut where the shares say,
+// so that the split depends neither on the order of rows nor on chance beyond
+// the seed, and patients added later move only the few that stand next to a
+// cut. Shares must be positive and add up to 1 within 1e-6.
 func Split(d *Dataset, parts []Part, seed uint64) ([]string, error) {
 	total := 0.0
 	for _, p := range parts {
@@ -35,59 +38,146 @@ func Split(d *Dataset, parts []Part, seed uint64) ([]string, error) {
 	if math.Abs(total-1) > 1e-6 {
 		return nil, fmt.Errorf("datasets: split: the shares add up to %v: want 1", total)
 	}
-	partOf := map[string]string{}
-	for stratum, groups := range strata(d) {
-		slices.SortFunc(groups, func(a, b string) int {
-			return cmp.Or(cmp.Compare(hash(seed, a), hash(seed, b)), cmp.Compare(a, b))
-		})
-		// A random start keeps small strata from always falling to the first part.
-		start := float64(hash(seed, fmt.Sprintf("stratum %d", stratum))>>11) / (1 << 53)
-		for rank, group := range groups {
-			at, sum := (float64(rank)+start)/float64(len(groups)), 0.0
-			partOf[group] = parts[len(parts)-1].Name
-			for _, p := range parts {
-				if sum += p.Share / total; at < sum {
-					partOf[group] = p.Name
-					break
-				}
-			}
-		}
+	shares := make([]float64, len(parts))
+	for k, p := range parts {
+		shares[k] = p.Share / total
 	}
 	assigned := make([]string, len(d.Samples))
-	for i := range d.Samples {
-		assigned[i] = partOf[d.Samples[i].Group()]
+	for i, k := range deal(d, shares, seed) {
+		assigned[i] = parts[k].Name
 	}
 	return assigned, nil
 }
 
-// strata lists the groups by the rarest class they are positive for, counted
-// in groups; key -1 holds those positive for none.
-func strata(d *Dataset) map[int][]string {
-	positive := map[string]map[int]bool{}
-	count := make([]int, len(d.Classes))
+// Folds returns the fold, from 1 to k, of each sample, dealt out as [Split]
+// does. Repeats with other numbers are independent of one another.
+func Folds(d *Dataset, k int, seed uint64, repeat int) ([]int, error) {
+	if k < 2 {
+		return nil, fmt.Errorf("datasets: %d folds: want 2 or more", k)
+	}
+	shares := slices.Repeat([]float64{1 / float64(k)}, k)
+	folds := deal(d, shares, hash(seed, fmt.Sprintf("repeat %d", repeat)))
+	count := make([]int, k)
+	for i := range folds {
+		count[folds[i]]++
+		folds[i]++
+	}
+	if slices.Contains(count, 0) {
+		return nil, fmt.Errorf("datasets: %d folds: too few patients, one fold is empty", k)
+	}
+	return folds, nil
+}
+
+// owner is a patient, or whatever must not be divided.
+type owner struct {
+	name    string
+	place   uint64
+	classes []int // it is positive for
+}
+
+// deal returns the number of the share that each sample falls to.
+func deal(d *Dataset, shares []float64, seed uint64) []int {
+	owners, left := owners(d, seed)
+	lack := make([][]float64, len(d.Classes)+1) // by class and share; the last row is of everybody
+	for c := range lack {
+		lack[c] = make([]float64, len(shares))
+		for k, share := range shares {
+			lack[c][k] = share * float64(len(owners))
+			if c < len(d.Classes) {
+				lack[c][k] = share * float64(left[c])
+			}
+		}
+	}
+	part := map[string]int{}
+	for len(owners) > 0 {
+		class := rarest(left)
+		of := func(o owner) bool { return class == len(left) || slices.Contains(o.classes, class) }
+		var stratum, rest []owner
+		for _, o := range owners {
+			if of(o) {
+				stratum = append(stratum, o)
+			} else {
+				rest = append(rest, o)
+			}
+		}
+		start := float64(hash(seed, fmt.Sprintf("stratum %d", class))>>11) / (1 << 53)
+		for k, some := range cut(stratum, lack[class], shares, start) {
+			for _, o := range some {
+				part[o.name] = k
+				lack[len(left)][k]--
+				for _, c := range o.classes {
+					lack[c][k]--
+					left[c]--
+				}
+			}
+		}
+		owners = rest
+	}
+	parts := make([]int, len(d.Samples))
+	for i := range d.Samples {
+		parts[i] = part[d.Samples[i].Group()]
+	}
+	return parts
+}
+
+// owners lists the patients in the order of their hashes, and counts how many
+// are positive for each class.
+func owners(d *Dataset, seed uint64) (all []owner, count []int) {
+	place := map[string]int{}
+	count = make([]int, len(d.Classes))
 	for i := range d.Samples {
 		group := d.Samples[i].Group()
-		if positive[group] == nil {
-			positive[group] = map[int]bool{}
+		k, known := place[group]
+		if !known {
+			k = len(all)
+			place[group] = k
+			all = append(all, owner{name: group, place: hash(seed, group)})
 		}
 		for c, label := range d.Samples[i].Labels {
-			if label == Positive && !positive[group][c] {
-				positive[group][c] = true
+			if label == Positive && !slices.Contains(all[k].classes, c) {
+				all[k].classes = append(all[k].classes, c)
 				count[c]++
 			}
 		}
 	}
-	byClass := map[int][]string{}
-	for group, classes := range positive {
-		rarest := -1
-		for c := range classes {
-			if rarest < 0 || count[c] < count[rarest] || count[c] == count[rarest] && c < rarest {
-				rarest = c
+	slices.SortFunc(all, func(a, b owner) int { return cmp.Or(cmp.Compare(a.place, b.place), cmp.Compare(a.name, b.name)) })
+	return all, count
+}
+
+// rarest returns the class that the fewest are left of, or len(left) where none
+// is left.
+func rarest(left []int) int {
+	class := len(left)
+	for c, n := range left {
+		if n > 0 && (class == len(left) || n < left[class]) {
+			class = c
+		}
+	}
+	return class
+}
+
+// cut divides the patients of a stratum in proportion to what each part lacks.
+// start, from 0 to 1, keeps small strata from always falling to the first part.
+func cut(stratum []owner, lack, shares []float64, start float64) [][]owner {
+	total := 0.0
+	for _, v := range lack {
+		total += max(0, v)
+	}
+	parts := make([][]owner, len(shares))
+	for rank, o := range stratum {
+		at, sum, k := (float64(rank)+start)/float64(len(stratum)), 0.0, 0
+		for ; k < len(shares)-1; k++ {
+			share := shares[k]
+			if total > 0 {
+				share = max(0, lack[k]) / total
+			}
+			if sum += share; at < sum {
+				break
 			}
 		}
-		byClass[rarest] = append(byClass[rarest], group)
+		parts[k] = append(parts[k], o)
 	}
-	return byClass
+	return parts
 }
 
 // hash gives every name a place that depends on the seed and the name alone.
@@ -96,4 +186,87 @@ func hash(seed uint64, name string) uint64 {
 	binary.Write(h, binary.LittleEndian, seed)
 	h.Write([]byte(name))
 	return binary.LittleEndian.Uint64(h.Sum(nil))
+}
+
+// holdout makes a test part of what the spec describes: the samples whose
+// attribute has a value (holdout: site=B), or those of a day and later (after:
+// 2020-01-01). Everything else is train, without the samples of patients who
+// stand in test too: those are in no part.
+func (d *Dataset) holdout(s Spec) error {
+	if s.Holdout == "" && s.After == "" {
+		return nil
+	}
+	isTest, err := d.heldOut(s)
+	if err != nil {
+		return fmt.Errorf("datasets: %s: %w", d.Spec, err)
+	}
+	tested := map[string]bool{}
+	n := 0
+	for i := range d.Samples {
+		if isTest[i] {
+			tested[d.Samples[i].Group()] = true
+			n++
+		}
+	}
+	if n == 0 || n == len(d.Samples) {
+		return fmt.Errorf("datasets: %s: holdout %s%s: %d of %d samples are held out: want some and not all", d.Spec, s.Holdout, s.After, n, len(d.Samples))
+	}
+	between := 0
+	for i := range d.Samples {
+		sample := &d.Samples[i]
+		switch {
+		case isTest[i]:
+			sample.Split = "test"
+		case tested[sample.Group()]:
+			sample.Split = ""
+			between++
+		default:
+			sample.Split = "train"
+		}
+	}
+	if between > 0 {
+		d.problem(d.Spec, "%d samples that are not held out are in no part: their patients are held out too", between)
+	}
+	return nil
+}
+
+// dateColumns are the names that dates are found under.
+var dateColumns = []string{"date", "study_date", "studydate", "StudyDate", "acquired", "year"}
+
+// heldOut says which samples the spec's holdout describes.
+func (d *Dataset) heldOut(s Spec) ([]bool, error) {
+	is := slices.Repeat([]bool{true}, len(d.Samples))
+	if s.Holdout != "" {
+		column, value, _ := cutPair(s.Holdout)
+		if err := d.hasAttribute("holdout", column); err != nil {
+			return nil, err
+		}
+		seen := map[string]bool{}
+		for i := range d.Samples {
+			v := d.Attr(i, column)
+			seen[v] = true
+			is[i] = v == value
+		}
+		if !seen[value] {
+			return nil, fmt.Errorf("holdout %s: no sample has this value; known: %s", s.Holdout, firstOnes(slices.Sorted(maps.Keys(seen))))
+		}
+	}
+	if s.After != "" {
+		column := cmp.Or(s.Date, firstOf(d.Attributes, dateColumns))
+		if err := d.hasAttribute("date", column); err != nil {
+			return nil, err
+		}
+		unknown := 0
+		for i := range d.Samples {
+			day := digits(d.Attr(i, column))
+			if day == "" {
+				unknown++
+			}
+			is[i] = is[i] && day != "" && day >= digits(s.After)[:min(len(day), len(digits(s.After)))]
+		}
+		if unknown > 0 {
+			d.problem(d.Spec, "%d samples have no %s and are taken as before %s", unknown, column, s.After)
+		}
+	}
+	return is, nil
 }

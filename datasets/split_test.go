@@ -37,7 +37,7 @@ func TestSplitNeverDividesAPatient(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if leaks := Leaks(d, parts, nil); len(leaks) > 0 {
+		if leaks := Leaks(d, parts, Contents{}); len(leaks) > 0 {
 			t.Fatalf("seed %d: %v", seed, leaks[0])
 		}
 	}
@@ -138,7 +138,7 @@ func TestDrawsAreNestedAndSpreadOverPatients(t *testing.T) {
 	}
 	var smaller []int
 	for _, k := range []int{1, 4, 8, 32} {
-		shots, err := Draw(d, pool, 0, k, 11, 2)
+		shots, err := Draw(d, pool, []int{0}, Shots{K: k, Seed: 11, Draw: 2})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -159,7 +159,7 @@ func TestDrawsAreNestedAndSpreadOverPatients(t *testing.T) {
 		}
 		smaller = shots
 	}
-	other, err := Draw(d, pool, 0, 32, 11, 3)
+	other, err := Draw(d, pool, []int{0}, Shots{K: 32, Seed: 11, Draw: 3})
 	if err != nil || slices.Equal(other, smaller) {
 		t.Errorf("another draw gives the same shots (error %v)", err)
 	}
@@ -170,7 +170,7 @@ func TestShortDrawSaysWhatIsThere(t *testing.T) {
 	d := &Dataset{Classes: []string{"rare"}, Samples: []Sample{
 		{ID: "a", Labels: []Label{Positive}}, {ID: "b", Labels: []Label{Negative}}, {ID: "c", Labels: []Label{Missing}}, {ID: "d", Labels: []Label{Uncertain}},
 	}}
-	_, err := Draw(d, []int{0, 1, 2, 3}, 0, 2, 0, 0)
+	_, err := Draw(d, []int{0, 1, 2, 3}, []int{0}, Shots{K: 2})
 	short, ok := err.(*ShortError)
 	if !ok || short.Have != 1 || short.Want != 2 || short.Class != "rare" {
 		t.Errorf("Draw = %v, want a ShortError with 1 of 2", err)
@@ -181,7 +181,7 @@ func TestLeaksFindsPatientsAndContent(t *testing.T) {
 	t.Parallel()
 	d := &Dataset{Samples: []Sample{{ID: "a", Patient: "p"}, {ID: "b", Patient: "p"}, {ID: "c", Patient: "q"}, {ID: "d"}, {ID: "e", Patient: "p"}}}
 	digests := [][32]byte{{1}, {2}, {3}, {3}, {9}}
-	leaks := Leaks(d, []string{"train", "test", "train", "test", ""}, digests)
+	leaks := Leaks(d, []string{"train", "test", "train", "test", ""}, Contents{Bytes: digests})
 	if len(leaks) != 2 || leaks[0].Kind != "patient" || leaks[0].What != "p" || leaks[0].Samples != 2 || leaks[1].Kind != "content" || leaks[1].What != "c" {
 		t.Errorf("Leaks = %v", leaks)
 	}

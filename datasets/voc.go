@@ -1,13 +1,11 @@
 package datasets
 
 import (
-	"cmp"
 	"context"
 	"encoding/xml"
 	"fmt"
 	"image"
 	"io/fs"
-	"math"
 	"path"
 	"strings"
 )
@@ -37,7 +35,7 @@ type vocAnnotation struct {
 // photographs of JPEGImages. Each box is a sample; its photograph is its
 // patient, since boxes of one photograph share stain, light and person.
 func readVOC(ctx context.Context, d *Dataset, s Spec) error {
-	f, err := openFolder(s.Path)
+	f, err := openFiles(s, s.Path)
 	if err != nil {
 		return err
 	}
@@ -59,7 +57,9 @@ func readVOC(ctx context.Context, d *Dataset, s Spec) error {
 		if err != nil {
 			return fmt.Errorf("datasets: voc %s: %w", s.Path, err)
 		}
-		names = append(names, d.addBoxes(file, a)...)
+		for _, name := range d.addBoxes(file, a) {
+			names = append(names, s.renamed(name))
+		}
 	}
 	if len(names) == 0 {
 		return fmt.Errorf("datasets: voc %s: no box can be used%s", s.Path, firstReason(d.Excluded))
@@ -67,10 +67,10 @@ func readVOC(ctx context.Context, d *Dataset, s Spec) error {
 	if err := d.labelByClass(names, s); err != nil {
 		return err
 	}
-	return d.finish(cmp.Or(s.Unit, "photograph"))
+	return d.finish(s, "photograph")
 }
 
-func (f folder) annotation(name string) (vocAnnotation, error) {
+func (f *folder) annotation(name string) (vocAnnotation, error) {
 	var a vocAnnotation
 	data, err := f.bytes(name)
 	if err != nil {
@@ -100,14 +100,8 @@ func (d *Dataset) addBoxes(file string, a vocAnnotation) (names []string) {
 		id := fmt.Sprintf("%s#%03d", photo, i+1)
 		b := object.Box
 		box, err := vocBox(b.XMin, b.YMin, b.XMax, b.YMax)
-		if err == nil && a.Size.Width > 0 && a.Size.Height > 0 {
-			whole := image.Rect(0, 0, a.Size.Width, a.Size.Height)
-			if inside := box.Intersect(whole); inside.Empty() {
-				err = fmt.Errorf("box %v lies outside the photograph of %d×%d pixels", box, a.Size.Width, a.Size.Height)
-			} else if inside != box {
-				d.problem(id, "box %v was cut to the photograph: %v", box, inside)
-				box = inside
-			}
+		if err == nil {
+			box, err = d.cutToImage(id, box, a.Size.Width, a.Size.Height)
 		}
 		if name := strings.TrimSpace(object.Name); err != nil {
 			d.exclude(id, "%s: %v", file, err)
@@ -125,17 +119,31 @@ func (d *Dataset) addBoxes(file string, a vocAnnotation) (names []string) {
 	return names
 }
 
+// cutToImage returns the part of the box that lies within the image; of unknown
+// size, 0, that is the box.
+func (d *Dataset) cutToImage(id string, box image.Rectangle, width, height int) (image.Rectangle, error) {
+	if width <= 0 || height <= 0 {
+		return box, nil
+	}
+	inside := box.Intersect(image.Rect(0, 0, width, height))
+	if inside.Empty() {
+		return box, fmt.Errorf("box %v lies outside the photograph of %d×%d pixels", box, width, height)
+	}
+	if inside != box {
+		d.problem(id, "box %v was cut to the photograph: %v", box, inside)
+	}
+	return inside, nil
+}
+
 // vocBox turns VOC's corners, counted from 1 and inclusive, into a rectangle.
 // Writers that count from 0 give a box that is one pixel off, and a 0 corner
 // is put at the border.
 func vocBox(xmin, ymin, xmax, ymax float64) (image.Rectangle, error) {
-	for _, v := range []float64{xmin, ymin, xmax, ymax} {
-		if math.IsNaN(v) || math.Abs(v) > 1<<30 {
-			return image.Rectangle{}, fmt.Errorf("box corner %v: want a pixel", v)
-		}
+	if xmin < 0 || ymin < 0 {
+		return image.Rectangle{}, fmt.Errorf("box corner (%v, %v): want no negative pixel", xmin, ymin)
 	}
-	if xmax <= xmin || ymax <= ymin {
-		return image.Rectangle{}, fmt.Errorf("box (%v, %v)–(%v, %v) is empty", xmin, ymin, xmax, ymax)
+	if _, err := pixelBox(xmin, ymin, xmax, ymax); err != nil {
+		return image.Rectangle{}, err
 	}
 	return image.Rect(max(int(xmin)-1, 0), max(int(ymin)-1, 0), int(xmax), int(ymax)), nil
 }

@@ -15,6 +15,7 @@ import (
 
 	"github.com/medprobe/medprobe/datasets"
 	"github.com/medprobe/medprobe/internal/raster"
+	"github.com/medprobe/medprobe/internal/vec"
 	"golang.org/x/sync/errgroup"
 )
 
@@ -223,6 +224,8 @@ type item struct {
 	index  int
 	key    Key
 	pixels []float32
+	// vector is ready and needs no encoder.
+	vector []float32
 	err    error
 }
 
@@ -263,7 +266,26 @@ func (f *fill) prepare(ctx context.Context, samples []int, out chan<- item) erro
 	if len(missing) == 0 {
 		return nil
 	}
+	if vector := content.Vector(); vector != nil {
+		return f.ready(vector, missing, send)
+	}
 	return f.decode(ctx, content, missing, send)
+}
+
+// ready passes on a vector that the dataset has, brought to length one.
+func (f *fill) ready(vector []float32, missing []item, send func(item) error) error {
+	for _, it := range missing {
+		it.vector = slices.Clone(vector)
+		if len(vector) != f.space.Dim {
+			it.err = at(StepRead, fmt.Errorf("a ready vector of %d values: want %d, as the encoder makes them", len(vector), f.space.Dim))
+		} else {
+			it.err = at(StepRead, vec.Unit(it.vector, it.vector))
+		}
+		if err := send(it); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // decode turns the image into pixels for each missing region of it, holding
@@ -279,7 +301,7 @@ func (f *fill) decode(ctx context.Context, content datasets.Content, missing []i
 	var img image.Image
 	if err == nil {
 		defer f.budget.Release(pixels)
-		img, err = content.Decode(f.o.MaxPixels)
+		img, err = content.Decode(ctx, f.o.MaxPixels)
 	}
 	for _, it := range missing {
 		it.err = at(StepDecode, err)
@@ -316,7 +338,7 @@ func (f *fill) settle(ctx context.Context, items <-chan item) error {
 			if err := f.fail(it.index, it.err); err != nil {
 				return err
 			}
-		case it.pixels == nil:
+		case it.pixels == nil && it.vector == nil:
 			done++
 			f.hit(it)
 		case twin:
@@ -368,11 +390,17 @@ func (f *fill) encode(ctx context.Context, batch []item) error {
 	if len(batch) == 0 {
 		return nil
 	}
-	pixels := make([][]float32, len(batch))
+	var pixels [][]float32
+	vectors := make([][]float32, len(batch))
 	for i := range batch {
-		pixels[i] = batch[i].pixels
+		if vectors[i] = batch[i].vector; vectors[i] == nil {
+			pixels = append(pixels, batch[i].pixels)
+		}
 	}
-	vectors, err := f.enc.EncodePixels(ctx, pixels)
+	var err error
+	if len(pixels) > 0 { // of a dataset, all vectors are ready or none
+		vectors, err = f.enc.EncodePixels(ctx, pixels)
+	}
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}

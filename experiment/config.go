@@ -52,6 +52,10 @@ type Config struct {
 	// Curve says for which shots the learning curve is drawn.
 	Curve Curve `yaml:"curve"`
 
+	// Scenario says which samples a few labelled ones are: "balanced" (the
+	// default), "population" or "missing-classes".
+	Scenario datasets.Scenario `yaml:"scenario"`
+
 	// MaxFailures is how many samples may fail to embed: a number, a share
 	// such as "5%" (the default), or "inf".
 	MaxFailures string `yaml:"max_failures"`
@@ -150,6 +154,11 @@ func (c *Config) validate() error {
 	}
 	if err := near.Check("preprocess", c.Preprocess, encoder.Profiles()); err != nil {
 		errs = append(errs, err)
+	}
+	if c.Scenario != "" {
+		if err := near.Check("scenario", string(c.Scenario), datasets.Scenarios()); err != nil {
+			errs = append(errs, err)
+		}
 	}
 	for _, head := range c.Heads {
 		if err := near.Check("head", head, trainer.Kinds()); err != nil {

@@ -52,10 +52,8 @@ func (l *lab) draw(set classSet, k, draw int) ([]int, error) {
 		return slices.DeleteFunc(slices.Clone(l.train), func(i int) bool {
 			return !slices.ContainsFunc(set, func(c int) bool { return known(l.data.Samples[i].Labels[c]) })
 		}), nil
-	case l.data.Exclusive():
-		return datasets.DrawEach(l.data, l.train, k, l.config.Seed, draw)
 	default:
-		return datasets.Draw(l.data, l.train, set[0], k, l.config.Seed, draw)
+		return datasets.Draw(l.data, l.train, set, datasets.Shots{K: k, Scenario: l.config.Scenario, Seed: l.config.Seed, Draw: draw})
 	}
 }
 

@@ -152,7 +152,7 @@ func (p plan) closeLeaks(c *Config, d *datasets.Dataset, digests [][sha256.Size]
 	for i := range p {
 		parts[i] = p[i].part
 	}
-	leaks := datasets.Leaks(d, parts, digests)
+	leaks := datasets.Leaks(d, parts, datasets.Contents{Bytes: digests})
 	if len(leaks) == 0 {
 		return "", nil
 	}

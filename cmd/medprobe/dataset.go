@@ -1,20 +1,48 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"io"
+	"maps"
+	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"text/tabwriter"
 
 	"github.com/medprobe/medprobe/datasets"
-	"github.com/medprobe/medprobe/internal/texttab"
 	"github.com/spf13/cobra"
 )
 
-func openDataset(ctx context.Context, arg string) (*datasets.Dataset, error) {
+// spec reads a SPEC and adds what only the user may allow.
+func (s *settings) spec(arg string) (datasets.Spec, error) {
 	spec, err := datasets.ParseSpec(arg)
+	if err != nil {
+		return spec, err
+	}
+	return s.allowed(spec)
+}
+
+// allowed adds what only the user may allow, and no file.
+func (s *settings) allowed(spec datasets.Spec) (datasets.Spec, error) {
+	spec.AllowOutside, spec.AllowRemote = s.allowOutside, s.allowRemote
+	if s.idKey == "" {
+		return spec, nil
+	}
+	key, err := os.ReadFile(s.idKey)
+	if err != nil {
+		return spec, fmt.Errorf("--id-key: %w", err)
+	}
+	if spec.IDKey = bytes.TrimSpace(key); len(spec.IDKey) < 16 {
+		return spec, fmt.Errorf("--id-key %s: %d bytes: want at least 16, such as 'head -c 32 /dev/urandom | base64' gives", s.idKey, len(spec.IDKey))
+	}
+	return spec, nil
+}
+
+func (s *settings) openDataset(ctx context.Context, arg string) (*datasets.Dataset, error) {
+	spec, err := s.spec(arg)
 	if err != nil {
 		return nil, err
 	}
@@ -28,23 +56,32 @@ func (s *settings) datasetCommand() *cobra.Command {
 }
 
 func (s *settings) datasetInspectCommand() *cobra.Command {
-	var asJSON bool
+	var asJSON, contents, pixels bool
 	cmd := &cobra.Command{
 		Use:   "inspect SPEC",
 		Short: "Count samples, patients, labels and splits, and say what is wrong",
 		Long: `SPEC is FORMAT:PATH or a YAML file with the same fields and column names.
 Formats: ` + strings.Join(datasets.Formats(), ", ") + `.
 
-Problems do not change the exit code; data that cannot be read does.`,
+Images are not opened unless --contents reads them all, to find the same file on
+two sides of a split, or --pixels decodes them too, to find the same image in
+another file. Problems do not change the exit code; data that cannot be read
+does.`,
 		Example: "  medprobe dataset inspect csv:labels.csv",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
-			d, err := openDataset(cmd.Context(), args[0])
+			d, err := s.openDataset(cmd.Context(), args[0])
 			if err != nil {
 				return err
 			}
 			defer closing(d, &err)
 			in := datasets.Inspect(d)
+			in.Problems = append(in.Problems, d.LookForFiles()...)
+			if contents || pixels {
+				if err := s.inspectContents(cmd.Context(), d, &in, pixels); err != nil {
+					return err
+				}
+			}
 			if asJSON {
 				return s.json(in)
 			}
@@ -52,7 +89,22 @@ Problems do not change the exit code; data that cannot be read does.`,
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON document")
+	cmd.Flags().BoolVar(&contents, "contents", false, "read every image and compare them byte by byte")
+	cmd.Flags().BoolVar(&pixels, "pixels", false, "decode every image and compare their pixels too")
 	return cmd
+}
+
+// inspectContents adds what can be said once every image was read.
+func (s *settings) inspectContents(ctx context.Context, d *datasets.Dataset, in *datasets.Inspection, pixels bool) error {
+	progress, finish := s.progress("read")
+	c, problems, err := datasets.ReadContents(ctx, d, datasets.ContentOptions{Pixels: pixels, Progress: progress})
+	finish()
+	if err != nil {
+		return err
+	}
+	in.Problems = append(in.Problems, problems...)
+	in.AddContents(d, c)
+	return nil
 }
 
 func printInspection(out io.Writer, in datasets.Inspection) error {
@@ -66,96 +118,51 @@ func printInspection(out io.Writer, in datasets.Inspection) error {
 		unit = "patient"
 	}
 	fmt.Fprintf(w, "samples\t%d\nimages\t%d\n%ss\t%s\ntask\t%s\nexcluded\t%d\n", in.Samples, in.Images, unit, patients, in.Task, len(in.Excluded))
-	for _, name := range []string{"train", "validation", "test"} {
-		if n, ok := in.Splits[name]; ok {
-			fmt.Fprintf(w, "split %s\t%d\n", name, n)
-		}
+	for _, name := range partsInOrder(in.Splits) {
+		fmt.Fprintf(w, "split %s\t%d\n", quoteControl(name), in.Splits[name])
 	}
 	fmt.Fprintln(w, "\nLABEL\tPOSITIVE\tNEGATIVE\tUNCERTAIN\tMISSING")
 	for _, name := range in.Classes {
 		c := in.Labels[name]
 		fmt.Fprintf(w, "%s\t%d\t%d\t%d\t%d\n", quoteControl(name), c.Positive, c.Negative, c.Uncertain, c.Missing)
 	}
+	if len(in.Rules) > 0 {
+		fmt.Fprintln(w, "\nRULE\tLABEL\tSAMPLES CHANGED")
+		for _, r := range in.Rules {
+			fmt.Fprintf(w, "%s\t%s\t%d\n", quoteControl(r.Rule), quoteControl(r.Finding), r.Changed)
+		}
+	}
 	if err := w.Flush(); err != nil {
 		return err
 	}
-	for _, leak := range in.Leakage {
-		fmt.Fprintf(out, "leak: %s\n", quoteControl(leak.String()))
-	}
-	for _, e := range in.Excluded {
-		fmt.Fprintf(out, "excluded: %s: %s\n", quoteControl(e.ID), quoteControl(e.Reason))
-	}
-	for _, p := range in.Problems {
-		fmt.Fprintf(out, "problem: %s: %s\n", quoteControl(p.Where), quoteControl(p.What))
-	}
+	printSome(out, "leak", in.Leakage, func(l datasets.Leak) string { return l.String() })
+	printSome(out, "excluded", in.Excluded, func(e datasets.Exclusion) string { return e.ID + ": " + e.Reason })
+	printSome(out, "problem", in.Problems, func(p datasets.Problem) string { return p.Where + ": " + p.What })
 	return nil
 }
 
-func (s *settings) datasetSplitCommand() *cobra.Command {
-	var by, fractions, out string
-	cmd := &cobra.Command{
-		Use:     "split SPEC",
-		Short:   "Divide samples by patient, stratified by label",
-		Example: "  medprobe dataset split csv:labels.csv --by patient --fractions 0.7,0.1,0.2 --out split.csv",
-		Args:    cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) (err error) {
-			if by != "patient" {
-				return usagef(cmd, "--by %q: want patient; a sample without one is a patient of its own", by)
-			}
-			parts, err := parseFractions(fractions)
-			if err != nil {
-				return usagef(cmd, "%w", err)
-			}
-			if out == "" {
-				return usagef(cmd, "--out is missing; name the .csv file to write")
-			}
-			if err := checkOut(out); err != nil {
-				return err
-			}
-			d, err := openDataset(cmd.Context(), args[0])
-			if err != nil {
-				return err
-			}
-			defer closing(d, &err)
-			assigned, err := datasets.Split(d, parts, s.seed)
-			if err != nil {
-				return err
-			}
-			if !d.HasPatients() {
-				s.note("the data names no patients: divided by image, which leaks where a patient has several")
-			}
-			ids := make([]string, len(d.Samples))
-			for i := range ids {
-				ids[i] = d.Samples[i].ID
-			}
-			return texttab.Write(out, []texttab.Column{{Name: "id", Texts: ids}, {Name: "split", Texts: assigned}})
-		},
+// maxShown is how many things of one kind are printed; --json lists them all.
+const maxShown = 20
+
+func printSome[T any](out io.Writer, kind string, all []T, text func(T) string) {
+	for i, thing := range all {
+		if i == maxShown {
+			fmt.Fprintf(out, "%s: … and %d more; --json lists them all\n", kind, len(all)-maxShown)
+			return
+		}
+		fmt.Fprintf(out, "%s: %s\n", kind, quoteControl(text(thing)))
 	}
-	cmd.Flags().StringVar(&by, "by", "patient", "what must not be divided: patient")
-	cmd.Flags().StringVar(&fractions, "fractions", "0.7,0.1,0.2", "shares of train, validation and test, or of train and test")
-	cmd.Flags().StringVar(&out, "out", "", "table to write, .csv or .parquet (required)")
-	return cmd
 }
 
-// parseFractions reads the shares of train and test, or of all three parts.
-func parseFractions(text string) ([]datasets.Part, error) {
-	fields := strings.Split(text, ",")
-	names := []string{"train", "validation", "test"}
-	if len(fields) == 2 {
-		names = []string{"train", "test"}
-	}
-	if len(fields) != len(names) {
-		return nil, fmt.Errorf("--fractions %q: want two or three shares, such as 0.7,0.1,0.2", text)
-	}
-	var parts []datasets.Part
-	for i, field := range fields {
-		share, err := strconv.ParseFloat(strings.TrimSpace(field), 64)
-		if err != nil {
-			return nil, fmt.Errorf("--fractions %q: %q is not a number", text, field)
-		}
-		if share != 0 {
-			parts = append(parts, datasets.Part{Name: names[i], Share: share})
+// partsInOrder lists train, validation and test, and then whatever other parts
+// the data names.
+func partsInOrder(splits map[string]int) []string {
+	usual := []string{"train", "validation", "test"}
+	names := slices.DeleteFunc(slices.Clone(usual), func(name string) bool { return splits[name] == 0 })
+	for _, name := range slices.Sorted(maps.Keys(splits)) {
+		if !slices.Contains(usual, name) {
+			names = append(names, name)
 		}
 	}
-	return parts, nil
+	return names
 }

@@ -40,7 +40,7 @@ Interrupted at any moment and run again, it computes only what is missing.`,
 				return err
 			}
 			start := time.Now()
-			d, err := openDataset(cmd.Context(), args[0])
+			d, err := s.openDataset(cmd.Context(), args[0])
 			if err != nil {
 				return err
 			}

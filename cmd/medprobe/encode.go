@@ -4,14 +4,12 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"image"
 	"io"
-	"os"
 
 	"github.com/medprobe/medprobe/encoder"
 	"github.com/medprobe/medprobe/internal/atomicfile"
+	"github.com/medprobe/medprobe/internal/dicom"
 	"github.com/medprobe/medprobe/internal/npy"
-	"github.com/medprobe/medprobe/internal/raster"
 	"github.com/medprobe/medprobe/internal/vec"
 	"github.com/spf13/cobra"
 	"gonum.org/v1/gonum/blas/blas32"
@@ -58,6 +56,7 @@ func (s *settings) tokenizeCommand() *cobra.Command {
 
 func (s *settings) preprocessCommand() *cobra.Command {
 	var enc encoderFlags
+	var how imageFlags
 	var out string
 	cmd := &cobra.Command{
 		Use:     "preprocess FILE...",
@@ -68,10 +67,14 @@ func (s *settings) preprocessCommand() *cobra.Command {
 			if err := needOut(cmd, enc, out); err != nil {
 				return err
 			}
+			o, err := how.options(cmd)
+			if err != nil {
+				return err
+			}
 			return s.using(cmd.Context(), enc.name, enc.profile, func(e *encoder.Encoder) error {
 				var all []float32
 				for _, file := range args {
-					pixels, err := filePixels(e, file)
+					pixels, err := filePixels(cmd.Context(), e, file, o)
 					if err != nil {
 						return err
 					}
@@ -84,6 +87,7 @@ func (s *settings) preprocessCommand() *cobra.Command {
 		},
 	}
 	enc.add(cmd)
+	how.add(cmd)
 	cmd.Flags().StringVar(&out, "out", "", "file to write (required)")
 	return cmd
 }
@@ -106,6 +110,7 @@ func needOut(cmd *cobra.Command, enc encoderFlags, out string) error {
 
 func (s *settings) encodeImagesCommand() *cobra.Command {
 	var enc encoderFlags
+	var how imageFlags
 	var out string
 	var raw bool
 	cmd := &cobra.Command{
@@ -117,8 +122,12 @@ func (s *settings) encodeImagesCommand() *cobra.Command {
 			if err := needOut(cmd, enc, out); err != nil {
 				return err
 			}
+			o, err := how.options(cmd)
+			if err != nil {
+				return err
+			}
 			return s.using(cmd.Context(), enc.name, enc.profile, func(e *encoder.Encoder) error {
-				vectors, err := fileVectors(cmd.Context(), e, args)
+				vectors, err := fileVectors(cmd.Context(), e, args, o)
 				if err != nil {
 					return err
 				}
@@ -127,6 +136,7 @@ func (s *settings) encodeImagesCommand() *cobra.Command {
 		},
 	}
 	enc.add(cmd)
+	how.add(cmd)
 	cmd.Flags().StringVar(&out, "out", "", "file to write (required)")
 	cmd.Flags().BoolVar(&raw, "raw", false, "leave the vectors as the tower gives them, not of length one")
 	return cmd
@@ -166,6 +176,7 @@ func (s *settings) encodeTextsCommand() *cobra.Command {
 
 func (s *settings) encodeLogitsCommand() *cobra.Command {
 	var enc encoderFlags
+	var how imageFlags
 	var out, file string
 	var images []string
 	cmd := &cobra.Command{
@@ -174,6 +185,10 @@ func (s *settings) encodeLogitsCommand() *cobra.Command {
 		Example: "  medprobe encode logits --encoder demo --images a.png b.png --texts texts.json --out L.npy",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := needOut(cmd, enc, out); err != nil {
+				return err
+			}
+			o, err := how.options(cmd)
+			if err != nil {
 				return err
 			}
 			// --images takes the first file, the rest are arguments.
@@ -189,7 +204,7 @@ func (s *settings) encodeLogitsCommand() *cobra.Command {
 				return err
 			}
 			return s.using(cmd.Context(), enc.name, enc.profile, func(e *encoder.Encoder) error {
-				l, err := logits(cmd.Context(), e, files, all)
+				l, err := logits(cmd.Context(), e, files, all, o)
 				if err != nil {
 					return err
 				}
@@ -198,6 +213,7 @@ func (s *settings) encodeLogitsCommand() *cobra.Command {
 		},
 	}
 	enc.add(cmd)
+	how.add(cmd)
 	cmd.Flags().StringVar(&out, "out", "", "file to write (required)")
 	cmd.Flags().StringVar(&file, "texts", "", "JSON array of texts (required)")
 	cmd.Flags().StringArrayVar(&images, "images", nil, "image files; more may follow as arguments")
@@ -205,11 +221,11 @@ func (s *settings) encodeLogitsCommand() *cobra.Command {
 }
 
 // logits returns image·textᵀ·scale + bias of unit vectors, [n, m].
-func logits(ctx context.Context, e *encoder.Encoder, files, all []string) (blas32.General, error) {
+func logits(ctx context.Context, e *encoder.Encoder, files, all []string, o dicom.Options) (blas32.General, error) {
 	if e.HasText() && e.LogitScale() == 0 {
 		return blas32.General{}, fmt.Errorf("%s does not say by what the cosine is scaled in a logit: write logit_scale and logit_bias into its medprobe.yaml and import it again", e.Name())
 	}
-	images, err := fileVectors(ctx, e, files)
+	images, err := fileVectors(ctx, e, files, o)
 	if err != nil {
 		return blas32.General{}, err
 	}
@@ -236,53 +252,6 @@ func logits(ctx context.Context, e *encoder.Encoder, files, all []string) (blas3
 		}
 	}
 	return l, nil
-}
-
-// filePixels reads, decodes and preprocesses one image file.
-func filePixels(e *encoder.Encoder, file string) ([]float32, error) {
-	img, err := readImage(file)
-	if err != nil {
-		return nil, err
-	}
-	pixels, err := e.Preprocess(img)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", file, err)
-	}
-	return pixels, nil
-}
-
-func readImage(file string) (image.Image, error) {
-	data, err := os.ReadFile(file)
-	if err != nil {
-		return nil, err
-	}
-	img, err := raster.Decode(data, 0)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", file, err)
-	}
-	return img, nil
-}
-
-// fileVectors encodes the files a few at a time, so that memory stays flat.
-func fileVectors(ctx context.Context, e *encoder.Encoder, files []string) ([][]float32, error) {
-	const batch = 16
-	var vectors [][]float32
-	for len(files) > 0 {
-		n := min(batch, len(files))
-		pixels := make([][]float32, n)
-		for i, file := range files[:n] {
-			var err error
-			if pixels[i], err = filePixels(e, file); err != nil {
-				return nil, err
-			}
-		}
-		some, err := e.EncodePixels(ctx, pixels)
-		if err != nil {
-			return nil, err
-		}
-		vectors, files = append(vectors, some...), files[n:]
-	}
-	return vectors, nil
 }
 
 func writeVectors(out string, vectors [][]float32, dim int, raw bool) error {

@@ -160,7 +160,7 @@ func (m *machine) kill(after time.Duration, signal os.Signal, args ...string) in
 // takes samples for stored, where embed draws on a terminal now and then.
 func fillAloud() {
 	s := &settings{ui: &ui{out: os.Stdout, err: os.Stderr}}
-	d, err := openDataset(context.Background(), os.Args[1])
+	d, err := s.openDataset(context.Background(), os.Args[1])
 	if err == nil {
 		err = s.usingCache(context.Background(), "demo", "hf", func(e *encoder.Encoder, cache *embedcache.Cache) error {
 			_, err := cache.Fill(context.Background(), d, e, embedcache.FillOptions{

@@ -120,6 +120,9 @@ medprobe is research software and not a medical device.`,
 	flags.StringVar(&s.cache, "cache", "", "file of embeddings (default: $MEDPROBE_CACHE or the user's cache folder)")
 	flags.StringVar(&s.ortLib, "ort-lib", "", "ONNX Runtime library (default: found; see 'medprobe doctor')")
 	flags.StringVar(&s.device, "device", "cpu", "where encoders run: cpu, or cuda[:N] with an ONNX Runtime built for it")
+	flags.BoolVar(&s.allowOutside, "allow-outside", false, "let image paths lead out of the dataset's folder")
+	flags.BoolVar(&s.allowRemote, "allow-remote", false, "let image paths be http(s) addresses")
+	flags.StringVar(&s.idKey, "id-key", "", "file with a secret key: ids and patients become HMACs under it")
 	flags.Uint64Var(&s.seed, "seed", 0, "governs everything random")
 
 	root.AddCommand(

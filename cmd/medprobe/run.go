@@ -66,6 +66,9 @@ A run that is interrupted computes nothing twice when it is run again.`,
 
 // runExperiment runs an experiment and writes its folder.
 func (s *settings) runExperiment(ctx context.Context, c *experiment.Config, dir string) (r *evaluate.Report, err error) {
+	if c.Data, err = s.allowed(c.Data); err != nil {
+		return nil, err
+	}
 	var result *experiment.Result
 	err = s.withEncoder(ctx, c.Encoder, c.Preprocess, func(o experiment.Options) error {
 		result, err = experiment.Run(ctx, c, o)

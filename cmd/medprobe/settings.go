@@ -24,6 +24,10 @@ type settings struct {
 	*ui
 	cache, ortLib, device string
 	seed                  uint64
+	// allowOutside and allowRemote let image paths lead out of their folder and
+	// onto the network; idKey is a file with the key that ids are hidden under.
+	allowOutside, allowRemote bool
+	idKey                     string
 }
 
 func (s *settings) openCache(ctx context.Context) (*embedcache.Cache, error) {

@@ -13,6 +13,7 @@ import (
 	"github.com/medprobe/medprobe/embedcache"
 	"github.com/medprobe/medprobe/encoder"
 	"github.com/medprobe/medprobe/experiment"
+	"github.com/medprobe/medprobe/internal/dicom"
 	"github.com/spf13/cobra"
 	"gonum.org/v1/gonum/blas/blas32"
 )
@@ -118,7 +119,7 @@ func (s *settings) agreement(ctx context.Context, names [2]string, images string
 	var vectors [2][][]float32
 	for k, name := range names {
 		err := s.using(ctx, name, "", func(e *encoder.Encoder) (err error) {
-			vectors[k], err = fileVectors(ctx, e, files)
+			vectors[k], err = fileVectors(ctx, e, files, dicom.Options{})
 			return err
 		})
 		if err != nil {
@@ -131,11 +132,7 @@ func (s *settings) agreement(ctx context.Context, names [2]string, images string
 
 // labelledAgreement embeds the dataset with both encoders, through the cache.
 func (s *settings) labelledAgreement(ctx context.Context, names [2]string, arg string) (_ agreement, err error) {
-	spec, err := datasets.ParseSpec(arg)
-	if err != nil {
-		return agreement{}, err
-	}
-	d, err := datasets.Open(ctx, spec)
+	d, err := s.openDataset(ctx, arg)
 	if err != nil {
 		return agreement{}, err
 	}

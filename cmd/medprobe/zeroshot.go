@@ -1,7 +1,6 @@
 package main
 
 import (
-	"github.com/medprobe/medprobe/datasets"
 	"github.com/medprobe/medprobe/evaluate"
 	"github.com/medprobe/medprobe/experiment"
 	"github.com/medprobe/medprobe/internal/near"
@@ -47,7 +46,7 @@ softmax where classes exclude one another, pair where there are negative texts.`
 					return usagef(cmd, "%w", err)
 				}
 			}
-			spec, err := datasets.ParseSpec(args[0])
+			spec, err := s.spec(args[0])
 			if err != nil {
 				return err
 			}

@@ -28,11 +28,13 @@ const (
 var ErrShort = errors.New("the file ends early")
 
 // Is reports whether the bytes begin as a DICOM file does: after 128 bytes of
-// anything stands DICM.
-func Is(data []byte) bool { return len(data) >= 132 && string(data[128:132]) == "DICM" }
+// anything stands DICM; or, as files of old have it, with an element of the
+// groups that files begin with.
+func Is(data []byte) bool { return hasPreamble(data) || plausible(data) }
 
-// Parse reads the elements of a file. Without the usual beginning it tries what
-// follows as elements, as files of old have it.
+func hasPreamble(data []byte) bool { return len(data) >= 132 && string(data[128:132]) == "DICM" }
+
+// Parse reads the elements of a file.
 func Parse(data []byte) (*File, error) { return parse(data, false) }
 
 // ParseHeader reads the elements before the pixels; data need not hold the rest
@@ -43,7 +45,7 @@ func parse(data []byte, header bool) (*File, error) {
 	f := &File{syntax: implicitLittle}
 	f.order = binary.LittleEndian
 	body := data
-	if Is(data) {
+	if hasPreamble(data) {
 		body = data[132:]
 	} else if !plausible(data) {
 		return nil, errors.New("not a DICOM file: no DICM after 128 bytes")

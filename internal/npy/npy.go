@@ -25,6 +25,8 @@ const (
 	magic = "\x93NUMPY"
 	// maxHeader bounds the text before the data; NumPy's own limit is 10,000.
 	maxHeader = 1 << 16
+	// maxText bounds one text of an array of texts.
+	maxText = 1 << 16
 	// MaxBytes bounds one array where no other limit is named.
 	MaxBytes = 16 << 30
 )
@@ -171,6 +173,11 @@ func itemSize(dtype string) (int, error) {
 	case "u8", "i8", "f8":
 		return 8, nil
 	}
+	if kind := strings.TrimLeft(dtype, "<>|="); len(kind) > 1 && (kind[0] == 'S' || kind[0] == 'U') {
+		if n, err := strconv.Atoi(kind[1:]); err == nil && n >= 1 && n <= maxText {
+			return n * map[byte]int{'S': 1, 'U': 4}[kind[0]], nil
+		}
+	}
 	return 0, fmt.Errorf("npy: type %q: want integers, booleans or real numbers of up to 64 bits", dtype)
 }
 
@@ -305,6 +312,48 @@ func (a *Array) Uint8() ([]uint8, error) {
 		return nil, fmt.Errorf("npy: type %q: want uint8", a.DType)
 	}
 	return a.data, nil
+}
+
+// Strings returns the values as texts: of texts, as they are; of numbers, in
+// decimal.
+func (a *Array) Strings() ([]string, error) {
+	order, kind := a.order()
+	out := make([]string, a.Len())
+	width, err := itemSize(a.DType)
+	if err != nil {
+		return nil, err
+	}
+	switch kind[0] {
+	case 'S':
+		for i := range out {
+			out[i] = strings.TrimRight(string(a.data[i*width:(i+1)*width]), "\x00")
+		}
+	case 'U':
+		for i := range out {
+			var text []rune
+			for at := i * width; at < (i+1)*width; at += 4 {
+				text = append(text, rune(order.Uint32(a.data[at:])))
+			}
+			out[i] = strings.TrimRight(string(text), "\x00")
+		}
+	case 'f':
+		values, err := a.Float64()
+		if err != nil {
+			return nil, err
+		}
+		for i, v := range values {
+			out[i] = strconv.FormatFloat(v, 'g', -1, 64)
+		}
+	default:
+		values, err := a.Int64()
+		if err != nil {
+			return nil, err
+		}
+		for i, v := range values {
+			out[i] = strconv.FormatInt(v, 10)
+		}
+	}
+	return out, nil
 }
 
 // ReadFile reads the array of a .npy file.

@@ -108,10 +108,11 @@ func writeParquet(w io.Writer, columns []Column) error {
 	return table.Close()
 }
 
-// Open returns the table as CSV text with a header: the bytes of the file, or,
-// of a flat Parquet file, what they say. Null is an empty cell, true and false
-// are 1 and 0, and numbers are written so that they are read back bit for bit.
-// Errors do not name the file.
+// Open returns the table as CSV text with a header: the bytes of the file,
+// unpacked where its name ends in .gz; or what a flat Parquet file or a file of
+// JSON objects, one a line (.jsonl, .ndjson), says. There null is an empty cell,
+// true and false are 1 and 0, numbers are written so that they are read back
+// bit for bit, and lists are joined by "|". Errors do not name the file.
 func Open(path string) (io.ReadCloser, error) {
 	f, err := os.Open(path)
 	if err != nil {
@@ -121,11 +122,26 @@ func Open(path string) (io.ReadCloser, error) {
 		}
 		return nil, err
 	}
-	if !isParquet(path) {
-		return f, nil
+	if isParquet(path) {
+		defer f.Close()
+		text, err := parquetAsCSV(f)
+		if err != nil {
+			return nil, err
+		}
+		return io.NopCloser(text), nil
 	}
-	defer f.Close()
-	text, err := parquetAsCSV(f)
+	var in io.ReadCloser = f
+	if strings.EqualFold(filepath.Ext(path), ".gz") {
+		if in, err = unpack(f); err != nil {
+			f.Close()
+			return nil, err
+		}
+	}
+	if !IsJSON(path) {
+		return in, nil
+	}
+	defer in.Close()
+	text, err := jsonAsCSV(in)
 	if err != nil {
 		return nil, err
 	}
@@ -138,6 +154,23 @@ const (
 	// maxCells bounds what its header may promise.
 	maxCells = 1 << 26
 )
+
+// OpenParquet reads the metadata of a Parquet file, after a look at whether it
+// promises more than it holds.
+func OpenParquet(f *os.File) (*parquet.File, error) {
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	if err := checkFooter(f, info.Size()); err != nil {
+		return nil, err
+	}
+	file, err := parquet.OpenFile(f, info.Size(), parquet.SkipPageIndex(true), parquet.SkipBloomFilters(true))
+	if err != nil {
+		return nil, fmt.Errorf("not a Parquet file: %w", err)
+	}
+	return file, nil
+}
 
 func parquetAsCSV(f *os.File) (text *bytes.Buffer, err error) {
 	// The library answers some damaged files with a panic.
@@ -153,17 +186,14 @@ func parquetAsCSV(f *os.File) (text *bytes.Buffer, err error) {
 	if info.Size() > maxBytes {
 		return nil, fmt.Errorf("%d bytes, more than %d: divide it, or save it as CSV", info.Size(), maxBytes)
 	}
-	if err := checkFooter(f, info.Size()); err != nil {
-		return nil, err
-	}
-	file, err := parquet.OpenFile(f, info.Size(), parquet.SkipPageIndex(true), parquet.SkipBloomFilters(true))
+	file, err := OpenParquet(f)
 	if err != nil {
-		return nil, fmt.Errorf("not a Parquet file: %w", err)
+		return nil, err
 	}
 	var header []string
 	for _, field := range file.Schema().Fields() {
 		if !field.Leaf() || field.Repeated() {
-			return nil, fmt.Errorf("column %q is nested: want a flat table", field.Name())
+			return nil, fmt.Errorf("column %q is nested: want a flat table, or, for images within the table, the format hf", field.Name())
 		}
 		header = append(header, field.Name())
 	}
@@ -194,7 +224,7 @@ func copyRows(text *bytes.Buffer, table *csv.Writer, group parquet.RowGroup, wid
 		for _, row := range buffer[:n] {
 			clear(record)
 			for _, v := range row {
-				if record[v.Column()], err = cell(v); err != nil {
+				if record[v.Column()], err = Cell(v); err != nil {
 					return err
 				}
 			}
@@ -217,7 +247,8 @@ func copyRows(text *bytes.Buffer, table *csv.Writer, group parquet.RowGroup, wid
 	}
 }
 
-func cell(v parquet.Value) (string, error) {
+// Cell returns a value as a cell of a CSV table; see [Open].
+func Cell(v parquet.Value) (string, error) {
 	if v.IsNull() {
 		return "", nil
 	}

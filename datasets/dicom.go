@@ -1,0 +1,316 @@
+package datasets
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/medprobe/medprobe/internal/dicom"
+	"github.com/medprobe/medprobe/internal/near"
+	"golang.org/x/sync/errgroup"
+)
+
+// dicomAttributes are the tags that become attributes: an allow-list, so that no
+// name or number of a patient is among them.
+var dicomAttributes = []struct {
+	name string
+	tag  dicom.Tag
+}{
+	{"modality", dicom.Modality}, {"view", dicom.ViewPosition}, {"sex", dicom.PatientSex}, {"age", dicom.PatientAge},
+	{"date", dicom.StudyDate}, {"manufacturer", dicom.Manufacturer},
+}
+
+// readDICOM reads a tree of DICOM files: patient, study and series from their
+// tags, labels from the table that spec.Table names, or labels.csv in the
+// folder. The table's rows are keyed by a file's path or by the UID of an
+// instance, a series or a study, or by a patient: spec.ID names the column, or
+// it is known by its name. Files without pixels are excluded.
+func readDICOM(ctx context.Context, d *Dataset, s Spec) error {
+	root, err := openFiles(s, cmp.Or(s.Root, s.Path))
+	if err != nil {
+		return err
+	}
+	d.files = root
+	files, err := root.walk(ctx, func(name string) bool { return !isTable(name) && !IsImageName(name) })
+	if err != nil {
+		return fmt.Errorf("datasets: dicom %s: %w", s.Path, err)
+	}
+	headers, err := root.readHeaders(ctx, files)
+	if err != nil {
+		return fmt.Errorf("datasets: dicom %s: %w", s.Path, err)
+	}
+	for _, a := range dicomAttributes {
+		d.Attributes = append(d.Attributes, a.name)
+	}
+	for i, h := range headers {
+		if h.err == nil {
+			h.err = d.addInstance(files[i], h.file, s)
+		}
+		if h.err != nil {
+			d.exclude(files[i], "%v", h.err)
+		}
+	}
+	if len(d.Samples) == 0 {
+		return d.finish(s, "patient")
+	}
+	if err := d.labelInstances(ctx, headers, files, s); err != nil {
+		return fmt.Errorf("datasets: dicom %w", err)
+	}
+	return d.finish(s, "patient")
+}
+
+// header is what a file says before its pixels.
+type header struct {
+	file *dicom.File
+	err  error
+}
+
+// readHeaders reads the beginning of every file, several at a time.
+func (f *folder) readHeaders(ctx context.Context, files []string) ([]header, error) {
+	headers := make([]header, len(files))
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(2 * runtime.GOMAXPROCS(0))
+	for i, name := range files {
+		group.Go(func() error {
+			headers[i].file, headers[i].err = f.header(name)
+			return ctx.Err()
+		})
+	}
+	return headers, group.Wait()
+}
+
+// header reads as much of a file as it takes to come to its pixels.
+func (f *folder) header(name string) (*dicom.File, error) {
+	file, err := f.open(name)
+	if err != nil {
+		return nil, cause(err)
+	}
+	defer file.Close()
+	info, err := file.Stat()
+	switch {
+	case err != nil:
+		return nil, cause(err)
+	case !info.Mode().IsRegular():
+		return nil, errors.New("not a regular file")
+	case info.Size() > maxFileBytes:
+		return nil, fmt.Errorf("%d bytes, more than the %d an image file may have", info.Size(), maxFileBytes)
+	}
+	for size := int64(16 << 10); ; size *= 8 {
+		size = min(size, info.Size())
+		data := make([]byte, size)
+		if _, err := file.ReadAt(data, 0); err != nil && !errors.Is(err, io.EOF) {
+			return nil, cause(err)
+		}
+		h, err := dicom.ParseHeader(data)
+		if errors.Is(err, dicom.ErrShort) && size < info.Size() {
+			continue
+		}
+		if err == nil || size < info.Size() {
+			return h, err
+		}
+		return dicom.Parse(data) // whole, and without pixels
+	}
+}
+
+// addInstance adds the frames of one file that are asked for.
+func (d *Dataset) addInstance(name string, h *dicom.File, s Spec) error {
+	if _, _, err := h.Size(); err != nil {
+		return err
+	}
+	frames, err := h.Frames()
+	if err != nil {
+		return err
+	}
+	wanted, err := s.frames(frames)
+	if err != nil {
+		return err
+	}
+	sample := Sample{Patient: h.Text(dicom.PatientID), Study: h.Text(dicom.Study), Series: h.Text(dicom.Series)}
+	for _, a := range dicomAttributes {
+		text := h.Text(a.tag)
+		if a.tag == dicom.PatientAge {
+			text = years(text)
+		}
+		sample.Attrs = append(sample.Attrs, text)
+	}
+	pattern, err := s.patientPattern()
+	if err != nil {
+		return err
+	}
+	if sample.Patient, err = pattern.of(sample.Patient, name); err != nil {
+		return err
+	}
+	if len(s.Views) > 0 && !slices.ContainsFunc(s.Views, func(v string) bool { return strings.EqualFold(v, h.Text(dicom.ViewPosition)) }) {
+		return fmt.Errorf("view %s is not among those asked for", h.Text(dicom.ViewPosition))
+	}
+	for _, frame := range wanted {
+		one := sample
+		one.Source = Source{Path: name, Frame: frame}
+		one.ID = sampleID(one.Source)
+		d.Samples = append(d.Samples, one)
+	}
+	return nil
+}
+
+// validateFrame checks the word for frames.
+func (s Spec) validateFrame() error {
+	if s.Frame == "" || s.Frame == "all" || s.Frame == "middle" {
+		return nil
+	}
+	if n, err := strconv.Atoi(s.Frame); err != nil || n < 1 {
+		return fmt.Errorf("frame %q: want all, middle or a number from 1", s.Frame)
+	}
+	return nil
+}
+
+// frames lists, counted from 0, which of n frames are asked for: the first where
+// nothing is said.
+func (s Spec) frames(n int) ([]int, error) {
+	switch s.Frame {
+	case "":
+		return []int{0}, nil
+	case "middle":
+		return []int{n / 2}, nil
+	case "all":
+		all := make([]int, n)
+		for i := range all {
+			all[i] = i
+		}
+		return all, nil
+	}
+	k, err := strconv.Atoi(s.Frame)
+	if err != nil || k < 1 || k > n {
+		return nil, fmt.Errorf("frame %s: the file has %d", s.Frame, n)
+	}
+	return []int{k - 1}, nil
+}
+
+// instanceKeys are the names of the columns that tables of DICOM are keyed by,
+// and what they are compared with.
+var instanceKeys = []struct {
+	names []string
+	of    func(name string, h *dicom.File) string
+}{
+	{[]string{"sopinstanceuid", "sop_instance_uid", "instance", "dicom_id", "image_id"}, func(_ string, h *dicom.File) string { return h.Text(dicom.SOPInstance) }},
+	{[]string{"seriesinstanceuid", "series_instance_uid", "series", "series_id"}, func(_ string, h *dicom.File) string { return h.Text(dicom.Series) }},
+	{[]string{"studyinstanceuid", "study_instance_uid", "study", "study_id"}, func(_ string, h *dicom.File) string { return h.Text(dicom.Study) }},
+	{imageColumns, func(name string, _ *dicom.File) string { return name }},
+	{patientColumns, func(_ string, h *dicom.File) string { return h.Text(dicom.PatientID) }},
+}
+
+// labelInstances joins the table of labels to the samples.
+func (d *Dataset) labelInstances(ctx context.Context, headers []header, files []string, s Spec) error {
+	path, err := labelTable(s)
+	if err != nil {
+		return err
+	}
+	t, err := openTable(s, path)
+	if err != nil {
+		return err
+	}
+	key, of, err := t.instanceKey(s)
+	if err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	own := s
+	own.ID, own.Image, own.Patient, own.Study, own.Series = "", "", "", "", ""
+	labels := &Dataset{Spec: d.Spec}
+	cols, err := t.columns(ctx, labels, own)
+	if err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	d.Problems = append(d.Problems, labels.Problems...)
+	cols.image, cols.id = -1, -1
+	// The keys of the rows, in the order of their samples.
+	var keys []string
+	reader := &rowReader{table: t, columns: cols, spec: own}
+	reader.adjust = func(r row, _ *Sample) error {
+		keys = append(keys, strings.TrimSpace(r.fields[key]))
+		return nil
+	}
+	if err := reader.addTo(ctx, labels); err != nil {
+		return err
+	}
+	if err := reader.classes(labels); err != nil {
+		return err
+	}
+	rows := map[string]int{}
+	for i, k := range keys {
+		if _, twice := rows[k]; twice {
+			return fmt.Errorf("%s: %s %q stands twice", path, t.header[key], k)
+		}
+		rows[k] = i
+	}
+	d.join(labels, rows, keyOfFiles(headers, files, of), t.header[key])
+	return nil
+}
+
+func labelTable(s Spec) (string, error) {
+	if s.Table != "" {
+		return s.Table, nil
+	}
+	tables, _, err := tablesOf(s.Path, "labels.csv", "labels.tsv", "labels.jsonl", "labels.parquet")
+	if err != nil {
+		return "", fmt.Errorf("%s: no table of labels: %w; name it with table:", s.Path, err)
+	}
+	return tables[0], nil
+}
+
+// instanceKey returns the column that the table is keyed by.
+func (t *table) instanceKey(s Spec) (int, func(string, *dicom.File) string, error) {
+	var known []string
+	for _, k := range instanceKeys {
+		known = append(known, k.names...)
+		if s.ID != "" && !slices.ContainsFunc(k.names, func(n string) bool { return strings.EqualFold(n, s.ID) }) {
+			continue
+		}
+		if i, err := t.find("key", s.ID, k.names); err != nil || i >= 0 {
+			return i, k.of, err
+		}
+	}
+	if s.ID != "" {
+		return -1, nil, near.Check("key column", strings.ToLower(s.ID), known)
+	}
+	return -1, nil, fmt.Errorf("no column is a key of DICOM files (columns: %s): want one such as %s", strings.Join(t.header, ", "), strings.Join([]string{"sop_instance_uid", "series_instance_uid", "study_instance_uid", "path", "patient_id"}, ", "))
+}
+
+func keyOfFiles(headers []header, files []string, of func(string, *dicom.File) string) map[string]string {
+	keys := map[string]string{}
+	for i, h := range headers {
+		if h.file != nil {
+			keys[files[i]] = of(files[i], h.file)
+		}
+	}
+	return keys
+}
+
+// join gives the samples the labels of the row with their key. Samples without
+// a row are excluded, rows without a sample are a problem.
+func (d *Dataset) join(labels *Dataset, rows map[string]int, keys map[string]string, column string) {
+	d.Task, d.Classes = labels.Task, labels.Classes
+	met := map[int]bool{}
+	var samples []Sample
+	for _, s := range d.Samples {
+		i, ok := rows[keys[s.Source.Path]]
+		if !ok {
+			d.exclude(s.ID, "the table of labels has no row with its %s", column)
+			continue
+		}
+		met[i] = true
+		s.Labels, s.Split = slices.Clone(labels.Samples[i].Labels), cmp.Or(s.Split, labels.Samples[i].Split)
+		s.Attrs = append(slices.Clip(s.Attrs), labels.Samples[i].Attrs...)
+		samples = append(samples, s)
+	}
+	d.Samples = samples
+	d.Attributes = append(d.Attributes, labels.Attributes...)
+	if n := len(rows) - len(met); n > 0 {
+		d.problem(d.Spec, "%d of %d rows of labels belong to no file that can be used", n, len(rows))
+	}
+}
