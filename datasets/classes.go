@@ -22,9 +22,6 @@ func (d *Dataset) labelByCell(cells []string, s Spec) error {
 	mark := cmp.Or(s.LabelSeparator, "|")
 	isList := s.LabelSeparator != "" || slices.ContainsFunc(cells, func(cell string) bool { return strings.Contains(cell, mark) })
 	if !isList {
-		for i, name := range cells {
-			cells[i] = s.renamed(name)
-		}
 		return d.labelByClass(cells, s)
 	}
 	lists := make([][]string, len(cells))
@@ -81,6 +78,10 @@ func (d *Dataset) labelByCell(cells []string, s Spec) error {
 // is the class spec.Positive, or else the one that is not a word for nothing
 // found, or else the second by name.
 func (d *Dataset) labelByClass(names []string, s Spec) error {
+	if err := renameClasses(names, s); err != nil {
+		return fmt.Errorf("datasets: %s: %w", d.Spec, err)
+	}
+	d.named = true
 	classes := s.Classes
 	if len(classes) > 0 {
 		var err error
@@ -114,6 +115,23 @@ func (d *Dataset) labelByClass(names []string, s Spec) error {
 			}
 		}
 		d.Samples[i].Labels = labels
+	}
+	return nil
+}
+
+// renameClasses gives classes the names that the spec says.
+func renameClasses(names []string, s Spec) error {
+	if len(s.Rename) == 0 {
+		return nil
+	}
+	present := slices.Compact(slices.Sorted(slices.Values(names)))
+	for old := range s.Rename {
+		if err := near.Check("class to rename", old, present); err != nil {
+			return err
+		}
+	}
+	for i, name := range names {
+		names[i] = s.renamed(name)
 	}
 	return nil
 }

@@ -67,7 +67,7 @@ func readCOCO(ctx context.Context, d *Dataset, s Spec) error {
 			d.exclude(strconv.FormatInt(b.ID, 10), "%v", err)
 			continue
 		}
-		d.Samples, names = append(d.Samples, sample), append(names, s.renamed(c.categories[b.Category]))
+		d.Samples, names = append(d.Samples, sample), append(names, c.categories[b.Category])
 	}
 	if n := len(c.images) - len(boxed); n > 0 {
 		d.problem(s.Path, "%d of %d images have no box and give no sample", n, len(c.images))

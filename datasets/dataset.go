@@ -126,6 +126,8 @@ type Dataset struct {
 	Unit string
 
 	files files
+	// named says that the labels were names of classes.
+	named bool
 }
 
 // Attr returns what the dataset says of the sample under the name, or "".

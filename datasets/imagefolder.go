@@ -67,7 +67,7 @@ func readImageFolder(ctx context.Context, d *Dataset, s Spec) error {
 		}
 		about.ID, about.Source, about.Split = name, Source{Path: name}, cmp.Or(about.Split, split)
 		d.Samples = append(d.Samples, about)
-		names = append(names, s.renamed(class))
+		names = append(names, class)
 	}
 	if len(d.Samples) == 0 {
 		return fmt.Errorf("datasets: imagefolder %s: no images; want CLASS/image.png or train/CLASS/image.png, or a table metadata.csv with the column file_name%s", s.Path, firstReason(d.Excluded))
@@ -186,7 +186,7 @@ func (f *folder) walk(ctx context.Context, wanted func(name string) bool) ([]str
 // splitNames maps what people call the parts of a dataset to our names.
 var splitNames = map[string]string{
 	"train": "train", "training": "train",
-	"val": "validation", "valid": "validation", "validation": "validation", "dev": "validation",
+	"val": "validation", "valid": "validation", "validation": "validation", "validate": "validation", "dev": "validation",
 	"test": "test", "testing": "test",
 }
 

@@ -109,8 +109,10 @@ func (d *Dataset) applyRules(s Spec) error {
 	if d.Exclusive() {
 		return d.checkRuleNames(s)
 	}
-	if err := d.merge(s); err != nil {
-		return err
+	if !d.named { // classes got their names when they were read
+		if err := d.merge(s); err != nil {
+			return err
+		}
 	}
 	if err := d.checkRuleNames(s); err != nil {
 		return err

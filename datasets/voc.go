@@ -57,9 +57,7 @@ func readVOC(ctx context.Context, d *Dataset, s Spec) error {
 		if err != nil {
 			return fmt.Errorf("datasets: voc %s: %w", s.Path, err)
 		}
-		for _, name := range d.addBoxes(file, a) {
-			names = append(names, s.renamed(name))
-		}
+		names = append(names, d.addBoxes(file, a)...)
 	}
 	if len(names) == 0 {
 		return fmt.Errorf("datasets: voc %s: no box can be used%s", s.Path, firstReason(d.Excluded))

@@ -78,16 +78,10 @@ func (d *Dataset) labelByNames(names []string, s Spec) error {
 	if len(d.Samples) == 0 {
 		return d.finish(s, "patient")
 	}
-	numbers := len(s.Classes) > 0
-	for _, name := range names {
+	for i, name := range names {
 		n, err := strconv.Atoi(name)
-		numbers = numbers && (name == "" || err == nil && n >= 0 && n < len(s.Classes))
-	}
-	if numbers {
-		for i, name := range names {
-			if n, err := strconv.Atoi(name); err == nil {
-				names[i] = s.Classes[n]
-			}
+		if err == nil && n >= 0 && n < len(s.Classes) && !slices.Contains(s.Classes, name) {
+			names[i] = s.Classes[n]
 		}
 	}
 	return d.labelByCell(names, s)
@@ -267,7 +261,7 @@ func memberKey(head *tar.Header) (key, ending string, err error) {
 // take notes what a member says.
 func (m *member) take(archive int, name, ending string, head *tar.Header, in io.Reader, f *os.File) error {
 	switch {
-	case isImageFile("x." + ending):
+	case slices.Contains(imageEndings, "."+ending), slices.Contains(dicomEndings, "."+ending):
 		if m.image.Member != "" {
 			return errors.New("a second image of the sample")
 		}
