@@ -1,18 +1,21 @@
 package datasets
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
 	"image"
 	"image/color"
+	"image/png"
 	"os"
 	"path/filepath"
 	"runtime"
 	"sync"
 
 	"github.com/medprobe/medprobe/internal/raster"
+	"golang.org/x/image/draw"
 	"golang.org/x/sync/errgroup"
 )
 
@@ -161,4 +164,31 @@ func (d *Dataset) LookForFiles() []Problem {
 		of = fmt.Sprintf("%d samples looked for, of %d", looked, len(d.Samples))
 	}
 	return []Problem{{Where: f.dir, What: fmt.Sprintf("the images of %d of %s are not there, the first: %q; is root: right?", missing, of, first)}}
+}
+
+// Image returns the decoded region of sample i.
+func (d *Dataset) Image(ctx context.Context, i int) (image.Image, error) {
+	content, err := d.Content(d.Samples[i].Source)
+	if err != nil {
+		return nil, err
+	}
+	img, err := content.Decode(ctx, 0)
+	if err != nil {
+		return nil, err
+	}
+	return Crop(img, d.Samples[i].Source.Region)
+}
+
+// Thumbnail returns a PNG of at most size×size pixels.
+func Thumbnail(img image.Image, size int) ([]byte, error) {
+	b := img.Bounds()
+	longest := max(b.Dx(), b.Dy())
+	w, h := max(1, b.Dx()*size/longest), max(1, b.Dy()*size/longest)
+	small := image.NewNRGBA(image.Rect(0, 0, w, h))
+	draw.ApproxBiLinear.Scale(small, small.Rect, img, b, draw.Src, nil)
+	var out bytes.Buffer
+	if err := png.Encode(&out, small); err != nil {
+		return nil, err
+	}
+	return out.Bytes(), nil
 }

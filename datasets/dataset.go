@@ -199,9 +199,15 @@ func howToBeUnique(s Spec) string {
 	return "name a column of unique ids with id:, or leave all but one of its rows out"
 }
 
-// keepTogether makes the file the patient of samples that are cut from one file
-// and have no other: regions, frames and slices share stain, light and person.
+// keepTogether makes the study, or else the file, the patient of samples that
+// have no other and are cut from one file: regions, frames and slices share
+// stain, light and person.
 func (d *Dataset) keepTogether() {
+	for i := range d.Samples {
+		if s := &d.Samples[i]; s.Patient == "" {
+			s.Patient = s.Study
+		}
+	}
 	type file struct {
 		path, member string
 		row          int

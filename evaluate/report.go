@@ -29,6 +29,26 @@ type Report struct {
 	// Published holds figures of others for findings of the same name.
 	Published []Published `json:"published,omitempty"`
 	Warnings  []string    `json:"warnings,omitempty"`
+	// NearDuplicates is nil where no image of test is nearly one of train.
+	NearDuplicates *NearDuplicates `json:"near_duplicates,omitempty"`
+}
+
+// NearDuplicates says how many images of test are nearly the same as one of
+// train, by the cosine of their vectors.
+type NearDuplicates struct {
+	Cosine      float64 `json:"cosine"`
+	Pairs       int     `json:"pairs"`
+	TestSamples int     `json:"test_samples"`
+	// Shown are the closest pairs.
+	Shown []Pair `json:"shown"`
+}
+
+// Pair is an image of train and one of test, as small PNG files; nil where they
+// are not to be shown.
+type Pair struct {
+	Cosine float64 `json:"cosine"`
+	Train  []byte  `json:"train,omitempty"`
+	Test   []byte  `json:"test,omitempty"`
 }
 
 // DatasetFacts says what was read.

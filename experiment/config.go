@@ -41,6 +41,9 @@ type Config struct {
 	// "warn".
 	Leakage string `yaml:"leakage"`
 
+	// NearDuplicates says when images of train and test are nearly the same.
+	NearDuplicates NearDuplicates `yaml:"near_duplicates"`
+
 	// Prompts holds the texts of the zero-shot baseline by finding.
 	Prompts Prompts `yaml:"prompts"`
 
@@ -131,6 +134,9 @@ func (c *Config) setDefaults() {
 	if c.Curve.Draws == 0 {
 		c.Curve.Draws = 5
 	}
+	if c.NearDuplicates.Cosine == 0 {
+		c.NearDuplicates.Cosine = 0.999
+	}
 	if c.MaxFailures == "" {
 		c.MaxFailures = "5%"
 	}
@@ -154,6 +160,12 @@ func (c *Config) validate() error {
 	}
 	if err := near.Check("preprocess", c.Preprocess, encoder.Profiles()); err != nil {
 		errs = append(errs, err)
+	}
+	if v := c.NearDuplicates.Cosine; !(v >= 0.9 && v <= 1) {
+		wrong("near_duplicates: cosine %v: want 0.9 to 1", v)
+	}
+	if v := c.NearDuplicates.Thumbnails; v != "" && v != "yes" && v != "no" {
+		wrong("near_duplicates: thumbnails %q: want yes or no", v)
 	}
 	if c.Scenario != "" {
 		if err := near.Check("scenario", string(c.Scenario), datasets.Scenarios()); err != nil {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/medprobe/medprobe/datasets"
 	"github.com/medprobe/medprobe/evaluate"
+	"github.com/medprobe/medprobe/trainer"
 	"golang.org/x/sync/errgroup"
 )
 
@@ -95,8 +96,8 @@ func (l *lab) trainDraws(ctx context.Context, p *curvePoint) error {
 		} else if err != nil {
 			return err
 		}
-		head, err := l.fit(ctx, p.kind, p.set, rows)
-		if err != nil {
+		head, err := l.fitOrKeep(ctx, p, rows)
+		if err != nil || p.unmet != "" {
 			return err
 		}
 		odds, err := head.LogOdds(l.testX)
@@ -110,6 +111,25 @@ func (l *lab) trainDraws(ctx context.Context, p *curvePoint) error {
 		p.scores, p.supports = append(p.scores, scores), append(p.supports, rows)
 	}
 	return nil
+}
+
+// fitOrKeep trains a head. Where the draw lacks the positives or the negatives
+// of a finding, as scenarios have it, the linear probe keeps the zero-shot score
+// that it starts from; of other heads and classes the point is unmet.
+func (l *lab) fitOrKeep(ctx context.Context, p *curvePoint, rows []int) (*trainer.Head, error) {
+	for _, class := range p.set {
+		positives, negatives := l.count(rows, class)
+		if positives > 0 && negatives > 0 {
+			continue
+		}
+		prior := l.priorOf(p.set)
+		if p.kind == trainer.LinearProbe && prior != nil && len(p.set) == 1 {
+			return trainer.ZeroShot(*prior, []string{l.data.Classes[class]}, false, l.space)
+		}
+		p.unmet = fmt.Sprintf("a draw has %d positives and %d negatives of %s, and the head wants both", positives, negatives, l.data.Classes[class])
+		return nil, nil
+	}
+	return l.fit(ctx, p.kind, p.set, rows)
 }
 
 // point judges class k of the set on the test samples.

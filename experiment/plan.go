@@ -147,12 +147,12 @@ var ErrLeak = errors.New("train and test share patients or images")
 // closeLeaks looks for patients and identical images that stand in both train
 // and test. It returns a warning where the experiment allows them, takes them
 // out of train where it drops them, and is an error otherwise.
-func (p plan) closeLeaks(c *Config, d *datasets.Dataset, digests [][sha256.Size]byte) (warning string, err error) {
+func (p plan) closeLeaks(c *Config, d *datasets.Dataset, contents datasets.Contents) (warning string, err error) {
 	parts := make([]string, len(p))
 	for i := range p {
 		parts[i] = p[i].part
 	}
-	leaks := datasets.Leaks(d, parts, datasets.Contents{Bytes: digests})
+	leaks := datasets.Leaks(d, parts, contents)
 	if len(leaks) == 0 {
 		return "", nil
 	}
@@ -160,12 +160,12 @@ func (p plan) closeLeaks(c *Config, d *datasets.Dataset, digests [][sha256.Size]
 	for _, l := range leaks {
 		count[l.Kind]++
 	}
-	summary := fmt.Sprintf("%d patients and %d identical images stand in both train and test", count["patient"], count["content"])
+	summary := fmt.Sprintf("%d patients and %d identical images stand in both train and test", count["patient"], count["content"]+count["pixels"])
 	switch c.Leakage {
 	case "warn":
 		return summary + "; figures may be too good", nil
 	case "drop":
-		n := p.dropFromTrain(d, digests)
+		n := p.dropFromTrain(d, contents)
 		return fmt.Sprintf("%s: %d samples were taken out of train", summary, n), p.check()
 	default:
 		return "", fmt.Errorf("experiment: %w: %s, the first: %v; say leakage: drop to take them out of train, leakage: warn to go on, or split: {ignore_predefined: true} to divide by patient", ErrLeak, summary, leaks[0])
@@ -173,16 +173,27 @@ func (p plan) closeLeaks(c *Config, d *datasets.Dataset, digests [][sha256.Size]
 }
 
 // dropFromTrain leaves out of train what also stands in test.
-func (p plan) dropFromTrain(d *datasets.Dataset, digests [][sha256.Size]byte) int {
+func (p plan) dropFromTrain(d *datasets.Dataset, c datasets.Contents) int {
 	tested := map[any]bool{}
+	shows := func(i int) []any {
+		all := []any{d.Samples[i].Group()}
+		for _, digests := range [][][sha256.Size]byte{c.Bytes, c.Pixels} {
+			if digests != nil && digests[i] != [sha256.Size]byte{} {
+				all = append(all, digests[i])
+			}
+		}
+		return all
+	}
 	for i := range p {
 		if p[i].part == testPart {
-			tested[d.Samples[i].Group()], tested[digests[i]] = true, true
+			for _, what := range shows(i) {
+				tested[what] = true
+			}
 		}
 	}
 	n := 0
 	for i := range p {
-		if p[i].part == trainPart && (tested[d.Samples[i].Group()] || tested[digests[i]]) {
+		if p[i].part == trainPart && slices.ContainsFunc(shows(i), func(what any) bool { return tested[what] }) {
 			p.leaveOut(i, excluded, "in train, and its patient or image in test too")
 			n++
 		}

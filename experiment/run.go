@@ -71,7 +71,7 @@ func Run(ctx context.Context, c *Config, o Options) (result *Result, err error) 
 	if err := w.embed(ctx); err != nil {
 		return nil, err
 	}
-	if err := w.closeLeaks(); err != nil {
+	if err := w.closeLeaks(ctx); err != nil {
 		return nil, err
 	}
 	return w.judge(ctx)
@@ -88,8 +88,10 @@ type work struct {
 	// keys has one entry per sample; the zero key where there is no vector.
 	keys []embedcache.Key
 	// digests name the contents of the same samples.
-	digests  [][sha256.Size]byte
-	filled   *embedcache.Filled
+	digests [][sha256.Size]byte
+	filled  *embedcache.Filled
+	// twins are samples of train and test whose vectors are nearly the same.
+	twins    []twin
 	warnings []string
 }
 
@@ -139,11 +141,15 @@ func (w *work) embed(ctx context.Context) error {
 }
 
 // closeLeaks makes sure that train and test are apart, and that both are there.
-func (w *work) closeLeaks() error {
+func (w *work) closeLeaks(ctx context.Context) error {
 	if err := w.plan.check(); err != nil {
 		return err
 	}
-	warning, err := w.plan.closeLeaks(w.config, w.data, w.digests)
+	pixels, err := w.lookForTwins(ctx)
+	if err != nil {
+		return err
+	}
+	warning, err := w.plan.closeLeaks(w.config, w.data, datasets.Contents{Bytes: w.digests, Pixels: pixels})
 	if warning != "" {
 		w.warnings = append(w.warnings, warning)
 	}
@@ -182,6 +188,13 @@ func (w *work) newLab(ctx context.Context) (*lab, error) {
 	if l.x, err = w.options.Cache.Matrix(ctx, w.space, keys); err != nil {
 		return nil, err
 	}
+	warning, err := l.aggregate()
+	if err != nil {
+		return nil, err
+	}
+	if warning != "" {
+		w.warnings = append(w.warnings, warning)
+	}
 	l.testX = gather(l.x, l.test)
 	return l, nil
 }
@@ -205,7 +218,9 @@ func (w *work) judge(ctx context.Context) (*Result, error) {
 		methods = slices.Insert(methods, len(methods)-len(w.config.Heads), tuned)
 	}
 	tests := l.findings()
+	near := w.nearDuplicates(ctx)
 	r := w.report(l)
+	r.NearDuplicates = near
 	if r.Findings, r.Macro, err = l.compare(ctx, methods, tests); err != nil {
 		return nil, err
 	}
@@ -254,7 +269,12 @@ func (w *work) report(l *lab) *evaluate.Report {
 	if len(l.train) > 0 {
 		r.Splits[trainPart] = l.part(l.train)
 	}
-	if n := len(w.data.Problems); n > 0 {
+	if name := w.data.Contaminated; name != "" {
+		r.Warnings = append(r.Warnings, fmt.Sprintf("the data seems to be of %s, which MedSigLIP was pre-trained on: figures may be too good, zero-shot's above all", name))
+	}
+	if n := len(w.data.Problems); n == 1 {
+		r.Warnings = append(r.Warnings, "'medprobe dataset inspect' lists one thing that is odd about the data")
+	} else if n > 1 {
 		r.Warnings = append(r.Warnings, fmt.Sprintf("'medprobe dataset inspect' lists %d things that are odd about the data", n))
 	}
 	if n := uncertain(d); n > 0 {

@@ -142,6 +142,7 @@ prompts:
   upper: {positive: [bright in the upper left], negative: [noise]}
   lower: {positive: [a streak], negative: [noise]}
 curve: {shots: [1, 4, 500], draws: 3}
+near_duplicates: {cosine: 0.99999}
 `
 
 // load writes labels.csv and the experiment, and loads it.

@@ -52,6 +52,7 @@ type page struct {
 	Facts      []fact
 	Doubts     []string
 	Legend     []legendEntry
+	Twins      *twinList
 	Level      string
 
 	AUCScale scale
@@ -131,6 +132,9 @@ func newPage(r *evaluate.Report) *page {
 		p.Legend = append(p.Legend, legendEntry{class(k), methodName(m), dashes(k)})
 	}
 	p.Facts = keyFacts(r)
+	if p.Twins = newTwins(r); p.Twins != nil {
+		p.Policy += "; img-src data:" // pictures within the page, and no others
+	}
 	p.Patients = patientsName(r)
 	p.addAUCs(r)
 	p.addDifferences(r)

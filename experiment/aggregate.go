@@ -1,0 +1,129 @@
+package experiment
+
+import (
+	"fmt"
+	"math"
+	"slices"
+
+	"github.com/medprobe/medprobe/datasets"
+	"gonum.org/v1/gonum/blas/blas32"
+)
+
+// aggregate makes one sample, with one vector, of those of a study, series or
+// patient, as the spec of the data says. A unit is positive for a finding if one
+// of its samples is, negative if one is and none is positive or uncertain; a
+// class that excludes others must be that of all its samples.
+func (l *lab) aggregate() (warning string, err error) {
+	a := l.config.Data.Aggregate
+	if a.By == "" {
+		return "", nil
+	}
+	units, odd := map[string]int{}, 0
+	var members [][]int
+	for part, rows := range [][]int{l.train, l.test} {
+		for _, i := range rows {
+			unit := a.Of(&l.data.Samples[i])
+			if unit == "" {
+				return "", fmt.Errorf("experiment: aggregate by %s: sample %q names none", a.By, l.data.Samples[i].ID)
+			}
+			key := fmt.Sprint(part, " ", unit)
+			k, known := units[key]
+			if !known {
+				k = len(members)
+				units[key] = k
+				members = append(members, nil)
+			}
+			members[k] = append(members[k], i)
+		}
+	}
+	trained := map[int]bool{}
+	for _, i := range l.train {
+		trained[i] = true
+	}
+	data := *l.data
+	data.Samples = make([]datasets.Sample, len(members))
+	x := blas32.General{Rows: len(members), Cols: l.x.Cols, Stride: max(1, l.x.Cols), Data: make([]float32, len(members)*l.x.Cols)}
+	l.train, l.test = nil, nil
+	for k, rows := range members {
+		s := l.data.Samples[rows[0]]
+		s.ID = a.Of(&s)
+		var agreed bool
+		if s.Labels, agreed = unitLabels(l.data, rows); !agreed {
+			odd++
+		}
+		data.Samples[k] = s
+		if err := pool(row(x, k), l.x, rows, a.How); err != nil {
+			return "", fmt.Errorf("experiment: aggregate %s %q: %w", a.By, s.ID, err)
+		}
+		if trained[rows[0]] {
+			l.train = append(l.train, k)
+		} else {
+			l.test = append(l.test, k)
+		}
+	}
+	n := len(l.data.Samples)
+	l.data, l.x = &data, x
+	warning = fmt.Sprintf("the vectors of %d images were made one for each %s: %d", n, a.By, len(members))
+	if odd > 0 {
+		warning += fmt.Sprintf("; the labels of %d differ among their images", odd)
+	}
+	return warning, nil
+}
+
+// unitLabels returns the labels of samples that are one, and whether those of
+// all of them are the same.
+func unitLabels(d *datasets.Dataset, rows []int) (labels []datasets.Label, agreed bool) {
+	labels = slices.Clone(d.Samples[rows[0]].Labels)
+	agreed = true
+	for _, i := range rows[1:] {
+		for c, label := range d.Samples[i].Labels {
+			if label == labels[c] {
+				continue
+			}
+			agreed = false
+			labels[c] = stronger(labels[c], label)
+		}
+	}
+	if !agreed && d.Exclusive() {
+		clear(labels) // of two classes it can be neither
+	}
+	return labels, agreed
+}
+
+// stronger orders labels: positive, uncertain, negative, missing.
+func stronger(a, b datasets.Label) datasets.Label {
+	for _, label := range []datasets.Label{datasets.Positive, datasets.Uncertain, datasets.Negative} {
+		if a == label || b == label {
+			return label
+		}
+	}
+	return datasets.Missing
+}
+
+// pool makes one vector of length one of several: their mean, or the greatest of
+// each of their values.
+func pool(to []float32, x blas32.General, rows []int, how string) error {
+	norm := 0.0
+	for k := range to {
+		v := 0.0
+		if how == "max" {
+			v = math.Inf(-1)
+		}
+		for _, i := range rows {
+			if one := float64(x.Data[i*x.Stride+k]); how == "max" {
+				v = max(v, one)
+			} else {
+				v += one / float64(len(rows))
+			}
+		}
+		to[k] = float32(v)
+		norm += v * v
+	}
+	if norm == 0 {
+		return fmt.Errorf("the vectors add up to zero")
+	}
+	for k := range to {
+		to[k] = float32(float64(to[k]) / math.Sqrt(norm))
+	}
+	return nil
+}
