@@ -17,7 +17,7 @@ const (
 	// maxInflated bounds a deflated file, freeInflated what of it may be made
 	// of however few bytes, maxRatio how far deflate may have gone beyond.
 	maxInflated  = 1 << 30
-	freeInflated = 64 << 20
+	freeInflated = 16 << 20
 	maxRatio     = 200
 	// maxElements bounds the elements of one data set that are remembered.
 	maxElements = 1 << 16

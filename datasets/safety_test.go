@@ -1,0 +1,172 @@
+package datasets
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestPathsOutsideOnlyWhereTheyAreAllowed(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	write(t, dir, "outside.png", "outside")
+	write(t, dir, "other.png", "outside")
+	table := write(t, dir, "in/labels.csv", "path,effusion\n../outside.png,1\n"+filepath.Join(dir, "other.png")+",0\nfile:///etc/passwd,1\n"+strings.Repeat("x", 5000)+".png,1\n")
+	d := open(t, Spec{Format: "csv", Path: table, AllowOutside: true})
+	if len(d.Samples) != 3 || len(d.Excluded) != 1 {
+		t.Fatalf("%v, excluded %v", ids(d), d.Excluded)
+	}
+	for _, s := range d.Samples {
+		content, err := d.Content(s.Source)
+		if long := len(s.Source.Path) > 4000; long != (err != nil) || !long && string(content.data) != "outside" {
+			t.Errorf("%.80s: %v", s.Source.Path, err)
+		}
+	}
+	d = open(t, Spec{Format: "csv", Path: write(t, dir, "in/all.csv", "path,effusion\nlabels.csv,1\n../outside.png,0\n")})
+	if len(d.Samples) != 1 || !strings.Contains(d.Excluded[0].Reason, "--allow-outside") {
+		t.Errorf("%v, excluded %v", ids(d), d.Excluded)
+	}
+}
+
+// A link that is swapped while it is read is never followed outside.
+func TestSwappedLinksAreNotFollowed(t *testing.T) {
+	t.Parallel()
+	dir, outside := t.TempDir(), write(t, t.TempDir(), "secret.png", "secret")
+	write(t, dir, "good.png", "good")
+	d := open(t, Spec{Format: "csv", Path: write(t, dir, "labels.csv", "path,effusion\na.png,1\n")})
+	swapped := make(chan struct{})
+	go func() {
+		defer close(swapped)
+		link := filepath.Join(dir, "a.png")
+		for i := range 1000 {
+			tmp := filepath.Join(dir, fmt.Sprint("link", i))
+			if os.Symlink([]string{outside, "good.png"}[i%2], tmp) == nil {
+				os.Rename(tmp, link)
+			}
+		}
+	}()
+	read := 0
+	for {
+		select {
+		case <-swapped:
+			if read == 0 {
+				t.Error("the link was never read")
+			}
+			return
+		default:
+		}
+		if content, err := d.Content(d.Samples[0].Source); err == nil {
+			if read++; string(content.data) != "good" {
+				t.Fatalf("read %q", content.data)
+			}
+		}
+	}
+}
+
+func TestLinksInACircleEnd(t *testing.T) {
+	t.Parallel()
+	dir := writeAll(t, map[string]string{"cat/a.png": "x", "dog/b.png": "y"})
+	if err := os.Symlink("..", filepath.Join(dir, "cat", "up")); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink("self.png", filepath.Join(dir, "cat", "self.png")); err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan *Dataset)
+	go func() { done <- open(t, Spec{Format: "imagefolder", Path: dir}) }()
+	select {
+	case d := <-done:
+		if len(d.Samples) != 3 {
+			t.Errorf("%v", ids(d))
+		}
+	case <-time.After(10 * time.Second):
+		t.Fatal("walking a circle does not end")
+	}
+}
+
+func TestIDsAreHiddenUnderAKey(t *testing.T) {
+	t.Parallel()
+	const text = "path,patient,study,effusion\nDoe^Jane/a.png,Doe^Jane,s1,1\nDoe^Jane/b.png,Doe^Jane,s2,0\nc.png,Roe^Jim,s3,1\n,Doe^Jane,s4,1\n"
+	read := func(key string) *Dataset {
+		d, err := openCSV(t, text, Spec{Labels: []string{"effusion"}, IDKey: []byte(key)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return d
+	}
+	d := read("a key of sixteen!")
+	patients := map[string]int{}
+	for _, s := range d.Samples {
+		patients[s.Patient]++
+		if all := s.ID + s.Patient + s.Study; strings.Contains(all, "Doe") || strings.Contains(all, "Roe") || len(s.Patient) != 16 {
+			t.Errorf("%+v", s)
+		}
+	}
+	if len(patients) != 2 || strings.Contains(fmt.Sprint(d.Excluded), "Doe") {
+		t.Errorf("patients %v, excluded %v", patients, d.Excluded)
+	}
+	if again, other := read("a key of sixteen!"), read("another of sixteen"); again.Samples[0].ID != d.Samples[0].ID || other.Samples[0].ID == d.Samples[0].ID {
+		t.Error("ids do not depend on the key alone")
+	}
+	if d.Samples[0].Source.Path != "Doe^Jane/a.png" {
+		t.Error("the image is not found any more")
+	}
+}
+
+func TestPretrainingData(t *testing.T) {
+	t.Parallel()
+	for path, want := range map[string]string{
+		"/data/mimic-cxr-jpg/2.0.0": "MIMIC-CXR", "/data/PAD-UFES-20/metadata.csv": "PAD-UFES-20", "/data/SCIN/labels.csv": "SCIN", "/x/TCGA_BRCA/t.csv": "TCGA",
+		"/x/camelyon17/t.csv": "CAMELYON", "/x/EyePACS/t.csv": "EyePACS", "/x/pmc_oa/t.csv": "PMC-OA", "/x/slake/t.csv": "Slake-VQA",
+		"/data/vinci/scint.csv": "", "/data/own/labels.csv": "", "/tcga/a/b/c/labels.csv": "",
+	} {
+		if got := Pretraining(Spec{Format: "csv", Path: path}); got != want {
+			t.Errorf("%s: %q, want %q", path, got, want)
+		}
+	}
+	if got := Pretraining(Spec{Format: "csv", Path: "x.csv", Provenance: "the Mendeley Digital Knee X-Ray images"}); got == "" {
+		t.Error("provenance is not looked at")
+	}
+}
+
+func TestContentsAndPixels(t *testing.T) {
+	t.Parallel()
+	dir := writeAll(t, map[string]string{
+		"a.png": picture(t, 1), "b.png": picture(t, 1), "c.png": picture(t, 9), "broken.png": "no image", "empty.png": "",
+		"labels.csv": "path,split,effusion\na.png,train,1\nb.png,test,0\nc.png,train,1\nbroken.png,test,1\nempty.png,train,1\nlost.png,train,0\n",
+	})
+	d := open(t, Spec{Format: "csv", Path: filepath.Join(dir, "labels.csv"), Labels: []string{"effusion"}})
+	c, problems, err := ReadContents(t.Context(), d, ContentOptions{Pixels: true})
+	if err != nil || len(problems) != 3 {
+		t.Fatalf("%v, %v", err, problems)
+	}
+	in := Inspect(d)
+	in.AddContents(d, c)
+	if len(in.Leakage) != 1 || in.Leakage[0].Kind != "content" {
+		t.Errorf("leaks %v", in.Leakage)
+	}
+	if missing := d.LookForFiles(); len(missing) != 1 || !strings.Contains(missing[0].What, "1 of 6 samples") || !strings.Contains(missing[0].What, "lost.png") {
+		t.Errorf("%v", missing)
+	}
+}
+
+func FuzzWebDataset(f *testing.F) {
+	f.Add([]byte(strings.Repeat("\x00", 1024)))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		path := filepath.Join(t.TempDir(), "x.tar")
+		if err := os.WriteFile(path, data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		d, err := Open(t.Context(), Spec{Format: "webdataset", Path: path})
+		if err != nil {
+			return
+		}
+		defer d.Close()
+		for _, s := range d.Samples {
+			_, _ = d.Content(s.Source)
+		}
+	})
+}
