@@ -20,6 +20,7 @@ import (
 	"github.com/medprobe/medprobe/datasets/phantom"
 	"github.com/medprobe/medprobe/encoder"
 	"github.com/medprobe/medprobe/experiment"
+	"github.com/medprobe/medprobe/internal/layouts"
 	"github.com/medprobe/medprobe/internal/needs"
 )
 
@@ -27,7 +28,7 @@ var update = flag.Bool("update", false, "rewrite what the pages say that command
 
 // The pages hold two kinds of blocks that are executed, one after the other, in
 // a folder of the page's own that holds drawn radiographs as labels.csv and
-// images, and the real data where there is any:
+// images, a few samples of every layout, and the real data where there is any:
 //
 //   - a block whose first line is "# NAME.yaml" is written to that file, and
 //     must load if it is an experiment;
@@ -80,6 +81,7 @@ func newPageTest(t *testing.T, page, bin string) *pageTest {
 	if err := phantom.WriteDataset(t.Context(), dir, phantom.Options{Seed: 7, Train: 40, Test: 40}); err != nil {
 		t.Fatal(err)
 	}
+	layouts.Write(t, dir)
 	rt, _, err := encoder.FindRuntime("")
 	if err != nil {
 		t.Fatal(err)

@@ -6,6 +6,7 @@ import (
 	"compress/gzip"
 	"image"
 	"image/png"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -418,17 +419,13 @@ func upToN(n int) []int {
 	return all
 }
 
-func npz(t *testing.T, path string, arrays map[string]func(*bytes.Buffer) error) {
+func npz(t *testing.T, path string, arrays map[string]func(io.Writer) error) {
 	t.Helper()
-	members := map[string][]byte{}
-	for name, write := range arrays {
-		var b bytes.Buffer
-		if err := write(&b); err != nil {
-			t.Fatal(err)
-		}
-		members[name+".npy"] = b.Bytes()
+	var b bytes.Buffer
+	if err := npy.WriteArchive(&b, arrays); err != nil {
+		t.Fatal(err)
 	}
-	writeZip(t, path, members)
+	write(t, filepath.Dir(path), filepath.Base(path), b.String())
 }
 
 func TestMedMNISTVolumes(t *testing.T) {
@@ -438,9 +435,9 @@ func TestMedMNISTVolumes(t *testing.T) {
 	for i := range voxels {
 		voxels[i] = uint8(i)
 	}
-	npz(t, path, map[string]func(*bytes.Buffer) error{
-		"train_images": func(b *bytes.Buffer) error { return npy.Write(b, []int{3, 4, 5, 6}, voxels) },
-		"train_labels": func(b *bytes.Buffer) error { return npy.Write(b, []int{3, 1}, []uint8{0, 1, 1}) },
+	npz(t, path, map[string]func(io.Writer) error{
+		"train_images": func(w io.Writer) error { return npy.Write(w, []int{3, 4, 5, 6}, voxels) },
+		"train_labels": func(w io.Writer) error { return npy.Write(w, []int{3, 1}, []uint8{0, 1, 1}) },
 	})
 	d := open(t, Spec{Format: "medmnist", Path: path})
 	if in := Inspect(d); in.Samples != 12 || *in.Patients != 3 || in.Unit != "volume" || in.Labels["malignant"].Positive != 8 {
@@ -460,10 +457,10 @@ func TestMedMNISTVolumes(t *testing.T) {
 func TestReadyVectors(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "x.npz")
-	npz(t, path, map[string]func(*bytes.Buffer) error{
-		"embeddings": func(b *bytes.Buffer) error { return npy.Write(b, []int{4, 2}, []float32{1, 0, 0, 1, 3, 4, 0, 0}) },
-		"labels":     func(b *bytes.Buffer) error { return npy.Write(b, []int{4}, []int64{0, 1, 1, 0}) },
-		"patients":   func(b *bytes.Buffer) error { return npy.Write(b, []int{4}, []int64{7, 7, 8, 8}) },
+	npz(t, path, map[string]func(io.Writer) error{
+		"embeddings": func(w io.Writer) error { return npy.Write(w, []int{4, 2}, []float32{1, 0, 0, 1, 3, 4, 0, 0}) },
+		"labels":     func(w io.Writer) error { return npy.Write(w, []int{4}, []int64{0, 1, 1, 0}) },
+		"patients":   func(w io.Writer) error { return npy.Write(w, []int{4}, []int64{7, 7, 8, 8}) },
 	})
 	d := open(t, Spec{Format: "npz", Path: path})
 	if len(d.Samples) != 3 || len(d.Excluded) != 1 || d.Samples[2].Patient != "8" || labelsOf(t, d, "row 000000002") != "+" {
@@ -475,9 +472,9 @@ func TestReadyVectors(t *testing.T) {
 	}
 	// An array for each id, as Google publishes them, of one vector or several.
 	path = filepath.Join(t.TempDir(), "y.npz")
-	npz(t, path, map[string]func(*bytes.Buffer) error{
-		"a.png": func(b *bytes.Buffer) error { return npy.Write(b, []int{2}, []float32{1, 2}) },
-		"b.png": func(b *bytes.Buffer) error { return npy.Write(b, []int{2, 2}, []float32{1, 2, 3, 4}) },
+	npz(t, path, map[string]func(io.Writer) error{
+		"a.png": func(w io.Writer) error { return npy.Write(w, []int{2}, []float32{1, 2}) },
+		"b.png": func(w io.Writer) error { return npy.Write(w, []int{2, 2}, []float32{1, 2, 3, 4}) },
 	})
 	table := write(t, t.TempDir(), "labels.csv", "id,effusion\na.png,1\nb.png,0\nc.png,1\n")
 	d = open(t, Spec{Format: "npz", Path: path, Table: table})

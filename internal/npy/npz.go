@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strings"
 )
@@ -101,3 +102,23 @@ var errTrailing = errors.New("want nothing behind it")
 
 // Close closes the file.
 func (a *Archive) Close() error { return a.zip.Close() }
+
+// WriteArchive writes an .npz archive, its members in the order of their names
+// and not compressed, as numpy.savez does; each is written by its function, such
+// as one that calls [Write]. The same members give the same bytes.
+func WriteArchive(w io.Writer, members map[string]func(io.Writer) error) error {
+	z := zip.NewWriter(w)
+	for _, name := range slices.Sorted(maps.Keys(members)) {
+		member, err := z.CreateHeader(&zip.FileHeader{Name: name + ".npy", Method: zip.Store})
+		if err != nil {
+			return fmt.Errorf("npy: write %s: %w", name, err)
+		}
+		if err := members[name](member); err != nil {
+			return fmt.Errorf("npy: write %s: %w", name, err)
+		}
+	}
+	if err := z.Close(); err != nil {
+		return fmt.Errorf("npy: write archive: %w", err)
+	}
+	return nil
+}
