@@ -59,7 +59,7 @@ func readCheXpert(ctx context.Context, d *Dataset, s Spec) error {
 		if found := t.names(cols.findings); findings == nil {
 			findings = found
 		} else if !slices.Equal(findings, found) {
-			return fmt.Errorf("datasets: chexpert %s: findings %s, and %s has %s: name common ones with labels:", name, strings.Join(found, ", "), tables[0], strings.Join(findings, ", "))
+			return fmt.Errorf("datasets: chexpert %s: findings %s, and %s has %s: name those of both under labels", name, strings.Join(found, ", "), tables[0], strings.Join(findings, ", "))
 		}
 	}
 	d.labelByFinding(findings)

@@ -258,7 +258,7 @@ func labelTable(s Spec) (string, error) {
 	}
 	tables, _, err := tablesOf(s.Path, "labels.csv", "labels.tsv", "labels.jsonl", "labels.parquet")
 	if err != nil {
-		return "", fmt.Errorf("%s: no table of labels: %w; name it with table:", s.Path, err)
+		return "", fmt.Errorf("%s: no table of labels: %w; name it under table", s.Path, err)
 	}
 	return tables[0], nil
 }

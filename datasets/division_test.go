@@ -226,7 +226,7 @@ func TestBadSplitFiles(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]string{
 		"name,split\na,train\n":             `no column "id"`,
-		"id,fold\na,1\n":                    "say which is tested on with fold:",
+		"id,fold\na,1\n":                    "the key fold says which is tested on",
 		"id,split\na,train\na,test\n":       `the id "a" stands twice`,
 		"id,split\nzzz,train\n":             "no id is of a sample",
 		"id,split,shots:effusoin\na,train,": `did you mean "effusion"?`,

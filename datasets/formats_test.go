@@ -396,11 +396,6 @@ func TestHuggingFaceParquet(t *testing.T) {
 			t.Fatal(err)
 		}
 		want := (i + 20) % 30 // ids put test before train
-		if i < 10 {
-			want = i + 20
-		} else {
-			want = i - 10
-		}
 		if string(content.data) != picture(t, uint8(want)) {
 			t.Errorf("sample %s holds another image than row %d", d.Samples[i].ID, want)
 		}

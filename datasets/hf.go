@@ -147,7 +147,7 @@ func (s *shard) findImage(asked string) error {
 		}
 	}
 	if len(images) != 1 {
-		return fmt.Errorf("%d columns are structs of bytes and path (%s): name the image's with image:", len(images), strings.Join(images, ", "))
+		return fmt.Errorf("%d columns are structs of bytes and path (%s): name the one of the images under image", len(images), strings.Join(images, ", "))
 	}
 	return nil
 }

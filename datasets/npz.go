@@ -146,7 +146,7 @@ func finite(v []float32) error {
 func (d *Dataset) labelVectors(archive *npy.Archive, kept []int, n int, s Spec) error {
 	member := cmp.Or(s.Label, firstOf(archive.Names(), labelArrays))
 	if member == "" {
-		return fmt.Errorf("no array of labels (%s); name it with label:", strings.Join(archive.Names(), ", "))
+		return fmt.Errorf("no array of labels (%s); name it under label", strings.Join(archive.Names(), ", "))
 	}
 	a, err := archive.Read(member)
 	if err != nil {

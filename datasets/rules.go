@@ -79,7 +79,7 @@ func (s Spec) validateRules() error {
 		}
 	}
 	if named > 1 || named == 1 && (len(s.Consensus) > 1 || len(s.Labels) > 0) || named == 1 && s.Label != "" {
-		errs = append(errs, errors.New("consensus without a finding is about class names: want it alone, without label: or labels:"))
+		errs = append(errs, errors.New("consensus without a finding is about class names: want it alone, without label or labels"))
 	}
 	return errors.Join(errs...)
 }

@@ -95,8 +95,9 @@ func readConditions(ctx context.Context, path string, least float64) (map[string
 // pythonList reads a list of texts or numbers as Python prints it.
 func pythonList(text string) []string {
 	text = strings.TrimSpace(text)
-	inner, ok := strings.CutPrefix(text, "[")
-	if inner, ok = strings.CutSuffix(inner, "]"); !ok {
+	inner, begun := strings.CutPrefix(text, "[")
+	inner, ended := strings.CutSuffix(inner, "]")
+	if !begun || !ended {
 		if text == "" || strings.EqualFold(text, "nan") {
 			return nil
 		}

@@ -131,7 +131,7 @@ func (r *divisionReader) columns() error {
 	case r.spec.Fold > 0 && r.fold < 0:
 		return fmt.Errorf("no column fold, and fold: %d is asked for", r.spec.Fold)
 	case r.spec.Fold == 0 && r.split < 0:
-		return errors.New("no column split; where there is fold, say which is tested on with fold:")
+		return errors.New("no column split; where there is fold, the key fold says which is tested on")
 	}
 	return nil
 }
@@ -240,7 +240,7 @@ func (s Spec) validateSplit() error {
 		return fmt.Errorf("after %q: want a day such as 2020-01-01", s.After)
 	}
 	if s.Fold < 0 || s.Fold > 0 && s.SplitFile == "" {
-		return fmt.Errorf("fold %d: want the number of a fold of split_file:", s.Fold)
+		return fmt.Errorf("fold %d: want the number of a fold of a split_file", s.Fold)
 	}
 	if s.SplitFile != "" && (s.Holdout != "" || s.After != "") {
 		return errors.New("split_file and holdout or after exclude one another")
