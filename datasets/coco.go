@@ -8,9 +8,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
-	"path"
 	"path/filepath"
+	"slices"
 	"strconv"
 )
 
@@ -107,15 +108,18 @@ func (d *Dataset) cocoSample(c *coco, b cocoBox, f *folder) (Sample, error) {
 	return s, err
 }
 
-// imageRoot returns the folder of those usual that holds an image of the file.
+// imageRoot returns the first of the usual folders that holds one of the first
+// images of the file.
 func (c *coco) imageRoot(dir string) string {
-	for _, image := range c.images {
-		for _, root := range []string{dir, filepath.Join(dir, "images"), filepath.Dir(dir), filepath.Join(filepath.Dir(dir), "images")} {
-			if _, err := os.Lstat(filepath.Join(root, filepath.FromSlash(path.Clean(image.File)))); err == nil {
-				return root
+	ids := slices.Sorted(maps.Keys(c.images))
+	for _, root := range []string{dir, filepath.Join(dir, "images"), filepath.Dir(dir), filepath.Join(filepath.Dir(dir), "images")} {
+		for _, id := range ids[:min(100, len(ids))] {
+			if name := filepath.FromSlash(c.images[id].File); filepath.IsLocal(name) {
+				if _, err := os.Lstat(filepath.Join(root, name)); err == nil {
+					return root
+				}
 			}
 		}
-		break
 	}
 	return dir
 }
