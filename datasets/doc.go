@@ -8,13 +8,19 @@
 // digest that names them; decoding them is a second step, so that a vector
 // already known costs no decoding.
 //
-// [Split] divides samples so that no patient stands on two sides, [Draw] takes
-// the few labelled shots for a probe out of the training side, [Leaks] says
-// where a given division is not clean, and [Inspect] counts.
+// [Split] and [Folds] divide samples so that no patient stands on two sides,
+// [Draw] takes the few labelled shots for a probe out of the training side,
+// [WriteDivision] writes both down for others to repeat, [Leaks] says where a
+// given division is not clean, [ReadContents] names what the samples show, and
+// [Inspect] counts.
 //
-// Labels have four values. A missing label is never taken for a negative.
+// Labels have four values. A missing label is never taken for a negative, unless
+// a rule of the spec says so; what rules did stands in Dataset.Rules.
 //
 // # Formats
 //
-// csv (and .tsv), imagefolder, medmnist, voc; docs/formats.md describes each.
+// Tables (csv.go) and what is built on them (chexpert.go, nih.go, mimic.go,
+// scin.go, imagefolder.go), trees of DICOM files, archives (webdataset.go, hf.go),
+// arrays (medmnist.go, npz.go) and boxes (voc.go, coco.go); docs/formats.md
+// describes each.
 package datasets
