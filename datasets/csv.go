@@ -135,6 +135,7 @@ func (t *rowReader) sample(r row) (Sample, error) {
 		Study:   t.get(r, t.study),
 		Series:  t.get(r, t.series),
 		Split:   splitName(t.get(r, t.split)),
+		line:    r.line,
 	}
 	if len(t.attrs) > 0 {
 		s.Attrs = make([]string, len(t.attrs))

@@ -80,6 +80,9 @@ type Sample struct {
 	// Shots holds, by class, the rank at which the sample is drawn, where a split
 	// file says it; see [Division].
 	Shots []int
+
+	// line is where the sample stands in its table; 0 where there is none.
+	line int
 }
 
 // Group returns the unit that must not be divided: the patient, or the sample
@@ -173,7 +176,11 @@ func (d *Dataset) finish(s Spec, unit string) error {
 	slices.SortStableFunc(d.Samples, func(a, b Sample) int { return cmp.Compare(a.ID, b.ID) })
 	for i := 1; i < len(d.Samples); i++ {
 		if d.Samples[i].ID == d.Samples[i-1].ID {
-			return fmt.Errorf("datasets: %s: the id %q stands twice; %s", d.Spec, d.Samples[i].ID, howToBeUnique(s))
+			where := ""
+			if a, b := d.Samples[i-1].line, d.Samples[i].line; a > 0 && b > 0 {
+				where = fmt.Sprintf(", in lines %d and %d", min(a, b), max(a, b))
+			}
+			return fmt.Errorf("datasets: %s: the id %q stands twice%s; %s", d.Spec, d.Samples[i].ID, where, howToBeUnique(s))
 		}
 	}
 	if err := d.applyRules(s); err != nil {
@@ -196,7 +203,7 @@ func howToBeUnique(s Spec) string {
 	if s.ID != "" {
 		return "make ids unique or leave the id column out"
 	}
-	return "name a column of unique ids with id:, or leave all but one of its rows out"
+	return "name a column of unique ids with id:, cut regions out with box:, or leave all but one of its rows out"
 }
 
 // keepTogether makes the study, or else the file, the patient of samples that

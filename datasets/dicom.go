@@ -46,6 +46,9 @@ func readDICOM(ctx context.Context, d *Dataset, s Spec) error {
 	if err != nil {
 		return fmt.Errorf("datasets: dicom %s: %w", s.Path, err)
 	}
+	if len(files) == 0 {
+		return fmt.Errorf("datasets: dicom %s: the folder holds no file that may be DICOM", s.Path)
+	}
 	for _, a := range dicomAttributes {
 		d.Attributes = append(d.Attributes, a.name)
 	}

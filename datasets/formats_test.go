@@ -4,6 +4,7 @@ import (
 	"archive/tar"
 	"bytes"
 	"compress/gzip"
+	"fmt"
 	"image"
 	"image/png"
 	"io"
@@ -12,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/medprobe/medprobe/internal/npy"
 	"github.com/parquet-go/parquet-go"
@@ -478,5 +480,55 @@ func TestReadyVectors(t *testing.T) {
 	}
 	if content, err := d.Content(d.Samples[1].Source); err != nil || !slices.Equal(content.Vector(), []float32{2, 3}) {
 		t.Errorf("%v, %v", content.Vector(), err)
+	}
+}
+
+func TestTarArchivesAreBounded(t *testing.T) {
+	t.Parallel()
+	header := func(name string, kind byte, size string) []byte {
+		b := make([]byte, 512)
+		copy(b, name)
+		copy(b[100:], "0000600\x00")
+		copy(b[124:], size)
+		b[156] = kind
+		copy(b[257:], "ustar\x0000")
+		copy(b[148:], "        ")
+		sum := 0
+		for _, v := range b {
+			sum += int(v)
+		}
+		copy(b[148:], fmt.Sprintf("%06o\x00 ", sum))
+		return b
+	}
+	three := write(t, t.TempDir(), "x.tar", tarOf(t, [2]string{"a.png", "x"}, [2]string{"b.png", "x"}, [2]string{"c.png", "x"}))
+	f, err := openTar(t.Context(), three)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	reader := &tarReader{dataset: &Dataset{}, members: maxTarMembers - 2, attrs: map[string]int{}}
+	if err := reader.read(t.Context(), 0, "x.tar", f); err == nil || !strings.Contains(err.Error(), "more than 1000000 members") {
+		t.Errorf("more than a million members: %v", err)
+	}
+	for name, archive := range map[string][]byte{
+		"a pax header of 100 MB":  append(header("x", tar.TypeXHeader, "00575360400\x00"), make([]byte, 4096)...),
+		"a name of 100 MB":        append(header("x", tar.TypeGNULongName, "00575360400\x00"), make([]byte, 4096)...),
+		"an image of 1 TB":        append(header("x.png", tar.TypeReg, "\x80\x00\x00\x00\x00\x00\x01\x00\x00\x00\x00\x00"), make([]byte, 4096)...),
+		"a size that is negative": append(header("x.png", tar.TypeReg, "\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\x00"), make([]byte, 4096)...),
+	} {
+		start := time.Now()
+		path := write(t, t.TempDir(), "x.tar", string(archive))
+		d, err := Open(t.Context(), Spec{Format: "webdataset", Path: path})
+		if err == nil {
+			for _, s := range d.Samples {
+				if _, err := d.Content(s.Source); err == nil {
+					t.Errorf("%s: a sample was read", name)
+				}
+			}
+			d.Close()
+		}
+		if took := time.Since(start); took > 10*time.Second {
+			t.Errorf("%s: refused after %v", name, took)
+		}
 	}
 }

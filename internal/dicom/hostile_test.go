@@ -187,7 +187,7 @@ func mutate(r *rand.Rand, data []byte) []byte {
 }
 
 func TestMutatedFilesNeverPanic(t *testing.T) {
-	n := 4000
+	n := 20_000
 	if testing.Short() {
 		n = 400
 	}

@@ -37,6 +37,9 @@ func jsonAsCSV(r io.Reader) (*bytes.Buffer, error) {
 		row := make([]string, len(header))
 		if len(line) > 0 {
 			keys, values, err := object(line)
+			if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+				err = errors.New("the JSON object does not end on its line")
+			}
 			if err != nil {
 				return nil, fmt.Errorf("line %d: %w", number, err)
 			}
