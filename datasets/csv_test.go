@@ -177,15 +177,27 @@ func TestPathsMayBeOdd(t *testing.T) {
 func FuzzCSV(f *testing.F) {
 	f.Add("path,patient,effusion\na.png,p,1\n")
 	f.Add("path\tlabel\n\"a\nb\"\tx\n")
+	f.Add("{\"path\": \"a.png\", \"labels\": [\"x\", \"y\"]}\n{\"path\": \"b.png\", \"effusion\": 1}\n")
+	f.Add("Path,Sex,Age,Frontal/Lateral,AP/PA,Edema\nCheXpert-v1.0/train/patient1/study1/a.jpg,F,1,Frontal,AP,-1.0\n")
+	f.Add("Image Index,Finding Labels,Follow-up #,Patient ID,Patient Age,Patient Gender,View Position,OriginalImage[Width,Height],\na.png,Mass|Nodule,0,1,058Y,M,PA,1,2,\n")
+	f.Add("a.png 1 0 -1\nb.png 0 1 0\n")
 	f.Fuzz(func(t *testing.T, text string) {
-		d, err := openCSV(t, text, Spec{})
-		if err != nil {
-			return
-		}
-		for _, s := range d.Samples {
-			if len(s.Labels) != len(d.Classes) || s.ID == "" || !filepath.IsLocal(s.Source.Path) {
-				t.Errorf("sample %+v of %d classes", s, len(d.Classes))
+		for name, s := range map[string]Spec{
+			"labels.csv": {Format: "csv"}, "labels.jsonl": {Format: "jsonl"}, "labels.tsv": {Format: "tsv"}, "list.txt": {Format: "csv", Columns: []string{"path", "a", "b", "c"}},
+			"train.csv": {Format: "chexpert"}, "Data_Entry.csv": {Format: "nih"},
+			"rules.csv": {Format: "csv", Uncertain: ByFinding{Default: "separate"}, Missing: ByFinding{Default: "negative"}, NoFindingImpliesNegative: true, LabelSeparator: ","},
+		} {
+			s.Path = write(t, t.TempDir(), name, text)
+			d, err := Open(t.Context(), s)
+			if err != nil {
+				continue
 			}
+			for _, sample := range d.Samples {
+				if len(sample.Labels) != len(d.Classes) || sample.ID == "" || !filepath.IsLocal(sample.Source.Path) {
+					t.Errorf("%s: sample %+v of %d classes", name, sample, len(d.Classes))
+				}
+			}
+			d.Close()
 		}
 	})
 }

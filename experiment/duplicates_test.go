@@ -3,6 +3,7 @@ package experiment
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"image"
 	"image/color"
 	"image/png"
@@ -127,6 +128,27 @@ func TestNearlyTheSameIsAWarningWithPictures(t *testing.T) {
 	hidden := w.run(strings.Replace(pairs, "{cosine: 0.99999}", "{cosine: 0.99999, thumbnails: no}", 1)).Report.NearDuplicates
 	if hidden == nil || hidden.Shown[0].Train != nil {
 		t.Errorf("near duplicates %+v: want no picture", hidden)
+	}
+}
+
+// Google's data-efficient recipe divides images 80/20, though a case has up to
+// three: it must be caught.
+func TestSplitByImageOfCasesWithThreeImagesIsALeak(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.rows = nil
+	random := rand.New(rand.NewPCG(42, 42))
+	for i := range 90 {
+		name := fmt.Sprintf("case-%d-%d.png", i/3, i%3)
+		w.write(name, picture(t, [4]uint8{uint8(60 + 100*(i/3%2) + random.IntN(50)), uint8(random.IntN(255)), uint8(i), uint8(random.IntN(255))}))
+		part := "train"
+		if random.Float64() < 0.2 {
+			part = "test"
+		}
+		w.rows = append(w.rows, fmt.Sprintf("%s,case %d,%s,%d,%d", name, i/3, part, i/3%2, i/3/2%2))
+	}
+	if _, err := Run(t.Context(), w.load(pairs), w.options()); !errors.Is(err, ErrLeak) || !strings.Contains(err.Error(), "patients") {
+		t.Errorf("error %v: want a leak of patients", err)
 	}
 }
 

@@ -2,8 +2,10 @@ package texttab
 
 import (
 	"bytes"
+	"compress/gzip"
 	"encoding/binary"
 	"encoding/csv"
+	"io"
 	"math"
 	"math/rand/v2"
 	"os"
@@ -15,6 +17,58 @@ import (
 
 	"github.com/parquet-go/parquet-go"
 )
+
+// A table that is packed may be a decompression bomb.
+func TestPackedTables(t *testing.T) {
+	t.Parallel()
+	pack := func(text []byte) string {
+		var b bytes.Buffer
+		w := gzip.NewWriter(&b)
+		w.Write(text)
+		if err := w.Close(); err != nil {
+			t.Fatal(err)
+		}
+		path := filepath.Join(t.TempDir(), "x.csv.gz")
+		if err := os.WriteFile(path, b.Bytes(), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	if got := read(t, pack([]byte("a,b\n1,2\n"))); len(got) != 2 || got[1][1] != "2" {
+		t.Errorf("%q", got)
+	}
+	f, err := Open(pack(make([]byte, freeBytes+1<<20)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if n, err := io.Copy(io.Discard, f); err == nil || !strings.Contains(err.Error(), "bomb") || n > freeBytes {
+		t.Errorf("%d bytes, %v", n, err)
+	}
+}
+
+func TestJSONLines(t *testing.T) {
+	t.Parallel()
+	write := func(text string) string {
+		path := filepath.Join(t.TempDir(), "x.jsonl")
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	got := read(t, write("{\"a\": 1.50, \"b\": [\"x\", \"y\"]}\n{\"c\": true, \"a\": null}\n"))
+	if want := [][]string{{"a", "b", "c"}, {"1.50", "x|y", ""}, {"", "", "1"}}; !reflect.DeepEqual(got, want) {
+		t.Errorf("%q, want %q", got, want)
+	}
+	for text, want := range map[string]string{
+		"[1]\n": "want a JSON object", "{\"a\": 1": "does not end", "{\"a\": 1, \"a\": 2}": "stands twice", "{} {}": "more than one object",
+		"{\"a\": {\"b\": 1}}": "want a flat one", "{\"a\": [[1]]}": "list within", "{}\n{\"a\": [\"x|y\"]}": "line 2",
+	} {
+		if _, err := Open(write(text)); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %q", text, err, want)
+		}
+	}
+}
 
 func read(t *testing.T, path string) [][]string {
 	t.Helper()
