@@ -81,6 +81,7 @@ func (t *rowReader) addTo(ctx context.Context, d *Dataset) error {
 		return fmt.Errorf("datasets: %s: %w", t.path, err)
 	}
 	d.Attributes = t.table.names(t.attrs)
+	d.Samples = slices.Grow(d.Samples, t.estimate)
 	n := 0
 	for r, err := range t.rows(ctx) {
 		if err != nil {

@@ -2,6 +2,7 @@ package datasets
 
 import (
 	"bufio"
+	"bytes"
 	"cmp"
 	"context"
 	"encoding/csv"
@@ -9,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -28,6 +30,9 @@ type table struct {
 	headless bool
 	// ragged tables may have rows with more or fewer empty fields at the end.
 	ragged bool
+	// estimate is about how many rows there are, as the first lines have it; 0
+	// where they do not say.
+	estimate int
 	// source, if not nil, gives the rows in place of the file.
 	source func(context.Context) iter.Seq2[row, error]
 }
@@ -57,6 +62,7 @@ func openTable(s Spec, path string) (*table, error) {
 	if t.comma == 0 {
 		t.comma = guessSeparator(in, path)
 	}
+	t.estimate = estimateRows(in, path)
 	r := t.reader(in)
 	first, err := r.Read()
 	switch {
@@ -113,6 +119,20 @@ func guessSeparator(in *bufio.Reader, path string) rune {
 		return ' '
 	}
 	return ','
+}
+
+// maxEstimate bounds the samples that are made room for before they are read.
+const maxEstimate = 1 << 18
+
+// estimateRows guesses from the first lines of a text file how many it has, so
+// that the samples of a large one need not be moved as they grow in number.
+func estimateRows(in *bufio.Reader, path string) int {
+	head, _ := in.Peek(1 << 14)
+	info, err := os.Stat(path)
+	if lines := bytes.Count(head, []byte("\n")); err == nil && lines > 1 && info.Mode().IsRegular() {
+		return int(min(maxEstimate, info.Size()*int64(lines)/int64(len(head))))
+	}
+	return 0
 }
 
 func (t *table) reader(in io.Reader) *csv.Reader {

@@ -1,26 +1,10 @@
 package encoder
 
 import (
-	"math"
 	"path/filepath"
 	"strings"
 	"testing"
 )
-
-func TestHalvesAreTheNearest(t *testing.T) {
-	t.Parallel()
-	for v, want := range map[float32]uint16{
-		0: 0, 1: 0x3c00, -2: 0xc000, 65504: 0x7bff, 1.0 / (1 << 14): 0x0400, 1.0 / (1 << 24): 1, 1.0 / (1 << 26): 0,
-		0.1: 0x2e66, 1 + 1.0/2048: 0x3c00, 1 + 3.0/2048: 0x3c02, 1.99999: 0x4000, 1023.0 / (1 << 24): 0x03ff, 1023.7 / (1 << 24): 0x0400,
-	} {
-		if got := float16(v); got != want {
-			t.Errorf("%v is %#04x: want %#04x", v, got, want)
-		}
-	}
-	if got := float16(float32(math.Copysign(0, -1))); got != 0x8000 {
-		t.Errorf("-0 is %#04x", got)
-	}
-}
 
 func TestFP16StaysCloseToFP32(t *testing.T) {
 	t.Parallel()

@@ -18,6 +18,7 @@ import (
 	"strings"
 
 	"github.com/medprobe/medprobe/internal/atomicfile"
+	"github.com/medprobe/medprobe/internal/float16"
 	"gonum.org/v1/gonum/blas/blas32"
 )
 
@@ -239,7 +240,7 @@ func (a *Array) Float64() ([]float64, error) {
 		}
 	case "f2":
 		for i := range out {
-			out[i] = halfToFloat(order.Uint16(a.data[2*i:]))
+			out[i] = float64(float16.To(order.Uint16(a.data[2*i:])))
 		}
 	default:
 		ints, err := a.Int64()
@@ -251,25 +252,6 @@ func (a *Array) Float64() ([]float64, error) {
 		}
 	}
 	return out, nil
-}
-
-// halfToFloat returns the value of an IEEE 754 binary16.
-func halfToFloat(h uint16) float64 {
-	sign := 1.0
-	if h&0x8000 != 0 {
-		sign = -1
-	}
-	exponent, fraction := int(h>>10&0x1f), float64(h&0x3ff)
-	switch exponent {
-	case 0:
-		return sign * math.Ldexp(fraction, -24)
-	case 0x1f:
-		if fraction != 0 {
-			return math.NaN()
-		}
-		return sign * math.Inf(1)
-	}
-	return sign * math.Ldexp(1024+fraction, exponent-25)
 }
 
 // Int64 returns the values of an integer or boolean array. A uint64 beyond

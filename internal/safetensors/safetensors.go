@@ -23,6 +23,8 @@ import (
 	"slices"
 	"strconv"
 	"unicode/utf8"
+
+	"github.com/medprobe/medprobe/internal/float16"
 )
 
 // maxHeader is the reference implementation's bound.
@@ -384,7 +386,7 @@ var toFloat32 = map[string]func(out []float32, data []byte){
 	},
 	"F16": func(out []float32, data []byte) {
 		for i := range out {
-			out[i] = half(binary.LittleEndian.Uint16(data[2*i:]))
+			out[i] = float16.To(binary.LittleEndian.Uint16(data[2*i:]))
 		}
 	},
 	"BF16": func(out []float32, data []byte) {
@@ -397,19 +399,6 @@ var toFloat32 = map[string]func(out []float32, data []byte){
 			out[i] = float32(math.Float64frombits(binary.LittleEndian.Uint64(data[8*i:])))
 		}
 	},
-}
-
-// half returns the value of an IEEE 754 binary16; every one is a float32.
-func half(h uint16) float32 {
-	sign, exponent, fraction := uint32(h>>15)<<31, uint32(h>>10&0x1f), uint32(h&0x3ff)
-	switch exponent {
-	case 0:
-		v := float32(fraction) / (1 << 24)
-		return math.Float32frombits(sign | math.Float32bits(v))
-	case 0x1f:
-		return math.Float32frombits(sign | 0xff<<23 | fraction<<13)
-	}
-	return math.Float32frombits(sign | (exponent+112)<<23 | fraction<<13)
 }
 
 // Close closes the file.

@@ -4,8 +4,10 @@
 package sqlitedb
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"errors"
 	"fmt"
 	"io"
@@ -28,6 +30,9 @@ type Schema struct {
 	// Migrations holds the numbered .sql files in the order of their names.
 	// They are only ever added to: a file at version n has run the first n.
 	Migrations fs.FS
+	// PageSize is that of a file made anew, in bytes; 0 means SQLite's own. Rows
+	// larger than a page are read in pieces.
+	PageSize int
 }
 
 const (
@@ -37,7 +42,8 @@ const (
 )
 
 // Open opens or creates the database at path, brings it to the newest version
-// of the schema and sets write-ahead logging. The file is readable by its owner
+// of the schema and sets write-ahead logging, in which a transaction that was
+// committed outlives a loss of power. The file is readable by its owner
 // only, and a folder made for it too. A file that is no database, belongs to
 // another program or has a newer schema is refused and left as it is.
 func Open(ctx context.Context, path string, schema Schema) (*sql.DB, error) {
@@ -52,15 +58,51 @@ func Open(ctx context.Context, path string, schema Schema) (*sql.DB, error) {
 	if err := inspect(ctx, path, schema, len(steps)); err != nil {
 		return nil, err
 	}
-	db, err := sql.Open("sqlite3", dsn(path, "rwc")+"&_journal_mode=WAL&_synchronous=NORMAL&_foreign_keys=1&_txlock=immediate")
-	if err != nil {
-		return nil, Explain(path, err)
-	}
+	db := sql.OpenDB(connector{dsn(path, "rwc") + "&_foreign_keys=1&_txlock=immediate", schema.PageSize})
 	if err := retryBusy(ctx, func() error { return migrate(ctx, db, schema, steps) }); err != nil {
 		db.Close()
 		return nil, Explain(path, err)
 	}
 	return db, nil
+}
+
+// connector opens connections with write-ahead logging. The size of a page can be
+// said before the first page is written, and so before the log is switched on.
+type connector struct {
+	dsn      string
+	pageSize int
+}
+
+// Driver is for database/sql.
+func (c connector) Driver() driver.Driver {
+	return &sqlite3.SQLiteDriver{ConnectHook: func(conn *sqlite3.SQLiteConn) error {
+		statements := "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;"
+		if c.pageSize > 0 {
+			statements = fmt.Sprintf("PRAGMA page_size = %d; %s", c.pageSize, statements)
+		}
+		_, err := conn.Exec(statements, nil)
+		return err
+	}}
+}
+
+// Connect is for database/sql.
+func (c connector) Connect(context.Context) (driver.Conn, error) { return c.Driver().Open(c.dsn) }
+
+// Snapshot lets do read in one transaction, from one state of the file. It holds
+// up no writer.
+func Snapshot(ctx context.Context, db *sql.DB, do func(*sql.Conn) error) error {
+	conn, err := db.Conn(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	// BeginTx would take the lock of a writer.
+	if _, err := conn.ExecContext(ctx, "BEGIN DEFERRED"); err != nil {
+		return err
+	}
+	err = do(conn)
+	_, rollback := conn.ExecContext(context.WithoutCancel(ctx), "ROLLBACK")
+	return cmp.Or(err, rollback)
 }
 
 // prepareFile makes the folder and an empty private file, and refuses a file
