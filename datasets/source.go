@@ -59,7 +59,7 @@ func (c Content) Digest() [sha256.Size]byte {
 		fmt.Fprintf(h, "uint8 %dx%dx%d\n", c.raw[0], c.raw[1], c.raw[2])
 		h.Write(c.data)
 	case c.window != nil && dicom.Is(c.data):
-		fmt.Fprintf(h, "%x window %v %v\n", of(), c.window.Center, c.window.Width)
+		fmt.Fprintf(h, "%x%s\n", of(), windowName(c.window))
 	default:
 		return of()
 	}

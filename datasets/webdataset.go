@@ -394,20 +394,28 @@ type archives struct {
 	window *dicom.Window
 }
 
+// place returns the archive that holds a member, and where in it.
+func (a *archives) place(s Source) (archive *os.File, at, size int64, err error) {
+	var number int
+	if _, err := fmt.Sscanf(s.Member, "%d:%d:%d", &number, &at, &size); err != nil || number < 0 || number >= len(a.open) {
+		return nil, 0, 0, fmt.Errorf("%q is no place in an archive", s.Member)
+	}
+	return a.open[number], at, size, nil
+}
+
 func (a *archives) read(s Source) (Content, error) {
-	var archive int
-	var at, size int64
-	if _, err := fmt.Sscanf(s.Member, "%d:%d:%d", &archive, &at, &size); err != nil || archive < 0 || archive >= len(a.open) {
-		return Content{}, fmt.Errorf("%q is no place in an archive", s.Member)
+	archive, at, size, err := a.place(s)
+	if err != nil {
+		return Content{}, err
 	}
 	if size > maxFileBytes {
 		return Content{}, fmt.Errorf("read %s: a member of %d bytes, more than the %d an image file may have", s.Path, size, maxFileBytes)
 	}
-	if info, err := a.open[archive].Stat(); err != nil || at+size > info.Size() {
+	if info, err := archive.Stat(); err != nil || at+size > info.Size() {
 		return Content{}, fmt.Errorf("read %s: the archive ends within the member", s.Path)
 	}
 	data := make([]byte, size)
-	if _, err := a.open[archive].ReadAt(data, at); err != nil {
+	if _, err := archive.ReadAt(data, at); err != nil {
 		return Content{}, fmt.Errorf("read %s: %w", s.Path, cause(err))
 	}
 	return Content{data: data, frame: s.Frame, window: a.window}, nil

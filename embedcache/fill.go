@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/medprobe/medprobe/datasets"
 	"github.com/medprobe/medprobe/internal/raster"
@@ -46,6 +47,12 @@ type FillOptions struct {
 	// MaxPixels bounds one image, and the images in flight together; 0 means
 	// raster's default.
 	MaxPixels int64
+	// Rehash reads every file anew, also those that have not changed since their
+	// content was last named.
+	Rehash bool
+	// Store is how the vectors are written; empty: as those of the space are, or
+	// Float32.
+	Store Store
 	// Progress, if not nil, is told after each batch how many of the samples
 	// are settled, from one goroutine.
 	Progress func(done, total int)
@@ -129,7 +136,7 @@ func (c *Cache) Fill(ctx context.Context, d *datasets.Dataset, enc ImageEncoder,
 	if err != nil {
 		return nil, err
 	}
-	defer f.query.Close()
+	defer f.close()
 	group, ctx := errgroup.WithContext(ctx)
 	jobs := make(chan []int)
 	items := make(chan item, f.o.Batch)
@@ -162,7 +169,7 @@ func (c *Cache) Fill(ctx context.Context, d *datasets.Dataset, enc ImageEncoder,
 	group.Go(func() error { return f.settle(ctx, items) })
 	err = group.Wait()
 	f.result.Failed = f.failures()
-	return &f.result, err
+	return &f.result, errors.Join(err, f.finish(context.WithoutCancel(ctx)))
 }
 
 // jobsOf groups the samples that share an image, so that it is read and
@@ -191,12 +198,14 @@ type fill struct {
 	data   *datasets.Dataset
 	enc    ImageEncoder
 	o      FillOptions
-	space  Space
-	id     int64
-	query  *sql.Stmt
+	shelf  shelf
+	query  *sql.Stmt // of a vector
+	known  *sql.Stmt // of a file's content
+	start  time.Time
 	budget *raster.Budget
 	result Filled
 	failed []error // per sample
+	files  []seen  // not yet written
 }
 
 func (c *Cache) newFill(ctx context.Context, d *datasets.Dataset, enc ImageEncoder, o FillOptions) (*fill, error) {
@@ -205,17 +214,30 @@ func (c *Cache) newFill(ctx context.Context, d *datasets.Dataset, enc ImageEncod
 	if o.Workers < 0 || o.Batch < 0 || o.MaxPixels < 0 || o.MaxFailures < -1 {
 		return nil, fmt.Errorf("embedcache: fill: workers %d, batch %d, max pixels %d, max failures %d: want none below 0", o.Workers, o.Batch, o.MaxPixels, o.MaxFailures)
 	}
-	f := &fill{cache: c, data: d, enc: enc, o: o, space: SpaceOf(enc), budget: raster.NewBudget(o.MaxPixels)}
+	f := &fill{cache: c, data: d, enc: enc, o: o, start: time.Now(), budget: raster.NewBudget(o.MaxPixels)}
 	f.failed = make([]error, len(d.Samples))
 	f.result = Filled{Samples: len(d.Samples), Keys: make([]Key, len(d.Samples))}
 	var err error
-	if f.id, err = c.spaceID(ctx, f.space); err != nil {
+	if f.shelf, err = c.open(ctx, SpaceOf(enc), o.Store); err != nil {
 		return nil, err
 	}
 	if f.query, err = c.db.PrepareContext(ctx, selectVector); err != nil {
 		return nil, c.explain(err)
 	}
+	if f.known, err = c.db.PrepareContext(ctx, selectFile); err != nil {
+		return nil, errors.Join(c.explain(err), f.query.Close())
+	}
 	return f, nil
+}
+
+func (f *fill) close() {
+	f.query.Close()
+	f.known.Close()
+}
+
+// finish writes what is not yet written, and what the run found.
+func (f *fill) finish(ctx context.Context) error {
+	return f.cache.note(ctx, f.shelf, f.start, f.result, f.files)
 }
 
 // item is a sample on its way from a worker to the encoder: in the cache
@@ -226,45 +248,65 @@ type item struct {
 	pixels []float32
 	// vector is ready and needs no encoder.
 	vector []float32
-	err    error
+	// file, if not nil, is what the sample was read from.
+	file *seen
+	err  error
 }
 
 // prepare reads the image that the samples share, looks each of them up and
 // decodes it if one is missing.
 func (f *fill) prepare(ctx context.Context, samples []int, out chan<- item) error {
-	send := func(it item) error {
-		select {
-		case out <- it:
-			return nil
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
-	content, err := f.data.Content(f.data.Samples[samples[0]].Source)
-	var digest [sha256.Size]byte
-	if err == nil {
-		digest = content.Digest()
-	}
-	var missing []item
-	for _, i := range samples {
-		it := item{index: i, err: at(StepRead, err)}
-		if err == nil {
-			source := f.data.Samples[i].Source
-			it.key = Key{Content: digest, Region: source.Region, Frame: source.Frame}
-			_, miss := f.cache.read(ctx, f.query, f.id, f.space, it.key)
-			if errors.Is(miss, ErrNotStored) || errors.Is(miss, ErrDamaged) {
-				missing = append(missing, it)
-				continue
-			} else if miss != nil {
-				return miss
+	send := func(items ...item) error {
+		for _, it := range items {
+			select {
+			case out <- it:
+			case <-ctx.Done():
+				return ctx.Err()
 			}
 		}
-		if err := send(it); err != nil {
+		return nil
+	}
+	source := f.data.Samples[samples[0]].Source
+	stamp, stamped := f.data.Stamp(source)
+	if stamped && !f.o.Rehash {
+		digest, known, err := f.cache.recall(ctx, f.known, stamp)
+		if err != nil {
 			return err
 		}
+		if known {
+			hits, missing, err := f.lookUp(ctx, samples, digest)
+			if err != nil {
+				return err
+			}
+			if len(missing) == 0 {
+				return send(hits...)
+			}
+		}
 	}
-	if len(missing) == 0 {
+	content, err := f.data.Content(source)
+	if err != nil {
+		for _, i := range samples {
+			if err := send(item{index: i, err: at(StepRead, err)}); err != nil {
+				return err
+			}
+		}
 		return nil
+	}
+	digest := content.Digest()
+	hits, missing, err := f.lookUp(ctx, samples, digest)
+	if err != nil {
+		return err
+	}
+	if stamped && settled(stamp, time.Now()) {
+		file := &seen{stamp, digest}
+		if len(hits) > 0 {
+			hits[0].file = file
+		} else {
+			missing[0].file = file
+		}
+	}
+	if err := send(hits...); err != nil || len(missing) == 0 {
+		return err
 	}
 	if vector := content.Vector(); vector != nil {
 		return f.ready(vector, missing, send)
@@ -272,12 +314,29 @@ func (f *fill) prepare(ctx context.Context, samples []int, out chan<- item) erro
 	return f.decode(ctx, content, missing, send)
 }
 
+// lookUp sorts the samples of one content by whether their vectors are there.
+func (f *fill) lookUp(ctx context.Context, samples []int, content [sha256.Size]byte) (hits, missing []item, err error) {
+	for _, i := range samples {
+		source := f.data.Samples[i].Source
+		it := item{index: i, key: Key{Content: content, Region: source.Region, Frame: source.Frame}}
+		switch _, err := f.cache.read(ctx, f.query, f.shelf, it.key); {
+		case err == nil:
+			hits = append(hits, it)
+		case errors.Is(err, ErrNotStored), errors.Is(err, ErrDamaged):
+			missing = append(missing, it)
+		default:
+			return nil, nil, err
+		}
+	}
+	return hits, missing, nil
+}
+
 // ready passes on a vector that the dataset has, brought to length one.
-func (f *fill) ready(vector []float32, missing []item, send func(item) error) error {
+func (f *fill) ready(vector []float32, missing []item, send func(...item) error) error {
 	for _, it := range missing {
 		it.vector = slices.Clone(vector)
-		if len(vector) != f.space.Dim {
-			it.err = at(StepRead, fmt.Errorf("a ready vector of %d values: want %d, as the encoder makes them", len(vector), f.space.Dim))
+		if len(vector) != f.shelf.Dim {
+			it.err = at(StepRead, fmt.Errorf("a ready vector of %d values: want %d, as the encoder makes them", len(vector), f.shelf.Dim))
 		} else {
 			it.err = at(StepRead, vec.Unit(it.vector, it.vector))
 		}
@@ -290,7 +349,7 @@ func (f *fill) ready(vector []float32, missing []item, send func(item) error) er
 
 // decode turns the image into pixels for each missing region of it, holding
 // its share of the pixel budget as long as the decoded image lives.
-func (f *fill) decode(ctx context.Context, content datasets.Content, missing []item, send func(item) error) error {
+func (f *fill) decode(ctx context.Context, content datasets.Content, missing []item, send func(...item) error) error {
 	pixels, err := content.Pixels()
 	if err == nil {
 		err = f.budget.Acquire(ctx, pixels)
@@ -324,6 +383,9 @@ func (f *fill) preprocess(img image.Image, region image.Rectangle) ([]float32, e
 	return pixels, at(StepEncode, err)
 }
 
+// hitBatch is after how many samples found in the cache progress is told.
+const hitBatch = 256
+
 // settle takes the items in whatever order they come, encodes and stores the
 // missing ones batch by batch, and keeps the account.
 func (f *fill) settle(ctx context.Context, items <-chan item) error {
@@ -331,6 +393,9 @@ func (f *fill) settle(ctx context.Context, items <-chan item) error {
 	var batch, twins []item
 	done := 0
 	for it := range items {
+		if it.file != nil {
+			f.files = append(f.files, *it.file)
+		}
 		_, twin := first[it.key]
 		switch {
 		case it.err != nil:
@@ -341,6 +406,9 @@ func (f *fill) settle(ctx context.Context, items <-chan item) error {
 		case it.pixels == nil && it.vector == nil:
 			done++
 			f.hit(it)
+			if done%hitBatch == 0 {
+				f.progress(done)
+			}
 		case twin:
 			twins = append(twins, item{index: it.index, key: it.key})
 		default:
@@ -417,11 +485,12 @@ func (f *fill) encode(ctx context.Context, batch []item) error {
 	}
 	rows := make([]stored, len(batch))
 	for i := range batch {
-		rows[i] = stored{batch[i].key, vectors[i]}
+		rows[i] = stored{key: batch[i].key, values: vectors[i]}
 	}
-	if err := f.cache.store(ctx, f.id, f.space, rows); err != nil {
+	if err := f.cache.write(ctx, f.shelf, rows, f.files); err != nil {
 		return err
 	}
+	f.files = nil
 	for _, it := range batch {
 		f.result.Embedded++
 		f.result.Keys[it.index] = it.key

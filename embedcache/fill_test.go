@@ -71,7 +71,11 @@ func greyPNG(t testing.TB, level uint8, w, h int) []byte {
 // dataset writes n grey images and opens them as a dataset.
 func dataset(t testing.TB, n int, more map[string][]byte) *datasets.Dataset {
 	t.Helper()
-	dir := t.TempDir()
+	return datasetIn(t, t.TempDir(), n, more)
+}
+
+func datasetIn(t testing.TB, dir string, n int, more map[string][]byte) *datasets.Dataset {
+	t.Helper()
 	var table strings.Builder
 	table.WriteString("path,effusion\n")
 	for i := range n {
@@ -262,7 +266,7 @@ func TestDamagedVectorIsFoundAndReplaced(t *testing.T) {
 
 func TestMatrixNamesTheMissingRow(t *testing.T) {
 	c := newCache(t)
-	_, err := c.Matrix(t.Context(), Space{"e", "p", 3}, []Key{{Content: [32]byte{0xab}}})
+	_, err := c.Matrix(t.Context(), Space{Encoder: "e", Preprocess: "p", Dim: 3}, []Key{{Content: [32]byte{0xab}}})
 	if !errors.Is(err, ErrNotStored) || !strings.Contains(err.Error(), "row 0, content ab") {
 		t.Errorf("Matrix = %v", err)
 	}

@@ -18,7 +18,7 @@ func TestForeignFilesAreRefusedUntouched(t *testing.T) {
 		{"short file", "not an SQLite database", func(path string) error { return os.WriteFile(path, []byte("SQLite"), 0o600) }},
 		{"database of another program", "another program", func(path string) error { return exec(path, "CREATE TABLE patients (name)") }},
 		{"database with another id", "another program", func(path string) error { return exec(path, "PRAGMA application_id = 77") }},
-		{"newer schema", "schema 99, this medprobe knows up to 1", func(path string) error {
+		{"newer schema", "schema 99, this medprobe knows up to 2", func(path string) error {
 			return exec(path, "PRAGMA application_id = 1836082531; PRAGMA user_version = 99; CREATE TABLE x (y)")
 		}},
 	} {

@@ -1,0 +1,80 @@
+package datasets
+
+import (
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/medprobe/medprobe/internal/dicom"
+)
+
+// Stamp names the state of a file without its being read. A file that was
+// written, replaced or moved in place has another one.
+type Stamp struct {
+	// File names the file by device and inode, and what of it is meant: the
+	// member of an archive, and the window.
+	File string
+	Size int64
+	// Modified and Changed are the times of the content and of the inode, in
+	// nanoseconds since 1970.
+	Modified, Changed int64
+}
+
+// Stamp returns the stamp of what lies behind a source. It reports false where
+// there is none: on the network, in arrays that are in memory anyway, or where
+// the system has no inodes.
+func (d *Dataset) Stamp(s Source) (Stamp, bool) {
+	stamped, ok := d.files.(interface{ stamp(Source) (Stamp, bool) })
+	if !ok {
+		return Stamp{}, false
+	}
+	return stamped.stamp(s)
+}
+
+// stampOf returns the stamp of a regular file, and of what part of it is meant.
+func stampOf(info fs.FileInfo, part string) (Stamp, bool) {
+	file, changed, ok := inode(info)
+	if !ok || !info.Mode().IsRegular() {
+		return Stamp{}, false
+	}
+	return Stamp{File: file + part, Size: info.Size(), Modified: info.ModTime().UnixNano(), Changed: changed}, true
+}
+
+func (f *folder) stamp(s Source) (Stamp, bool) {
+	if isRemote(s.Path) {
+		return Stamp{}, false
+	}
+	local := filepath.FromSlash(s.Path)
+	stat := f.root.Stat
+	if f.outside {
+		stat = os.Stat
+		if !filepath.IsAbs(local) {
+			local = filepath.Join(f.dir, local)
+		}
+	}
+	info, err := stat(local)
+	if err != nil {
+		return Stamp{}, false
+	}
+	return stampOf(info, windowName(f.window))
+}
+
+func (a *archives) stamp(s Source) (Stamp, bool) {
+	archive, _, _, err := a.place(s)
+	if err != nil {
+		return Stamp{}, false
+	}
+	info, err := archive.Stat()
+	if err != nil {
+		return Stamp{}, false
+	}
+	return stampOf(info, "#"+s.Member+windowName(a.window))
+}
+
+func windowName(w *dicom.Window) string {
+	if w == nil {
+		return ""
+	}
+	return fmt.Sprintf(" window %v %v", w.Center, w.Width)
+}

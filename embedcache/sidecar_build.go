@@ -1,0 +1,158 @@
+package embedcache
+
+import (
+	"bytes"
+	"context"
+	"database/sql"
+	"encoding/binary"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"slices"
+
+	"github.com/medprobe/medprobe/internal/atomicfile"
+	"golang.org/x/sync/errgroup"
+)
+
+// buildSidecar writes the sidecar of a shelf and returns the shelf as it then was.
+// Rows that are damaged, or have no direction, are left out: who asks for them is
+// told by the database.
+func (c *Cache) buildSidecar(ctx context.Context, s shelf, path string) (shelf, error) {
+	if err := os.MkdirAll(c.sidecars, 0o700); err != nil {
+		return s, err
+	}
+	err := atomicfile.Write(path, func(w io.Writer) error {
+		return c.snapshot(ctx, func(conn *sql.Conn) error {
+			var err error
+			if s, err = c.find(ctx, conn, s.Space); err != nil {
+				return err
+			}
+			return c.copyRows(ctx, conn, s, w)
+		})
+	})
+	return s, err
+}
+
+// copyRows writes all of a sidecar.
+func (c *Cache) copyRows(ctx context.Context, conn *sql.Conn, s shelf, w io.Writer) error {
+	var keys []byte
+	mean := make([]float32, s.Dim)
+	err := c.eachRow(ctx, conn, s, func(r row) error {
+		var key [keySize]byte
+		if !s.intact(r.key, r.data, r.sum) || !putKey(key[:], r.key) {
+			return nil
+		}
+		values := make([]float32, s.values())
+		s.store.decode(values, r.data)
+		pool(mean, values)
+		scale := inverseLength(mean)
+		if scale == 0 {
+			return nil
+		}
+		binary.LittleEndian.PutUint32(key[keyScale:], math.Float32bits(scale))
+		binary.LittleEndian.PutUint32(key[keySum:], rowSum(r.data, key[:]))
+		keys = append(keys, key[:]...)
+		_, err := w.Write(r.data)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	rows := len(keys) / keySize
+	order := make([]uint32, rows)
+	for i := range order {
+		order[i] = uint32(i)
+	}
+	at := func(i uint32) []byte { return keys[int(i)*keySize:][:keyScale] }
+	slices.SortFunc(order, func(a, b uint32) int { return bytes.Compare(at(a), at(b)) })
+	if _, err := w.Write(keys); err != nil {
+		return err
+	}
+	if err := binary.Write(w, binary.LittleEndian, order); err != nil {
+		return err
+	}
+	_, err = w.Write(s.footer(rows))
+	return err
+}
+
+// inverseLength returns 1/‖v‖, or 0 where that is no positive float32.
+func inverseLength(v []float32) float32 {
+	sum := 0.0
+	for _, x := range v {
+		sum += float64(x) * float64(x)
+	}
+	scale := float32(1 / math.Sqrt(sum))
+	if !(scale > 0) || math.IsInf(float64(scale), 0) {
+		return 0
+	}
+	return scale
+}
+
+// row is a vector as the database has it.
+type row struct {
+	id        int64
+	key       Key
+	data, sum []byte
+}
+
+// eachRow lets take have every row of a shelf, in the order in which they came,
+// while the next ones are being read. Rows whose region cannot be read are passed
+// over. A row is valid during the call only.
+func (c *Cache) eachRow(ctx context.Context, q querier, s shelf, take func(row) error) error {
+	group, ctx := errgroup.WithContext(ctx)
+	batches := make(chan []row, 2)
+	group.Go(func() error {
+		defer close(batches)
+		rows, err := q.QueryContext(ctx, `SELECT id, content, region, frame, data, sum FROM vector WHERE space = $1 ORDER BY id`, s.id)
+		if err != nil {
+			return c.explain(err)
+		}
+		defer rows.Close()
+		var batch []row
+		flush := func() error {
+			select {
+			case batches <- batch:
+				batch = nil
+				return nil
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		}
+		for rows.Next() {
+			var r row
+			var content []byte
+			var region string
+			if err := rows.Scan(&r.id, &content, &region, &r.key.Frame, &r.data, &r.sum); err != nil {
+				return c.explain(err)
+			}
+			if r.key.Region, err = parseRegion(region); err != nil || len(content) != len(r.key.Content) {
+				continue
+			}
+			r.key.Content = [32]byte(content)
+			if batch = append(batch, r); len(batch) == 64 {
+				if err := flush(); err != nil {
+					return err
+				}
+			}
+		}
+		if err := rows.Err(); err != nil {
+			return c.explain(err)
+		}
+		return flush()
+	})
+	group.Go(func() error {
+		for batch := range batches {
+			for _, r := range batch {
+				if err := take(r); err != nil {
+					return err
+				}
+			}
+		}
+		return nil
+	})
+	if err := group.Wait(); err != nil {
+		return fmt.Errorf("read the vectors of %.12s: %w", s.Encoder, err)
+	}
+	return nil
+}

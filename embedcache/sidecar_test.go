@@ -1,0 +1,178 @@
+package embedcache
+
+import (
+	"encoding/binary"
+	"errors"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+)
+
+// randomVectors stores n rows of random vectors, and returns their keys in
+// another order.
+func randomVectors(t testing.TB, c *Cache, s Space, store Store, n int) []Key {
+	t.Helper()
+	shelf, err := c.open(t.Context(), s, store)
+	if err != nil {
+		t.Fatal(err)
+	}
+	random := rand.New(rand.NewPCG(uint64(n), 5))
+	var keys []Key
+	for part := range slices.Chunk(make([]stored, n), 1000) {
+		for i := range part {
+			for j := range 4 {
+				binary.LittleEndian.PutUint64(part[i].key.Content[8*j:], random.Uint64())
+			}
+			part[i].key.Frame = i % 3
+			part[i].values = make([]float32, s.values())
+			for j := range part[i].values {
+				part[i].values[j] = float32(random.NormFloat64())
+			}
+			keys = append(keys, part[i].key)
+		}
+		if err := c.write(t.Context(), shelf, part, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	random.Shuffle(n, func(i, j int) { keys[i], keys[j] = keys[j], keys[i] })
+	return keys
+}
+
+// sidecarOf makes the sidecar of a space and returns its path.
+func sidecarOf(t testing.TB, c *Cache, s Space) string {
+	t.Helper()
+	shelf, err := c.find(t.Context(), c.db, s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sc, err := c.sidecar(t.Context(), shelf, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sc.close()
+	return c.sidecarPath(shelf)
+}
+
+func raw(t testing.TB, c *Cache, s Space, keys []Key) []float32 {
+	t.Helper()
+	m, err := c.Raw(t.Context(), s, keys)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m.Data
+}
+
+func TestSidecarHoldsWhatTheDatabaseHolds(t *testing.T) {
+	t.Parallel()
+	for _, s := range []struct {
+		Space
+		store Store
+	}{{Space{Encoder: "e", Dim: 7}, Float32}, {Space{Encoder: "h", Dim: 7}, Float16}, {Space{Encoder: "t", Dim: 7, Tokens: 3}, Float32}} {
+		c := newCache(t)
+		keys := randomVectors(t, c, s.Space, s.store, 500)
+		want := raw(t, c, s.Space, keys)
+		path := sidecarOf(t, c, s.Space)
+		if _, err := c.db.Exec(`UPDATE vector SET data = zeroblob(length(data))`); err != nil { // the database is not asked
+			t.Fatal(err)
+		}
+		if got := raw(t, c, s.Space, keys); !slices.Equal(got, want) {
+			t.Errorf("%s: the sidecar gives other values", s.Encoder)
+		}
+		if err := os.Remove(path); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := c.Raw(t.Context(), s.Space, keys); !errors.Is(err, ErrDamaged) {
+			t.Errorf("%s: %v: want ErrDamaged of the database", s.Encoder, err)
+		}
+	}
+}
+
+func TestSidecarIsOutOfDateAfterEveryChange(t *testing.T) {
+	t.Parallel()
+	c, s := newCache(t), Space{Encoder: "e", Dim: 2}
+	keys := randomVectors(t, c, s, Float32, 100)
+	sidecarOf(t, c, s)
+	shelf, err := c.open(t.Context(), s, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.write(t.Context(), shelf, []stored{{key: keys[5], values: []float32{3, 4}}}, nil); err != nil {
+		t.Fatal(err)
+	}
+	if got := raw(t, c, s, keys[5:6]); !slices.Equal(got, []float32{3, 4}) {
+		t.Errorf("%v: want what was written last", got)
+	}
+}
+
+// Whatever byte of a sidecar is another one, or missing: no wrong vector.
+func TestBrokenSidecarIsNotBelieved(t *testing.T) {
+	t.Parallel()
+	c, s := newCache(t), Space{Encoder: "e", Dim: 5}
+	keys := randomVectors(t, c, s, Float32, 60)
+	want := raw(t, c, s, keys)
+	path := sidecarOf(t, c, s)
+	whole, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	random := rand.New(rand.NewPCG(8, 9))
+	for range 300 {
+		broken := slices.Clone(whole)
+		broken[random.IntN(len(broken))] ^= 1 << random.IntN(8)
+		if random.IntN(10) == 0 {
+			broken = broken[:random.IntN(len(broken))]
+		}
+		if err := os.WriteFile(path, broken, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if got := raw(t, c, s, keys); !slices.Equal(got, want) {
+			t.Fatal("a broken sidecar gave other values")
+		}
+	}
+}
+
+func TestSidecarThatIsCutOffWhileMapped(t *testing.T) {
+	t.Parallel()
+	c, s := newCache(t), Space{Encoder: "e", Dim: 1000}
+	keys := randomVectors(t, c, s, Float32, 100)
+	path := sidecarOf(t, c, s)
+	shelf, err := c.find(t.Context(), c.db, s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sc, err := openSidecar(path, shelf)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer sc.close()
+	if err := os.Truncate(path, 4096); err != nil {
+		t.Fatal(err)
+	}
+	for _, key := range keys {
+		if sc.read(key, make([]float32, 1000)) {
+			t.Fatal("a row was read from beyond the end of the file")
+		}
+	}
+}
+
+func TestSidecarsOfSpacesThatAreGoneAreRemoved(t *testing.T) {
+	t.Parallel()
+	c := newCache(t)
+	gone, stays := Space{Encoder: "gone", Dim: 2}, Space{Encoder: "stays", Dim: 2}
+	for _, s := range []Space{gone, stays} {
+		randomVectors(t, c, s, Float32, 3)
+		sidecarOf(t, c, s)
+	}
+	if _, err := c.db.Exec(`DELETE FROM space WHERE encoder = 'gone'`); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.dropSidecars(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	left, err := filepath.Glob(filepath.Join(c.sidecars, "*"))
+	if err != nil || len(left) != 1 {
+		t.Errorf("%v, %v: want the one sidecar of a space that is there", left, err)
+	}
+}
