@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/medprobe/medprobe/internal/sqlitedb"
 )
@@ -21,6 +22,14 @@ const applicationID = 0x6d706563
 
 // pageSize holds several vectors of MedSigLIP, so that reading one is one step.
 const pageSize = 1 << 15
+
+// sidecarSuffix ends the name of the folder of a database's sidecars.
+const sidecarSuffix = ".vectors"
+
+// isRemote reports whether a cache is on a server.
+func isRemote(path string) bool {
+	return strings.HasPrefix(path, "postgres://") || strings.HasPrefix(path, "postgresql://")
+}
 
 // Cache is a file of vectors. Its methods are safe for concurrent use, and any
 // number of processes may have the same file open.
@@ -54,7 +63,7 @@ func Open(ctx context.Context, path string) (*Cache, error) {
 	if err != nil {
 		return nil, fmt.Errorf("embedcache: %w", err)
 	}
-	return &Cache{db: db, path: path, sidecars: path + ".vectors"}, nil
+	return &Cache{db: db, path: path, sidecars: path + sidecarSuffix}, nil
 }
 
 // Close closes the file.

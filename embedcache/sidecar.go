@@ -209,6 +209,20 @@ func (sc *sidecar) scale(row int) float32 {
 	return math.Float32frombits(binary.LittleEndian.Uint32(sc.key(row)[keyScale:]))
 }
 
+// broken returns the first row that is not intact, or −1.
+func (sc *sidecar) broken() (row int) {
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	defer func() {
+		faulted(recover())
+	}()
+	for row = range sc.rows {
+		if !sc.intact(row) || sc.ordered(row) >= sc.rows {
+			return row
+		}
+	}
+	return -1
+}
+
 func rowSum(data, key []byte) uint32 {
 	return crc32.Update(crc32.Checksum(data, castagnoli), castagnoli, key[:keySum])
 }

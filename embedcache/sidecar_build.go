@@ -5,14 +5,12 @@ import (
 	"context"
 	"database/sql"
 	"encoding/binary"
-	"fmt"
 	"io"
 	"math"
 	"os"
 	"slices"
 
 	"github.com/medprobe/medprobe/internal/atomicfile"
-	"golang.org/x/sync/errgroup"
 )
 
 // buildSidecar writes the sidecar of a shelf and returns the shelf as it then was.
@@ -40,7 +38,7 @@ func (c *Cache) copyRows(ctx context.Context, conn *sql.Conn, s shelf, w io.Writ
 	mean := make([]float32, s.Dim)
 	err := c.eachRow(ctx, conn, s, func(r row) error {
 		var key [keySize]byte
-		if !s.intact(r.key, r.data, r.sum) || !putKey(key[:], r.key) {
+		if !r.readable || !s.intact(r.key, r.data, r.sum) || !putKey(key[:], r.key) {
 			return nil
 		}
 		values := make([]float32, s.values())
@@ -87,72 +85,4 @@ func inverseLength(v []float32) float32 {
 		return 0
 	}
 	return scale
-}
-
-// row is a vector as the database has it.
-type row struct {
-	id        int64
-	key       Key
-	data, sum []byte
-}
-
-// eachRow lets take have every row of a shelf, in the order in which they came,
-// while the next ones are being read. Rows whose region cannot be read are passed
-// over. A row is valid during the call only.
-func (c *Cache) eachRow(ctx context.Context, q querier, s shelf, take func(row) error) error {
-	group, ctx := errgroup.WithContext(ctx)
-	batches := make(chan []row, 2)
-	group.Go(func() error {
-		defer close(batches)
-		rows, err := q.QueryContext(ctx, `SELECT id, content, region, frame, data, sum FROM vector WHERE space = $1 ORDER BY id`, s.id)
-		if err != nil {
-			return c.explain(err)
-		}
-		defer rows.Close()
-		var batch []row
-		flush := func() error {
-			select {
-			case batches <- batch:
-				batch = nil
-				return nil
-			case <-ctx.Done():
-				return ctx.Err()
-			}
-		}
-		for rows.Next() {
-			var r row
-			var content []byte
-			var region string
-			if err := rows.Scan(&r.id, &content, &region, &r.key.Frame, &r.data, &r.sum); err != nil {
-				return c.explain(err)
-			}
-			if r.key.Region, err = parseRegion(region); err != nil || len(content) != len(r.key.Content) {
-				continue
-			}
-			r.key.Content = [32]byte(content)
-			if batch = append(batch, r); len(batch) == 64 {
-				if err := flush(); err != nil {
-					return err
-				}
-			}
-		}
-		if err := rows.Err(); err != nil {
-			return c.explain(err)
-		}
-		return flush()
-	})
-	group.Go(func() error {
-		for batch := range batches {
-			for _, r := range batch {
-				if err := take(r); err != nil {
-					return err
-				}
-			}
-		}
-		return nil
-	})
-	if err := group.Wait(); err != nil {
-		return fmt.Errorf("read the vectors of %.12s: %w", s.Encoder, err)
-	}
-	return nil
 }

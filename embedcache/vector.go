@@ -91,6 +91,8 @@ type stored struct {
 	values []float32
 	// data, where it is set, is written instead: values in the shelf's own way.
 	data []byte
+	// at is when the vector was stored first, in Unix seconds; 0 means now.
+	at int64
 }
 
 // insert is how a vector comes into the file: it replaces what is there.
@@ -114,7 +116,7 @@ func (c *Cache) write(ctx context.Context, s shelf, batch []stored, files []seen
 				}
 			}
 			sum := checksum(s.Space, row.key, data)
-			if _, err := statement.ExecContext(ctx, s.id, row.key.Content[:], row.key.region(), row.key.Frame, data, sum[:], now); err != nil {
+			if _, err := statement.ExecContext(ctx, s.id, row.key.Content[:], row.key.region(), row.key.Frame, data, sum[:], cmp.Or(row.at, now)); err != nil {
 				return c.explain(err)
 			}
 		}
@@ -122,9 +124,34 @@ func (c *Cache) write(ctx context.Context, s shelf, batch []stored, files []seen
 	})
 }
 
+// writeBatch is how many vectors are written at once where many are at hand.
+const writeBatch = 1000
+
 // change does something to the vectors of a shelf in one transaction, and gives
 // the shelf a new mark.
 func (c *Cache) change(ctx context.Context, s shelf, do func(*sql.Tx) error) error {
+	return c.transact(ctx, func(tx *sql.Tx) error {
+		if err := do(tx); err != nil {
+			return err
+		}
+		_, err := tx.ExecContext(ctx, `UPDATE space SET mark = $1 WHERE id = $2`, newMark(), s.id)
+		return c.explain(err)
+	})
+}
+
+// changeAll is change for all shelves.
+func (c *Cache) changeAll(ctx context.Context, do func(*sql.Tx) error) error {
+	return c.transact(ctx, func(tx *sql.Tx) error {
+		if err := do(tx); err != nil {
+			return err
+		}
+		_, err := tx.ExecContext(ctx, `UPDATE space SET mark = $1`, newMark())
+		return c.explain(err)
+	})
+}
+
+// transact does something in one transaction.
+func (c *Cache) transact(ctx context.Context, do func(*sql.Tx) error) error {
 	tx, err := c.db.BeginTx(ctx, nil)
 	if err != nil {
 		return c.explain(err)
@@ -132,9 +159,6 @@ func (c *Cache) change(ctx context.Context, s shelf, do func(*sql.Tx) error) err
 	defer tx.Rollback()
 	if err := do(tx); err != nil {
 		return err
-	}
-	if _, err := tx.ExecContext(ctx, `UPDATE space SET mark = $1 WHERE id = $2`, newMark(), s.id); err != nil {
-		return c.explain(err)
 	}
 	return c.explain(tx.Commit())
 }

@@ -4,6 +4,9 @@ ALTER TABLE space ADD COLUMN store TEXT NOT NULL DEFAULT 'f32' CHECK (store IN (
 -- A random mark that is a new one after every change of the space's vectors.
 ALTER TABLE space ADD COLUMN mark BLOB NOT NULL DEFAULT x'';
 
+-- A second copy of what a space is, on another page: checks compare the two.
+CREATE UNIQUE INDEX space_twin ON space (encoder, preprocess, dim, tokens, store);
+
 ALTER TABLE vector ADD COLUMN stored INTEGER NOT NULL DEFAULT 0; -- Unix seconds
 
 -- The content of files, as long as they are what they were.

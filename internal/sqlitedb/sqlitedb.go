@@ -43,7 +43,7 @@ const (
 
 // Open opens or creates the database at path, brings it to the newest version
 // of the schema and sets write-ahead logging, in which a transaction that was
-// committed outlives a loss of power. The file is readable by its owner
+// committed outlives a loss of power. What is deleted is overwritten. The file is readable by its owner
 // only, and a folder made for it too. A file that is no database, belongs to
 // another program or has a newer schema is refused and left as it is.
 func Open(ctx context.Context, path string, schema Schema) (*sql.DB, error) {
@@ -76,7 +76,7 @@ type connector struct {
 // Driver is for database/sql.
 func (c connector) Driver() driver.Driver {
 	return &sqlite3.SQLiteDriver{ConnectHook: func(conn *sqlite3.SQLiteConn) error {
-		statements := "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;"
+		statements := "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA secure_delete = ON;"
 		if c.pageSize > 0 {
 			statements = fmt.Sprintf("PRAGMA page_size = %d; %s", c.pageSize, statements)
 		}
