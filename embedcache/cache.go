@@ -26,8 +26,8 @@ const pageSize = 1 << 15
 // sidecarSuffix ends the name of the folder of a database's sidecars.
 const sidecarSuffix = ".vectors"
 
-// isRemote reports whether a cache is on a server.
-func isRemote(path string) bool {
+// IsRemote reports whether a cache is on a server.
+func IsRemote(path string) bool {
 	return strings.HasPrefix(path, "postgres://") || strings.HasPrefix(path, "postgresql://")
 }
 

@@ -96,7 +96,7 @@ func Check(ctx context.Context, path string, o CheckOptions) (*Checkup, error) {
 // examine looks for what is bad.
 func examine(ctx context.Context, path string, o CheckOptions) (*Checkup, error) {
 	found := &Checkup{Bad: []Bad{}}
-	if !isRemote(path) {
+	if !IsRemote(path) {
 		if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
 			return nil, fmt.Errorf("embedcache: check %s: there is no such file", path)
 		}
@@ -108,7 +108,7 @@ func examine(ctx context.Context, path string, o CheckOptions) (*Checkup, error)
 	}
 	c, err := Open(ctx, path)
 	if err != nil {
-		if ctx.Err() != nil || isRemote(path) {
+		if ctx.Err() != nil || IsRemote(path) {
 			return nil, err
 		}
 		found.add(Bad{Kind: BadFile, What: err.Error()})
@@ -152,7 +152,7 @@ func lostFrames(path string) string {
 const maxStructure = 20
 
 func (c *Cache) checkStructure(ctx context.Context, found *Checkup) error {
-	if isRemote(c.path) {
+	if IsRemote(c.path) {
 		return nil // the server looks after that
 	}
 	rows, err := c.db.QueryContext(ctx, fmt.Sprintf(`PRAGMA integrity_check(%d)`, maxStructure))

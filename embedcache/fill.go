@@ -32,7 +32,11 @@ type ImageEncoder interface {
 
 // SpaceOf returns the space that an encoder's vectors belong to.
 func SpaceOf(enc ImageEncoder) Space {
-	return Space{Encoder: enc.Fingerprint(), Preprocess: enc.PreprocessFingerprint(), Dim: enc.Dim()}
+	s := Space{Encoder: enc.Fingerprint(), Preprocess: enc.PreprocessFingerprint(), Dim: enc.Dim()}
+	if several, ok := enc.(interface{ Tokens() int }); ok && several.Tokens() > 1 {
+		s.Tokens = several.Tokens()
+	}
+	return s
 }
 
 // FillOptions says how to fill. The zero value is a good choice.
@@ -266,6 +270,9 @@ func (f *fill) prepare(ctx context.Context, samples []int, out chan<- item) erro
 		}
 		return nil
 	}
+	if v, ok := f.enc.(*Vectors); ok {
+		return f.named(ctx, v, samples, send)
+	}
 	source := f.data.Samples[samples[0]].Source
 	stamp, stamped := f.data.Stamp(source)
 	if stamped && !f.o.Rehash {
@@ -312,6 +319,33 @@ func (f *fill) prepare(ctx context.Context, samples []int, out chan<- item) erro
 		return f.ready(vector, missing, send)
 	}
 	return f.decode(ctx, content, missing, send)
+}
+
+// named looks imported vectors up, by the samples' ids or by what they show.
+func (f *fill) named(ctx context.Context, v *Vectors, samples []int, send func(...item) error) error {
+	for _, i := range samples {
+		it := item{index: i, key: idKey(f.data.Samples[i].ID)}
+		_, err := f.cache.read(ctx, f.query, f.shelf, it.key)
+		if errors.Is(err, ErrNotStored) {
+			digest, _, unread := f.cache.identify(ctx, f.known, f.data, f.data.Samples[i].Source)
+			if unread == nil {
+				source := f.data.Samples[i].Source
+				it.key = Key{Content: digest, Region: source.Region, Frame: source.Frame}
+				_, err = f.cache.read(ctx, f.query, f.shelf, it.key)
+			}
+		}
+		if errors.Is(err, ErrNotStored) {
+			it.err = at(StepEncode, v.absent())
+		} else if errors.Is(err, ErrDamaged) {
+			it.err = at(StepRead, err)
+		} else if err != nil {
+			return err
+		}
+		if err := send(it); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // lookUp sorts the samples of one content by whether their vectors are there.

@@ -16,7 +16,7 @@ import (
 // repair drops what was found to be bad.
 func repair(ctx context.Context, path string, found *Checkup) error {
 	damaged := func(b Bad) bool { return b.Kind == BadFile || b.Kind == BadLog || b.Kind == BadStructure }
-	if slices.ContainsFunc(found.Bad, damaged) && !isRemote(path) {
+	if slices.ContainsFunc(found.Bad, damaged) && !IsRemote(path) {
 		return salvage(ctx, path, found)
 	}
 	c, err := Open(ctx, path)

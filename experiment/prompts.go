@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/medprobe/medprobe/embedcache"
 	"github.com/medprobe/medprobe/internal/near"
 	"github.com/medprobe/medprobe/internal/vec"
 	"github.com/medprobe/medprobe/internal/yamlfile"
@@ -114,6 +115,21 @@ type TextEncoder interface {
 	LogitScale() float64
 	LogitBias() float64
 	EncodeTexts(context.Context, []string) ([][]float32, error)
+}
+
+// cachedTexts is a TextEncoder that looks texts up in the cache first.
+type cachedTexts struct {
+	Encoder
+	cache *embedcache.Cache
+}
+
+// EncodeTexts returns the vectors of the texts, of which those that are new are
+// computed and stored.
+func (t cachedTexts) EncodeTexts(ctx context.Context, texts []string) ([][]float32, error) {
+	if enc, ok := t.Encoder.(embedcache.TextEncoder); ok {
+		return t.cache.Texts(ctx, enc, texts)
+	}
+	return t.Encoder.EncodeTexts(ctx, texts)
 }
 
 // NewPrior turns prompts into the zero-shot classifier of the classes, one row

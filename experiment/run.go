@@ -64,7 +64,7 @@ func Run(ctx context.Context, c *Config, o Options) (result *Result, err error) 
 	}
 	if len(c.Prompts) > 0 {
 		// Before the images are embedded, which may take long.
-		if w.prior, _, err = NewPrior(ctx, o.Encoder, d.Classes, d.Exclusive(), c.Prompts, ""); err != nil {
+		if w.prior, _, err = NewPrior(ctx, cachedTexts{o.Encoder, o.Cache}, d.Classes, d.Exclusive(), c.Prompts, ""); err != nil {
 			return nil, err
 		}
 	}

@@ -53,7 +53,7 @@ func (z ZeroShot) Run(ctx context.Context, o Options) (r *evaluate.Report, err e
 		return nil, err
 	}
 	// Ask before the images are embedded, which may take long.
-	prior, score, err := NewPrior(ctx, o.Encoder, d.Classes, d.Exclusive(), prompts, z.Score)
+	prior, score, err := NewPrior(ctx, cachedTexts{o.Encoder, o.Cache}, d.Classes, d.Exclusive(), prompts, z.Score)
 	if err != nil {
 		return nil, err
 	}

@@ -1,29 +1,27 @@
 package main
 
 import (
-	"context"
-	"errors"
 	"fmt"
-	"io/fs"
-	"os"
-	"text/tabwriter"
 	"time"
 
 	"github.com/medprobe/medprobe/embedcache"
-	"github.com/medprobe/medprobe/encoder"
+	"github.com/medprobe/medprobe/experiment"
+	"github.com/medprobe/medprobe/internal/near"
 	"github.com/spf13/cobra"
 )
 
 func (s *settings) embedCommand() *cobra.Command {
 	var enc encoderFlags
 	var o embedcache.FillOptions
-	var maxFailures string
+	var maxFailures, store string
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "embed SPEC",
 		Short: "Compute the vectors that the cache does not hold yet",
 		Long: `Embed encodes every sample of the dataset whose vector is not in the cache.
-Interrupted at any moment and run again, it computes only what is missing.`,
+Interrupted at any moment and run again, it computes only what is missing. Files
+that have not changed since they were last read, by device, inode, size and times,
+are not read again.`,
 		Example: "  medprobe embed csv:labels.csv --encoder demo",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
@@ -39,6 +37,11 @@ Interrupted at any moment and run again, it computes only what is missing.`,
 			if err := checkMaxFailures(cmd, maxFailures); err != nil {
 				return err
 			}
+			if o.Store = embedcache.Store(store); store != "" {
+				if err := near.Check("--store", store, stores); err != nil {
+					return usagef(cmd, "%w", err)
+				}
+			}
 			start := time.Now()
 			d, err := s.openDataset(cmd.Context(), args[0])
 			if err != nil {
@@ -48,7 +51,7 @@ Interrupted at any moment and run again, it computes only what is missing.`,
 			if o.MaxFailures, err = embedcache.ParseMaxFailures(maxFailures, len(d.Samples)); err != nil {
 				return err
 			}
-			return s.usingCache(cmd.Context(), enc.name, enc.profile, func(e *encoder.Encoder, cache *embedcache.Cache) error {
+			return s.usingVectors(cmd.Context(), enc.name, enc.profile, func(e experiment.Encoder, cache *embedcache.Cache) error {
 				var finish func()
 				o.Progress, finish = s.progress("embed")
 				filled, err := cache.Fill(cmd.Context(), d, e, o)
@@ -70,9 +73,14 @@ Interrupted at any moment and run again, it computes only what is missing.`,
 	cmd.Flags().IntVar(&o.Workers, "workers", 0, "goroutines that read and decode images (default: one per CPU)")
 	cmd.Flags().Int64Var(&o.MaxPixels, "max-pixels", 0, "largest image in pixels (default 178956970)")
 	cmd.Flags().StringVar(&maxFailures, "max-failures", "5%", "how many samples may fail before the run stops: a number, a share, or inf")
+	cmd.Flags().BoolVar(&o.Rehash, "rehash", false, "read files that have not changed too")
+	cmd.Flags().StringVar(&store, "store", "", "how vectors are kept: f32, or f16 for half the size (default: as those that are there, or f32)")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON document")
 	return cmd
 }
+
+// stores are the ways to keep a number.
+var stores = []string{string(embedcache.Float32), string(embedcache.Float16)}
 
 // checkMaxFailures looks at --max-failures before any work is done.
 func checkMaxFailures(cmd *cobra.Command, value string) error {
@@ -95,55 +103,4 @@ func (s *settings) showFilled(f *embedcache.Filled, took time.Duration, asJSON b
 	}
 	_, err := fmt.Fprintf(s.out, "%d samples: %d embedded, %d cached, %d failed in %.1f s\n", f.Samples, f.Embedded, f.Cached, len(f.Failed), took.Seconds())
 	return err
-}
-
-func (s *settings) cacheCommand() *cobra.Command {
-	cmd := &cobra.Command{Use: "cache", Short: "Look after the file of embeddings"}
-	cmd.AddCommand(s.cacheStatCommand())
-	return cmd
-}
-
-// cacheStat counts what the cache holds. A file that is not there yet is not
-// made by looking at it.
-func (s *settings) cacheStat(ctx context.Context) (st embedcache.Stat, err error) {
-	path, err := s.cachePath()
-	if err != nil {
-		return st, err
-	}
-	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
-		s.note("no cache at %s yet; medprobe embed makes it", path)
-		return embedcache.Stat{Path: path, Spaces: []embedcache.SpaceStat{}}, nil
-	}
-	cache, err := s.openCache(ctx)
-	if err != nil {
-		return st, err
-	}
-	defer closing(cache, &err)
-	return cache.Stat(ctx)
-}
-
-func (s *settings) cacheStatCommand() *cobra.Command {
-	var asJSON bool
-	cmd := &cobra.Command{
-		Use:   "stat",
-		Short: "Count the vectors by encoder and preprocessing",
-		Args:  cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, args []string) (err error) {
-			st, err := s.cacheStat(cmd.Context())
-			if err != nil {
-				return err
-			}
-			if asJSON {
-				return s.json(st)
-			}
-			w := tabwriter.NewWriter(s.out, 0, 8, 2, ' ', 0)
-			fmt.Fprintf(w, "%s\n%d vectors, %.1f MB\n", st.Path, st.Vectors, float64(st.Bytes)/1e6)
-			for _, sp := range st.Spaces {
-				fmt.Fprintf(w, "encoder %.12s\tpreprocess %.12s\t%d dimensions\t%d vectors\n", sp.Encoder, sp.Preprocess, sp.Dim, sp.Vectors)
-			}
-			return w.Flush()
-		},
-	}
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON document")
-	return cmd
 }

@@ -12,7 +12,6 @@ import (
 
 	"github.com/medprobe/medprobe/datasets/phantom"
 	"github.com/medprobe/medprobe/embedcache"
-	"github.com/medprobe/medprobe/encoder"
 	"github.com/medprobe/medprobe/evaluate"
 	"github.com/medprobe/medprobe/examples"
 	"github.com/medprobe/medprobe/experiment"
@@ -91,7 +90,7 @@ func checkRunFolder(dir string) error {
 
 // withEncoder lets do use an encoder, the cache and the terminal.
 func (s *settings) withEncoder(ctx context.Context, name, profile string, do func(experiment.Options) error) error {
-	return s.usingCache(ctx, name, profile, func(e *encoder.Encoder, cache *embedcache.Cache) error {
+	return s.usingVectors(ctx, name, profile, func(e experiment.Encoder, cache *embedcache.Cache) error {
 		steps := s.steps()
 		defer steps.finish()
 		return do(experiment.Options{

@@ -15,6 +15,7 @@ import (
 	"github.com/medprobe/medprobe/embedcache"
 	"github.com/medprobe/medprobe/encoder"
 	"github.com/medprobe/medprobe/examples"
+	"github.com/medprobe/medprobe/experiment"
 	"github.com/medprobe/medprobe/internal/near"
 	"github.com/spf13/cobra"
 )
@@ -84,6 +85,30 @@ func (s *settings) usingCache(ctx context.Context, name, profile string, do func
 		defer closing(cache, &err)
 		return do(e, cache)
 	})
+}
+
+// usingVectors is usingCache, but where no encoder of the name is imported, vectors
+// that were imported under it do as well.
+func (s *settings) usingVectors(ctx context.Context, name, profile string, do func(experiment.Encoder, *embedcache.Cache) error) (err error) {
+	cache, err := s.openCache(ctx)
+	if err != nil {
+		return err
+	}
+	defer closing(cache, &err)
+	here, err := s.manifest(name)
+	if err != nil {
+		return err
+	}
+	if here == nil {
+		vectors, err := cache.Vectors(ctx, name)
+		if err == nil {
+			return do(vectors, cache)
+		}
+		if !errors.Is(err, embedcache.ErrNotStored) {
+			return err
+		}
+	}
+	return s.using(ctx, name, profile, func(e *encoder.Encoder) error { return do(e, cache) })
 }
 
 // importDemo puts the encoder that comes with medprobe into the store, unless

@@ -381,25 +381,57 @@ type Value interface {
 // endian, the header padded so that the data begins at a multiple of 64 bytes.
 func Write[T Value](w io.Writer, shape []int, values []T) error {
 	n := 1
-	dims := make([]string, len(shape))
-	for i, d := range shape {
+	for _, d := range shape {
 		n *= d
-		dims[i] = strconv.Itoa(d)
 	}
 	if n != len(values) {
 		return fmt.Errorf("npy: shape %v for %d values", shape, len(values))
+	}
+	if err := WriteHeader(w, dtypeOf[T](), shape); err != nil {
+		return err
+	}
+	return binary.Write(w, binary.LittleEndian, values)
+}
+
+// WriteHeader writes what stands before the values, which are to follow in C
+// order.
+func WriteHeader(w io.Writer, dtype string, shape []int) error {
+	dims := make([]string, len(shape))
+	for i, d := range shape {
+		dims[i] = strconv.Itoa(d)
 	}
 	text := strings.Join(dims, ", ")
 	if len(dims) == 1 {
 		text += ","
 	}
-	head := fmt.Sprintf("{'descr': '%s', 'fortran_order': False, 'shape': (%s), }", dtypeOf[T](), text)
+	head := fmt.Sprintf("{'descr': '%s', 'fortran_order': False, 'shape': (%s), }", dtype, text)
 	head += strings.Repeat(" ", 63-(len(head)+10)%64) + "\n"
 	out := append([]byte(magic+"\x01\x00"), byte(len(head)), byte(len(head)>>8))
-	if _, err := w.Write(append(out, head...)); err != nil {
+	_, err := w.Write(append(out, head...))
+	return err
+}
+
+// WriteTexts writes an array of texts of up to width characters, which each puts
+// one after the other.
+func WriteTexts(w io.Writer, shape []int, width int, each func(put func(string) error) error) error {
+	width = max(1, width)
+	if err := WriteHeader(w, fmt.Sprintf("<U%d", width), shape); err != nil {
 		return err
 	}
-	return binary.Write(w, binary.LittleEndian, values)
+	cell := make([]byte, 4*width)
+	return each(func(text string) error {
+		clear(cell)
+		n := 0
+		for _, r := range text {
+			if n == width {
+				return fmt.Errorf("npy: text %.60q: want at most %d characters", text, width)
+			}
+			binary.LittleEndian.PutUint32(cell[4*n:], uint32(r))
+			n++
+		}
+		_, err := w.Write(cell)
+		return err
+	})
 }
 
 func dtypeOf[T Value]() string {

@@ -4,6 +4,8 @@ package texttab
 
 import (
 	"bytes"
+	"cmp"
+	"context"
 	"encoding/csv"
 	"errors"
 	"fmt"
@@ -156,8 +158,13 @@ const (
 )
 
 // OpenParquet reads the metadata of a Parquet file, after a look at whether it
-// promises more than it holds.
-func OpenParquet(f *os.File) (*parquet.File, error) {
+// promises more than it holds. What the library panics about is an error.
+func OpenParquet(f *os.File) (file *parquet.File, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			file, err = nil, fmt.Errorf("damaged Parquet file: %v", p)
+		}
+	}()
 	info, err := f.Stat()
 	if err != nil {
 		return nil, err
@@ -165,20 +172,14 @@ func OpenParquet(f *os.File) (*parquet.File, error) {
 	if err := checkFooter(f, info.Size()); err != nil {
 		return nil, err
 	}
-	file, err := parquet.OpenFile(f, info.Size(), parquet.SkipPageIndex(true), parquet.SkipBloomFilters(true))
+	file, err = parquet.OpenFile(f, info.Size(), parquet.SkipPageIndex(true), parquet.SkipBloomFilters(true))
 	if err != nil {
 		return nil, fmt.Errorf("not a Parquet file: %w", err)
 	}
 	return file, nil
 }
 
-func parquetAsCSV(f *os.File) (text *bytes.Buffer, err error) {
-	// The library answers some damaged files with a panic.
-	defer func() {
-		if p := recover(); p != nil {
-			text, err = nil, fmt.Errorf("damaged Parquet file: %v", p)
-		}
-	}()
+func parquetAsCSV(f *os.File) (*bytes.Buffer, error) {
 	info, err := f.Stat()
 	if err != nil {
 		return nil, err
@@ -200,45 +201,63 @@ func parquetAsCSV(f *os.File) (text *bytes.Buffer, err error) {
 	if rows := file.NumRows(); rows < 0 || rows > maxCells/int64(max(1, len(header))) {
 		return nil, fmt.Errorf("%d rows of %d columns: want at most %d cells", rows, len(header), maxCells)
 	}
-	text = &bytes.Buffer{}
+	text := &bytes.Buffer{}
 	table := csv.NewWriter(text)
 	if err := table.Write(header); err != nil {
 		return nil, err
 	}
-	for _, group := range file.RowGroups() {
-		if err := copyRows(text, table, group, len(header)); err != nil {
-			return nil, err
-		}
-	}
-	table.Flush()
-	return text, table.Error()
-}
-
-func copyRows(text *bytes.Buffer, table *csv.Writer, group parquet.RowGroup, width int) error {
-	rows := group.Rows()
-	defer rows.Close()
-	buffer := make([]parquet.Row, 256)
-	record := make([]string, width)
-	for {
-		n, err := rows.ReadRows(buffer)
-		for _, row := range buffer[:n] {
-			clear(record)
-			for _, v := range row {
-				if record[v.Column()], err = Cell(v); err != nil {
-					return err
-				}
-			}
-			if err := table.Write(record); err != nil {
+	record := make([]string, len(header))
+	if err := EachRow(context.Background(), file, func(_ int, row parquet.Row) (err error) {
+		clear(record)
+		for _, v := range row {
+			if record[v.Column()], err = Cell(v); err != nil {
 				return err
 			}
 		}
 		if text.Len() > maxBytes {
 			return fmt.Errorf("more than %d bytes of text: divide it", maxBytes)
 		}
+		return table.Write(record)
+	}); err != nil {
+		return nil, err
+	}
+	table.Flush()
+	return text, table.Error()
+}
+
+// EachRow lets take have every row of a Parquet file, with its number from 0. A row
+// is valid during the call only. What the library panics about is an error.
+func EachRow(ctx context.Context, file *parquet.File, take func(number int, row parquet.Row) error) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("damaged Parquet file: %v", p)
+		}
+	}()
+	number := 0
+	for _, group := range file.RowGroups() {
+		if err := eachOf(ctx, group, &number, take); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func eachOf(ctx context.Context, group parquet.RowGroup, number *int, take func(int, parquet.Row) error) error {
+	rows := group.Rows()
+	defer rows.Close()
+	buffer := make([]parquet.Row, 256)
+	for {
+		n, err := rows.ReadRows(buffer)
+		for _, row := range buffer[:n] {
+			if err := take(*number, row); err != nil {
+				return err
+			}
+			*number++
+		}
 		if errors.Is(err, io.EOF) {
 			return nil
 		}
-		if err != nil {
+		if err := cmp.Or(err, ctx.Err()); err != nil {
 			return err
 		}
 		if n == 0 {
