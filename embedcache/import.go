@@ -167,8 +167,8 @@ func (v *Vectors) Dim() int { return v.space.Dim }
 // Tokens returns how many vectors an image has.
 func (v *Vectors) Tokens() int { return v.space.Tokens }
 
-// LogitScale returns 0: it is not known.
-func (v *Vectors) LogitScale() float64 { return 0 }
+// LogitScale returns 1: it is not known, and no prompt will ask for it.
+func (v *Vectors) LogitScale() float64 { return 1 }
 
 // LogitBias returns 0: it is not known.
 func (v *Vectors) LogitBias() float64 { return 0 }
