@@ -44,7 +44,7 @@ func TestKilledEmbedLosesNothing(t *testing.T) {
 			before = often.stored()
 		}
 		var reported int
-		if reported, through = often.killAfter(4, spec); often.stored() < reported {
+		if reported, _, through = often.killAfter(4, spec); often.stored() < reported {
 			t.Errorf("%d samples were reported as done, %d are stored", reported, often.stored())
 		}
 		if after := often.stored(); after <= before && !through {

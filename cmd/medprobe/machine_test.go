@@ -163,8 +163,8 @@ func fillAloud() {
 	d, err := s.openDataset(context.Background(), os.Args[1])
 	if err == nil {
 		err = s.usingCache(context.Background(), "demo", "hf", func(e *encoder.Encoder, cache *embedcache.Cache) error {
-			_, err := cache.Fill(context.Background(), d, e, embedcache.FillOptions{
-				Batch: 4, Progress: func(done, _ int) { fmt.Println(done) },
+			_, err := cache.Fill(context.Background(), d, loud{e}, embedcache.FillOptions{
+				Batch: fillBatch, Progress: func(done, _ int) { fmt.Println(done) },
 			})
 			return err
 		})
@@ -175,9 +175,21 @@ func fillAloud() {
 	}
 }
 
-// killAfter kills a fillAloud when it has said so many lines, and returns the
-// number in the last one it got out, and whether it was through by then.
-func (m *machine) killAfter(lines int, spec string) (reported int, through bool) {
+// fillBatch is how many images fillAloud encodes at once.
+const fillBatch = 4
+
+// loud says how many images it is about to encode.
+type loud struct{ *encoder.Encoder }
+
+func (l loud) EncodePixels(ctx context.Context, pixels [][]float32) ([][]float32, error) {
+	fmt.Println("encode", len(pixels))
+	return l.Encoder.EncodePixels(ctx, pixels)
+}
+
+// killAfter kills a fillAloud when it has reported so many times, and returns the
+// number in the last report it got out, how many images it was about to encode in
+// all, and whether it was through by then.
+func (m *machine) killAfter(reports int, spec string) (reported, encoded int, through bool) {
 	m.Helper()
 	cmd := m.command(spec)
 	cmd.Path, cmd.Args[0] = m.program+"-fill", m.program+"-fill"
@@ -189,14 +201,23 @@ func (m *machine) killAfter(lines int, spec string) (reported int, through bool)
 		m.Fatal(err)
 	}
 	said := bufio.NewScanner(stdout)
-	for n := 1; said.Scan(); n++ { // to the end: what was in the pipe was said
+	for n := 1; said.Scan(); { // to the end: what was in the pipe was said
+		if count, ok := strings.CutPrefix(said.Text(), "encode "); ok {
+			some, err := strconv.Atoi(count)
+			if err != nil {
+				m.Fatal(err)
+			}
+			encoded += some
+			continue
+		}
 		if reported, err = strconv.Atoi(said.Text()); err != nil {
 			m.Fatal(err)
 		}
-		if n == lines {
+		if n == reports {
 			_ = cmd.Process.Kill()
 		}
+		n++
 	}
 	_ = cmd.Wait()
-	return reported, cmd.ProcessState.Success()
+	return reported, encoded, cmd.ProcessState.Success()
 }
