@@ -101,6 +101,9 @@ func (t *rowReader) addTo(ctx context.Context, d *Dataset) error {
 		if err := t.label(r, &sample); err != nil {
 			return fmt.Errorf("datasets: %s %s: %w", t.spec.Format, t.at(r.line), err)
 		}
+		if len(d.Samples) == cap(d.Samples) { // growing bit by bit would hold the samples twice
+			d.Samples = slices.Grow(d.Samples, min(max(1, t.rowsExpected+t.rowsExpected/64-n), 1<<19))
+		}
 		d.Samples = append(d.Samples, sample)
 	}
 	return nil

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -30,6 +31,9 @@ type table struct {
 	ragged bool
 	// source, if not nil, gives the rows in place of the file.
 	source func(context.Context) iter.Seq2[row, error]
+	// rowsExpected is how many rows there seem to be, by the first ones and the
+	// size of the file; 0 while that is not known.
+	rowsExpected int
 }
 
 // row is one row of a table; its fields are overwritten by the next.
@@ -141,13 +145,20 @@ func (t *table) rows(ctx context.Context) iter.Seq2[row, error] {
 			return
 		}
 		defer f.Close()
-		if err := t.read(ctx, t.reader(skipBOM(f)), yield); err != nil {
+		size := int64(0)
+		if file, ok := f.(*os.File); ok {
+			if info, err := file.Stat(); err == nil {
+				size = info.Size()
+			}
+		}
+		if err := t.read(ctx, t.reader(skipBOM(f)), size, yield); err != nil {
 			yield(row{}, err)
 		}
 	}
 }
 
-func (t *table) read(ctx context.Context, r *csv.Reader, yield func(row, error) bool) error {
+// read yields the rows of a file of size bytes, which is 0 where nobody knows.
+func (t *table) read(ctx context.Context, r *csv.Reader, size int64, yield func(row, error) bool) error {
 	next, shift := 1, 0
 	if texttab.IsJSON(t.path) {
 		shift = -1 // the header is ours
@@ -163,6 +174,9 @@ func (t *table) read(ctx context.Context, r *csv.Reader, yield func(row, error) 
 	for n := 0; ; n++ {
 		if n%1024 == 0 && ctx.Err() != nil {
 			return ctx.Err()
+		}
+		if n == 1024 {
+			t.rowsExpected = int(1024 * size / r.InputOffset())
 		}
 		fields, err := r.Read()
 		if errors.Is(err, io.EOF) {
@@ -212,7 +226,7 @@ func (t *table) even(fields []string) ([]string, error) {
 
 // skipBOM drops the byte order mark that spreadsheet programs write.
 func skipBOM(r io.Reader) io.Reader {
-	b := bufio.NewReader(r)
+	b := bufio.NewReaderSize(r, 1<<16)
 	if mark, _ := b.Peek(3); string(mark) == "\ufeff" {
 		_, _ = b.Discard(3)
 	}
@@ -360,9 +374,9 @@ func (t *table) findingColumns(ctx context.Context, d *Dataset, free []int) ([]i
 		}
 		n++
 		for _, i := range free {
-			label, err := parseLabel(r.fields[i])
+			label, ok := labelOf(r.fields[i])
 			switch {
-			case err != nil:
+			case !ok:
 				if wrong[i]++; wrong[i] == 1 {
 					firstWrong[i] = fmt.Sprintf("line %d holds %q", r.line, r.fields[i])
 				}
@@ -387,18 +401,28 @@ func (t *table) findingColumns(ctx context.Context, d *Dataset, free []int) ([]i
 }
 
 func parseLabel(field string) (Label, error) {
+	label, ok := labelOf(field)
+	if !ok {
+		return Missing, fmt.Errorf("%q: want 1, 0, -1 or empty", field)
+	}
+	return label, nil
+}
+
+// labelOf returns what a cell of a finding says, if it is one of the words for
+// a label.
+func labelOf(field string) (Label, bool) {
 	switch field {
 	case "":
-		return Missing, nil
+		return Missing, true
 	case "1", "1.0":
-		return Positive, nil
+		return Positive, true
 	case "0", "0.0":
-		return Negative, nil
+		return Negative, true
 	case "-1", "-1.0":
-		return Uncertain, nil
+		return Uncertain, true
 	}
 	if trimmed := strings.TrimSpace(field); trimmed != field {
-		return parseLabel(trimmed)
+		return labelOf(trimmed)
 	}
-	return Missing, fmt.Errorf("%q: want 1, 0, -1 or empty", field)
+	return Missing, false
 }
