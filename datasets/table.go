@@ -52,6 +52,9 @@ func openTable(s Spec, path string) (*table, error) {
 	if t.comma, err = separator(s.Separator, path); err != nil {
 		return nil, err
 	}
+	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() && !info.IsDir() {
+		return nil, fmt.Errorf("%s: not a regular file, and a table is read more than once", path)
+	}
 	f, err := texttab.Open(path)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
@@ -70,6 +73,8 @@ func openTable(s Spec, path string) (*table, error) {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	case t.headless && len(first) != len(s.Columns):
 		return nil, fmt.Errorf("%s: %d columns are named and the first row has %d", path, len(s.Columns), len(first))
+	case slices.ContainsFunc(first, func(name string) bool { return strings.Contains(name, "\r") }):
+		return nil, fmt.Errorf("%s: line 1: the lines end in CR alone, as of old; save the table with LF or CRLF", path)
 	}
 	t.header = slices.Clone(first)
 	if t.headless {
@@ -119,15 +124,49 @@ func guessSeparator(in *bufio.Reader, path string) rune {
 	return ','
 }
 
-func (t *table) reader(in io.Reader) *csv.Reader {
-	r := csv.NewReader(in)
+func (t *table) reader(in io.Reader) rowSource {
+	limit := &rowLimit{Reader: in}
+	r := csv.NewReader(limit)
 	r.ReuseRecord = true
-	if t.ragged {
-		r.FieldsPerRecord = -1
-	}
+	r.FieldsPerRecord = -1 // counted here
 	r.Comma = t.comma
 	r.TrimLeadingSpace = t.comma == ' '
-	return r
+	return rowSource{r, limit}
+}
+
+// maxRow bounds the bytes of a row.
+const maxRow = 16 << 20
+
+var errLongRow = fmt.Errorf("a row of more than %d bytes: is a quote not closed?", maxRow)
+
+// rowSource reads rows, of which none may be endless.
+type rowSource struct {
+	*csv.Reader
+	limit *rowLimit
+}
+
+func (r rowSource) Read() ([]string, error) {
+	r.limit.left = maxRow
+	fields, err := r.Reader.Read()
+	if errors.Is(err, errLongRow) {
+		err = fmt.Errorf("after byte %d: %w", r.InputOffset(), err)
+	}
+	return fields, err
+}
+
+// rowLimit lets as many bytes be read for a row as are left to it.
+type rowLimit struct {
+	io.Reader
+	left int
+}
+
+func (l *rowLimit) Read(p []byte) (int, error) {
+	if l.left <= 0 {
+		return 0, errLongRow
+	}
+	n, err := l.Reader.Read(p)
+	l.left -= n
+	return n, err
 }
 
 // at returns the place of a row for messages: FILE:LINE.
@@ -158,7 +197,7 @@ func (t *table) rows(ctx context.Context) iter.Seq2[row, error] {
 }
 
 // read yields the rows of a file of size bytes, which is 0 where nobody knows.
-func (t *table) read(ctx context.Context, r *csv.Reader, size int64, yield func(row, error) bool) error {
+func (t *table) read(ctx context.Context, r rowSource, size int64, yield func(row, error) bool) error {
 	next, shift := 1, 0
 	if texttab.IsJSON(t.path) {
 		shift = -1 // the header is ours
@@ -186,10 +225,8 @@ func (t *table) read(ctx context.Context, r *csv.Reader, size int64, yield func(
 			return fmt.Errorf("%s: %w", t.path, err)
 		}
 		line, _ := r.FieldPos(0)
-		if t.ragged {
-			if fields, err = t.even(fields); err != nil {
-				return fmt.Errorf("%s: %w", t.at(line), err)
-			}
+		if fields, err = t.even(fields); err != nil {
+			return fmt.Errorf("%s: %w", t.at(line), err)
 		}
 		for i, field := range fields {
 			if !utf8.ValidString(field) {
@@ -210,12 +247,12 @@ func (t *table) read(ctx context.Context, r *csv.Reader, size int64, yield func(
 	}
 }
 
-// even gives a row as many fields as the header has.
+// even gives a row as many fields as the header has, where that may differ.
 func (t *table) even(fields []string) ([]string, error) {
-	for len(fields) < len(t.header) && t.header[len(fields)] == "" {
+	for t.ragged && len(fields) < len(t.header) && t.header[len(fields)] == "" {
 		fields = append(fields, "")
 	}
-	for len(fields) > len(t.header) && fields[len(fields)-1] == "" {
+	for t.ragged && len(fields) > len(t.header) && fields[len(fields)-1] == "" {
 		fields = fields[:len(fields)-1]
 	}
 	if len(fields) != len(t.header) {
@@ -345,11 +382,17 @@ func (t *table) rest(ctx context.Context, d *Dataset, s Spec, c *columns) error 
 		}
 	}
 	if len(s.Labels) == 0 && c.label < 0 && len(s.Consensus) == 0 {
-		found, err := t.findingColumns(ctx, d, free)
+		found, nearly, err := t.findingColumns(ctx, free)
 		if err != nil {
 			return err
 		}
 		c.findings = found
+		for _, what := range nearly {
+			if len(found) == 0 {
+				return fmt.Errorf("no column holds labels: %s", strings.Join(nearly, "\n"))
+			}
+			d.problem(t.path, "%s", what)
+		}
 	}
 	for _, i := range free {
 		if !slices.Contains(c.findings, i) {
@@ -363,14 +406,13 @@ func (t *table) rest(ctx context.Context, d *Dataset, s Spec, c *columns) error 
 }
 
 // findingColumns returns the columns that hold nothing but label values, and
-// notes those that nearly do: a mistyped cell must not take a finding away in
-// silence.
-func (t *table) findingColumns(ctx context.Context, d *Dataset, free []int) ([]int, error) {
+// says which nearly do: a mistyped cell must not take a finding away in silence.
+func (t *table) findingColumns(ctx context.Context, free []int) (found []int, nearly []string, err error) {
 	said, wrong, firstWrong := make([]int, len(t.header)), make([]int, len(t.header)), make([]string, len(t.header))
 	n := 0
 	for r, err := range t.rows(ctx) {
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		n++
 		for _, i := range free {
@@ -386,18 +428,17 @@ func (t *table) findingColumns(ctx context.Context, d *Dataset, free []int) ([]i
 		}
 	}
 	if n == 0 {
-		return nil, errors.New("no row under the header")
+		return nil, nil, errors.New("no row under the header")
 	}
-	var found []int
 	for _, i := range free {
 		switch {
 		case said[i] > 0 && wrong[i] == 0:
 			found = append(found, i)
 		case said[i] >= 5*wrong[i] && said[i] > 0:
-			d.problem(t.path, "the column %s is not taken for a finding: %s (%d such cells, %d with 1, 0 or -1); mend it, or name the findings with labels:", t.header[i], firstWrong[i], wrong[i], said[i])
+			nearly = append(nearly, fmt.Sprintf("the column %s is not taken for a finding: %s (%d such cells, %d with 1, 0 or -1); mend it, or name the findings with labels:", t.header[i], firstWrong[i], wrong[i], said[i]))
 		}
 	}
-	return found, nil
+	return found, nearly, nil
 }
 
 func parseLabel(field string) (Label, error) {
@@ -420,6 +461,14 @@ func labelOf(field string) (Label, bool) {
 		return Negative, true
 	case "-1", "-1.0":
 		return Uncertain, true
+	}
+	switch { // as pandas and Polars write what is missing, and truth
+	case strings.EqualFold(field, "nan"):
+		return Missing, true
+	case strings.EqualFold(field, "true"):
+		return Positive, true
+	case strings.EqualFold(field, "false"):
+		return Negative, true
 	}
 	if trimmed := strings.TrimSpace(field); trimmed != field {
 		return labelOf(trimmed)
