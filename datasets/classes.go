@@ -104,6 +104,7 @@ func (d *Dataset) labelByClass(names []string, s Spec) error {
 	d.Task, d.Classes = Multiclass, classes
 	if len(classes) == 2 {
 		d.Task, d.Classes = Binary, []string{d.positiveOf(classes, s.Positive)}
+		d.Other = classes[1-slices.Index(classes, d.Classes[0])]
 	}
 	for i, name := range names {
 		labels := make([]Label, len(d.Classes))
