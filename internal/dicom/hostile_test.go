@@ -161,6 +161,10 @@ func TestFramesOfFragments(t *testing.T) {
 			}
 		}
 	}
+	parted := File{encapsulated: [][]byte{nil, []byte("aa\xff"), []byte("\xd9\x00"), []byte("bb\xff\xd9"), []byte("cc"), []byte("\xff\xd9")}}
+	if got, err := parted.codedFrame(1, 3); err != nil || string(got) != "bb\xff\xd9" {
+		t.Errorf("a marker in two fragments: %q, %v", got, err)
+	}
 	f := File{encapsulated: append([][]byte{nil}, fragments...)}
 	if _, err := f.codedFrame(1, 5); err == nil {
 		t.Error("5 frames of 3 images: no error")
