@@ -87,6 +87,9 @@ func (z ZeroShot) Run(ctx context.Context, o Options) (r *evaluate.Report, err e
 
 // plan uses every labelled sample of the split.
 func (z ZeroShot) plan(d *datasets.Dataset) (plan, error) {
+	if len(d.Classes) == 0 {
+		return nil, fmt.Errorf("experiment: %s: %w", d.Spec, errNoLabels)
+	}
 	p := make(plan, len(d.Samples))
 	for i := range d.Samples {
 		p[i] = fate{part: testPart, outcome: used}

@@ -92,7 +92,7 @@ func TestHostileFilesAreRefusedBeforeMemoryIsTaken(t *testing.T) {
 		{"length of 4 GB", file(explicitLittle, liar), "promises 4294967280 bytes"},
 		{"65535 rows", file(explicitLittle, picture(65535, 65535, long)...), "65535×65535"},
 		{"pixels shorter than the size", file(explicitLittle, picture(60, 60, long)...), "the pixels are 8 bytes"},
-		{"2^31 frames", file(explicitLittle, picture(4, 4, explicit(numberOfFrames, "IS", []byte("2147483648")), long)...), "number of frames"},
+		{"2^31 frames", file(explicitLittle, picture(4, 4, explicit(NumberOfFrames, "IS", []byte("2147483648")), long)...), "number of frames"},
 		{"fragment of 2 GB", file(jpegBaseline, picture(4, 4, jpeg)...), "promises"},
 		{"no rows", file(explicitLittle, long), "Rows (0028,0010)"},
 		{"no pixels", file(explicitLittle, picture(4, 4)...), "no pixels"},
