@@ -155,8 +155,8 @@ const (
 	maxCells = 1 << 26
 )
 
-// OpenParquet reads the metadata of a Parquet file, after a look at whether it
-// promises more than it holds.
+// OpenParquet reads the metadata of a Parquet file and looks whether it, or the
+// header of a page, promises more than is there.
 func OpenParquet(f *os.File) (*parquet.File, error) {
 	info, err := f.Stat()
 	if err != nil {
@@ -168,6 +168,9 @@ func OpenParquet(f *os.File) (*parquet.File, error) {
 	file, err := parquet.OpenFile(f, info.Size(), parquet.SkipPageIndex(true), parquet.SkipBloomFilters(true))
 	if err != nil {
 		return nil, fmt.Errorf("not a Parquet file: %w", err)
+	}
+	if err := checkPages(f, file); err != nil {
+		return nil, err
 	}
 	return file, nil
 }
