@@ -153,6 +153,22 @@ func TestClassThatLooksLikeAListIsAProblem(t *testing.T) {
 	}
 }
 
+// Objects are counted by the lines of the file.
+func TestLinesOfJSON(t *testing.T) {
+	t.Parallel()
+	dir := writeAll(t, map[string]string{
+		"a.jsonl": "{\"path\": \"a\", \"note\": \"two\\nlines\", \"y\": 1}\n\n{\"path\": \"b\", \"note\": \"x\", \"y\": 7}\n",
+		"b.jsonl": "{\"y\": 1}\n{\"y\": null}\n{\"y\": 0}\n",
+	})
+	if _, err := Open(t.Context(), Spec{Format: "jsonl", Path: dir + "/a.jsonl", Labels: []string{"y"}}); err == nil || !strings.Contains(err.Error(), `a.jsonl:3: y = "7"`) {
+		t.Errorf("error %v, want line 3", err)
+	}
+	d, err := ReadLabels(t.Context(), Spec{Path: dir + "/b.jsonl"})
+	if err != nil || len(d.Samples) != 3 || d.Samples[1].Labels[0] != Missing {
+		t.Errorf("%+v, %v", d, err)
+	}
+}
+
 // Truth and what is missing are also spelt as pandas writes them.
 func TestLabelsOfPandas(t *testing.T) {
 	t.Parallel()

@@ -24,6 +24,8 @@ import (
 type table struct {
 	path   string
 	header []string
+	// keys is the header as it stands in the file, nil where there is none.
+	keys []string
 	// comma parts the fields; headless files have no header of their own.
 	comma    rune
 	headless bool
@@ -77,7 +79,8 @@ func openTable(s Spec, path string) (*table, error) {
 		return nil, fmt.Errorf("%s: line 1: the lines end in CR alone, as of old; save the table with LF or CRLF", path)
 	}
 	t.header = slices.Clone(first)
-	if t.headless {
+	if t.keys = slices.Clone(first); t.headless {
+		t.keys = nil
 		t.header = slices.Clone(s.Columns)
 	}
 	for i, name := range t.header {
@@ -178,7 +181,7 @@ func (t *table) rows(ctx context.Context) iter.Seq2[row, error] {
 		return t.source(ctx)
 	}
 	return func(yield func(row, error) bool) {
-		f, err := texttab.Open(t.path)
+		f, err := texttab.OpenAs(t.path, t.keys)
 		if err != nil {
 			yield(row{}, fmt.Errorf("%s: %w", t.path, err))
 			return
@@ -225,23 +228,27 @@ func (t *table) read(ctx context.Context, r rowSource, size int64, yield func(ro
 			return fmt.Errorf("%s: %w", t.path, err)
 		}
 		line, _ := r.FieldPos(0)
+		at := line + shift
+		if shift != 0 && len(t.header) > 1 {
+			at = n + 1 // an object a line, whatever line ends are in its texts
+		}
 		if fields, err = t.even(fields); err != nil {
-			return fmt.Errorf("%s: %w", t.at(line), err)
+			return fmt.Errorf("%s: %w", t.at(at), err)
 		}
 		for i, field := range fields {
 			if !utf8.ValidString(field) {
-				return fmt.Errorf("%s: line %d column %s: %q is not UTF-8; save the table as UTF-8", t.path, line, t.header[i], field)
+				return fmt.Errorf("%s: line %d column %s: %q is not UTF-8; save the table as UTF-8", t.path, at, t.header[i], field)
 			}
 		}
 		// Of a single column, an empty line is an empty value, as R writes it;
 		// the reader skips such lines.
 		for ; len(t.header) == 1 && next < line; next++ {
-			if !yield(row{next, []string{""}}, nil) {
+			if !yield(row{next + shift, []string{""}}, nil) {
 				return nil
 			}
 		}
 		next = line + 1 + strings.Count(fields[0], "\n")
-		if !yield(row{line + shift, fields}, nil) {
+		if !yield(row{at, fields}, nil) {
 			return nil
 		}
 	}

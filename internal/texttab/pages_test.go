@@ -11,7 +11,9 @@ import (
 
 // page is a data page whose header says so.
 func page(unpacked, packed, values int64, data []byte) []byte {
-	number := func(to []byte, v int64) []byte { return binary.AppendUvarint(append(to, 0x15), uint64(v<<1)^uint64(v>>63)) }
+	number := func(to []byte, v int64) []byte {
+		return binary.AppendUvarint(append(to, 0x15), uint64(v<<1)^uint64(v>>63))
+	}
 	out := number(number(number(nil, 0), unpacked), packed) // type and sizes
 	out = number(append(out, 0x2c), values)                 // the header of the data page
 	return append(append(out, 0, 0), data...)

@@ -3,7 +3,6 @@
 package texttab
 
 import (
-	"bytes"
 	"encoding/csv"
 	"errors"
 	"fmt"
@@ -113,7 +112,32 @@ func writeParquet(w io.Writer, columns []Column) error {
 // JSON objects, one a line (.jsonl, .ndjson), says. There null is an empty cell,
 // true and false are 1 and 0, numbers are written so that they are read back
 // bit for bit, and lists are joined by "|". Errors do not name the file.
-func Open(path string) (io.ReadCloser, error) {
+func Open(path string) (io.ReadCloser, error) { return OpenAs(path, nil) }
+
+// OpenAs is [Open] for a table whose header was read before: of JSON objects,
+// whose keys may be met anywhere, it saves a look at all of them. nil stands for
+// no header known.
+func OpenAs(path string, header []string) (io.ReadCloser, error) {
+	if IsJSON(path) && header == nil {
+		in, err := open(path)
+		if err != nil {
+			return nil, err
+		}
+		header, err = jsonHeader(in)
+		in.Close()
+		if err != nil {
+			return nil, err
+		}
+	}
+	in, err := open(path)
+	if err == nil && IsJSON(path) {
+		in = jsonAsCSV(in, header)
+	}
+	return in, err
+}
+
+// open returns the bytes of the file, unpacked, or the text of a Parquet file.
+func open(path string) (io.ReadCloser, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		var pathErr *fs.PathError
@@ -122,38 +146,22 @@ func Open(path string) (io.ReadCloser, error) {
 		}
 		return nil, err
 	}
-	if isParquet(path) {
-		defer f.Close()
-		text, err := parquetAsCSV(f)
-		if err != nil {
-			return nil, err
-		}
-		return io.NopCloser(text), nil
-	}
 	var in io.ReadCloser = f
-	if strings.EqualFold(filepath.Ext(path), ".gz") {
-		if in, err = unpack(f); err != nil {
-			f.Close()
-			return nil, err
-		}
+	switch {
+	case isParquet(path):
+		in, err = parquetAsCSV(f)
+	case strings.EqualFold(filepath.Ext(path), ".gz"):
+		in, err = unpack(f)
 	}
-	if !IsJSON(path) {
-		return in, nil
-	}
-	defer in.Close()
-	text, err := jsonAsCSV(in)
 	if err != nil {
+		f.Close()
 		return nil, err
 	}
-	return io.NopCloser(text), nil
+	return in, nil
 }
 
-const (
-	// maxBytes bounds a Parquet file, which is turned to text in memory.
-	maxBytes = 1 << 30
-	// maxCells bounds what its header may promise.
-	maxCells = 1 << 26
-)
+// maxCells bounds what the metadata of a Parquet file may promise.
+const maxCells = 1 << 26
 
 // OpenParquet reads the metadata of a Parquet file and looks whether it, or the
 // header of a page, promises more than is there.
@@ -175,20 +183,9 @@ func OpenParquet(f *os.File) (*parquet.File, error) {
 	return file, nil
 }
 
-func parquetAsCSV(f *os.File) (text *bytes.Buffer, err error) {
-	// The library answers some damaged files with a panic.
-	defer func() {
-		if p := recover(); p != nil {
-			text, err = nil, fmt.Errorf("damaged Parquet file: %v", p)
-		}
-	}()
-	info, err := f.Stat()
-	if err != nil {
-		return nil, err
-	}
-	if info.Size() > maxBytes {
-		return nil, fmt.Errorf("%d bytes, more than %d: divide it, or save it as CSV", info.Size(), maxBytes)
-	}
+// parquetAsCSV returns the rows of a flat table.
+func parquetAsCSV(f *os.File) (text io.ReadCloser, err error) {
+	defer recovered(&err)
 	file, err := OpenParquet(f)
 	if err != nil {
 		return nil, err
@@ -203,51 +200,65 @@ func parquetAsCSV(f *os.File) (text *bytes.Buffer, err error) {
 	if rows := file.NumRows(); rows < 0 || rows > maxCells/int64(max(1, len(header))) {
 		return nil, fmt.Errorf("%d rows of %d columns: want at most %d cells", rows, len(header), maxCells)
 	}
-	text = &bytes.Buffer{}
-	table := csv.NewWriter(text)
-	if err := table.Write(header); err != nil {
-		return nil, err
-	}
-	for _, group := range file.RowGroups() {
-		if err := copyRows(text, table, group, len(header)); err != nil {
-			return nil, err
-		}
-	}
-	table.Flush()
-	return text, table.Error()
+	p := &parquetRows{file: f, groups: file.RowGroups(), buffer: make([]parquet.Row, 256), record: make([]string, len(header))}
+	return newRowText(p, header, p.next), nil
 }
 
-func copyRows(text *bytes.Buffer, table *csv.Writer, group parquet.RowGroup, width int) error {
-	rows := group.Rows()
-	defer rows.Close()
-	buffer := make([]parquet.Row, 256)
-	record := make([]string, width)
-	for {
-		n, err := rows.ReadRows(buffer)
-		for _, row := range buffer[:n] {
-			clear(record)
-			for _, v := range row {
-				if record[v.Column()], err = Cell(v); err != nil {
-					return err
-				}
-			}
-			if err := table.Write(record); err != nil {
+// recovered turns a panic of the Parquet library, which is how it answers some
+// damaged files, into an error.
+func recovered(err *error) {
+	if p := recover(); p != nil {
+		*err = fmt.Errorf("damaged Parquet file: %v", p)
+	}
+}
+
+// parquetRows goes through the rows of all groups.
+type parquetRows struct {
+	file   *os.File
+	groups []parquet.RowGroup
+	rows   parquet.Rows // of the group before the first of groups
+	buffer []parquet.Row
+	record []string
+}
+
+func (p *parquetRows) next(table *csv.Writer) (err error) {
+	defer recovered(&err)
+	if p.rows == nil {
+		if len(p.groups) == 0 {
+			return io.EOF
+		}
+		p.rows, p.groups = p.groups[0].Rows(), p.groups[1:]
+	}
+	n, err := p.rows.ReadRows(p.buffer)
+	for _, row := range p.buffer[:n] {
+		clear(p.record)
+		for _, v := range row {
+			cell, err := Cell(v)
+			if err != nil {
 				return err
 			}
+			p.record[v.Column()] = cell
 		}
-		if text.Len() > maxBytes {
-			return fmt.Errorf("more than %d bytes of text: divide it", maxBytes)
-		}
-		if errors.Is(err, io.EOF) {
-			return nil
-		}
-		if err != nil {
+		if err := table.Write(p.record); err != nil {
 			return err
 		}
-		if n == 0 {
-			return io.ErrNoProgress
-		}
 	}
+	switch {
+	case errors.Is(err, io.EOF):
+		err = p.rows.Close()
+		p.rows = nil
+	case err == nil && n == 0:
+		err = io.ErrNoProgress
+	}
+	return err
+}
+
+func (p *parquetRows) Close() (err error) {
+	defer recovered(&err)
+	if p.rows != nil {
+		err = p.rows.Close()
+	}
+	return errors.Join(err, p.file.Close())
 }
 
 // Cell returns a value as a cell of a CSV table; see [Open].
