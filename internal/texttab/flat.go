@@ -5,32 +5,37 @@ import (
 	"unicode/utf8"
 )
 
-// flat returns the keys and the cells of a JSON object of plain texts, numbers,
+// flatObject holds keys and cells of an object.
+type flatObject struct{ keys, cells []string }
+
+// read reads the keys and the cells of a JSON object of plain texts, numbers,
 // truths and nulls, many times faster than a decoder that may meet anything. ok
-// is false for all else, and for what is no JSON: the decoder is to say so.
-func flat(line string) (keys, cells []string, ok bool) {
+// is false for all else, and for what is no JSON: the decoder is to say so. The
+// slices of o are used again.
+func (o *flatObject) read(line string) (ok bool) {
+	o.keys, o.cells = o.keys[:0], o.cells[:0]
 	s := flatScanner{line}
-	if !s.eat("{") {
-		return nil, nil, false
+	if !s.eat('{') {
+		return false
 	}
-	if s.eat("}") {
-		return nil, nil, s.rest == ""
+	if s.eat('}') {
+		return s.rest == ""
 	}
 	for {
 		key, ok := s.text()
-		if !ok || !s.eat(":") {
-			return nil, nil, false
+		if !ok || !s.eat(':') {
+			return false
 		}
 		cell, ok := s.value()
 		if !ok {
-			return nil, nil, false
+			return false
 		}
-		keys, cells = append(keys, key), append(cells, cell)
-		if s.eat("}") {
-			return keys, cells, s.rest == ""
+		o.keys, o.cells = append(o.keys, key), append(o.cells, cell)
+		if s.eat('}') {
+			return s.rest == "" && distinct(o.keys)
 		}
-		if !s.eat(",") {
-			return nil, nil, false
+		if !s.eat(',') {
+			return false
 		}
 	}
 }
@@ -38,12 +43,20 @@ func flat(line string) (keys, cells []string, ok bool) {
 type flatScanner struct{ rest string }
 
 // eat steps over a mark and the space around it.
-func (s *flatScanner) eat(mark string) bool {
-	rest, ok := strings.CutPrefix(strings.TrimLeft(s.rest, " \t"), mark)
-	if ok {
-		s.rest = strings.TrimLeft(rest, " \t")
+func (s *flatScanner) eat(mark byte) bool {
+	s.space()
+	if s.rest == "" || s.rest[0] != mark {
+		return false
 	}
-	return ok
+	s.rest = s.rest[1:]
+	s.space()
+	return true
+}
+
+func (s *flatScanner) space() {
+	for s.rest != "" && (s.rest[0] == ' ' || s.rest[0] == '\t') {
+		s.rest = s.rest[1:]
+	}
 }
 
 // text reads a text without escapes.
@@ -66,9 +79,9 @@ func (s *flatScanner) value() (string, bool) {
 	if strings.HasPrefix(s.rest, `"`) {
 		return s.text()
 	}
-	end := strings.IndexAny(s.rest, ", \t}")
-	if end < 0 {
-		return "", false
+	end := 0
+	for end < len(s.rest) && s.rest[end] != ',' && s.rest[end] != '}' && s.rest[end] != ' ' && s.rest[end] != '\t' {
+		end++
 	}
 	word := s.rest[:end]
 	s.rest = s.rest[end:]

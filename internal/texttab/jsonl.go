@@ -27,6 +27,7 @@ const maxLine = 16 << 20
 type jsonLines struct {
 	*bufio.Scanner
 	number int
+	object flatObject
 }
 
 func newJSONLines(r io.Reader) *jsonLines {
@@ -36,7 +37,7 @@ func newJSONLines(r io.Reader) *jsonLines {
 }
 
 // next returns the keys and cells of the next line, none of an empty one, and
-// [io.EOF] after the last.
+// [io.EOF] after the last. They are valid until the next call.
 func (l *jsonLines) next() (keys, cells []string, err error) {
 	l.number++
 	if !l.Scan() {
@@ -49,8 +50,8 @@ func (l *jsonLines) next() (keys, cells []string, err error) {
 	if len(line) == 0 {
 		return nil, nil, nil
 	}
-	if keys, cells, ok := flat(string(line)); ok && firstTwice(keys) == "" {
-		return keys, cells, nil
+	if l.object.read(string(line)) {
+		return l.object.keys, l.object.cells, nil
 	}
 	keys, cells, err = object(line)
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
@@ -62,13 +63,14 @@ func (l *jsonLines) next() (keys, cells []string, err error) {
 	return keys, cells, nil
 }
 
-func firstTwice(names []string) string {
+// distinct reports whether no name stands twice.
+func distinct(names []string) bool {
 	for i, name := range names {
 		if slices.Contains(names[:i], name) {
-			return name
+			return false
 		}
 	}
-	return ""
+	return true
 }
 
 // jsonHeader lists the keys of all lines, in the order in which they are first
