@@ -108,6 +108,7 @@ func TestBadTablesNameRowColumnAndRemedy(t *testing.T) {
 		{"no word for a label", "path,effusion\na,1\nb,n/a\n", Spec{Labels: []string{"effusion"}}, []string{"labels.csv:3", `effusion = "n/a"`}},
 		{"misspelt column", "path,effusion\na,1\n", Spec{Labels: []string{"efusion"}}, []string{`no column "efusion"`, `did you mean "effusion"?`}},
 		{"no image column", "bild,effusion\na,1\n", Spec{}, []string{"image:", "bild"}},
+		{"nearly an image column", "note,pathh,effusion\nx,a,1\n", Spec{}, []string{`name it with image: "pathh", perhaps (columns: note, pathh, effusion)`}},
 		{"no label column", "path,note\na,hello\n", Spec{}, []string{"label:"}},
 		{"ragged row", "path,effusion\na,1,2\n", Spec{}, []string{"labels.csv:2", "3 fields under a header of 2"}},
 		{"a mistyped cell of the only finding", "path,effusion\na,1\nb,0\nc,1\nd,0\ne,0\nf,maybe\n", Spec{}, []string{`line 7 holds "maybe"`}},

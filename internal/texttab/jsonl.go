@@ -41,7 +41,10 @@ func newJSONLines(r io.Reader) *jsonLines {
 func (l *jsonLines) next() (keys, cells []string, err error) {
 	l.number++
 	if !l.Scan() {
-		if err = l.Err(); err != nil {
+		if err = l.Err(); errors.Is(err, bufio.ErrTooLong) {
+			err = fmt.Errorf("more than %d bytes", maxLine)
+		}
+		if err != nil {
 			return nil, nil, fmt.Errorf("line %d: %w", l.number, err)
 		}
 		return nil, nil, io.EOF
