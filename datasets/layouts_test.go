@@ -83,6 +83,18 @@ func TestCaptionsAreNoClasses(t *testing.T) {
 	}
 }
 
+// An archive that tar wrote need not have the members of a sample together.
+func TestMembersApart(t *testing.T) {
+	t.Parallel()
+	dir := writeAll(t, map[string]string{"x.tar": tarOf(t,
+		[2]string{"./a.png", picture(t, 1)}, [2]string{"./b.cls", "1"}, [2]string{"./c.png", picture(t, 3)}, [2]string{"./d.cls", "1"},
+		[2]string{"./a.cls", "0"}, [2]string{"./b.png", picture(t, 2)})})
+	d := open(t, Spec{Format: "webdataset", Path: dir, Classes: []string{"well", "sick"}})
+	if got := ids(d); !slices.Equal(got, []string{"x/a", "x/b", "x/c"}) || labelsOf(t, d, "x/a")+labelsOf(t, d, "x/b")+labelsOf(t, d, "x/c") != "-+." || len(d.Excluded) != 1 {
+		t.Errorf("%v, excluded %v", d.Samples, d.Excluded)
+	}
+}
+
 func TestFramesOfRows(t *testing.T) {
 	t.Parallel()
 	dir := cases(t, "mr_frames.dcm", "cr12.dcm")

@@ -35,8 +35,8 @@ const (
 )
 
 // readWebDataset reads tar archives, packed by gzip or not: one, those of a
-// folder, or those that a range such as train-{000..012}.tar names. Successive
-// members of one name up to the first dot are one sample: an image; .cls, a
+// folder, or those that a range such as train-{000..012}.tar names. Members of
+// one name up to the first dot are one sample: an image; .cls, a
 // class's number or name; .json, an object with label or class, patient, study,
 // split and other attributes; .txt, a class name where the others name none. An archive's name that begins
 // with train, val or test is the part.
@@ -208,6 +208,9 @@ type member struct {
 func (r *tarReader) read(ctx context.Context, archive int, name string, f *os.File) error {
 	in := tar.NewReader(f)
 	var now member
+	// Members of one sample should be neighbours; tar writes them as the folder
+	// happens to list them.
+	waiting := map[string]member{}
 	shard, _, _ := strings.Cut(name, ".")
 	for {
 		if err := ctx.Err(); err != nil {
@@ -232,15 +235,31 @@ func (r *tarReader) read(ctx context.Context, archive int, name string, f *os.Fi
 			continue
 		}
 		if key != now.key {
-			r.add(shard, now)
+			if now.complete() {
+				r.add(shard, now)
+			} else {
+				waiting[now.key] = now
+			}
 			now = member{key: key}
+			if earlier, ok := waiting[key]; ok {
+				now = earlier
+				delete(waiting, key)
+			}
 		}
 		if err := now.take(archive, name, ending, head, in, f); err != nil {
 			now.refused = errors.Join(now.refused, fmt.Errorf("%s: %w", head.Name, err))
 		}
 	}
-	r.add(shard, now)
+	waiting[now.key] = now
+	for _, key := range slices.Sorted(maps.Keys(waiting)) {
+		r.add(shard, waiting[key])
+	}
 	return nil
+}
+
+// complete reports whether nothing more is waited for.
+func (m *member) complete() bool {
+	return m.image.Member != "" && (m.class != "" || m.text != "" || m.said != nil)
 }
 
 // memberKey divides a member's name at the first dot of its last part.
