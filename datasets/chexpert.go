@@ -7,14 +7,8 @@ import (
 	"os"
 	"path"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
-)
-
-var (
-	chexpertPatient = regexp.MustCompile(`(?:^|/)(patient\d+)/`)
-	chexpertStudy   = regexp.MustCompile(`(?:^|/)(patient\d+/study\d+)/`)
 )
 
 // readCheXpert reads CheXpert's tables: a folder with train.csv and valid.csv,
@@ -31,6 +25,7 @@ func readCheXpert(ctx context.Context, d *Dataset, s Spec) error {
 		return err
 	}
 	d.files = root
+	first := variants{root, map[string]bool{}}
 	var findings []string
 	for _, name := range tables {
 		t, err := openTable(s, name)
@@ -47,7 +42,7 @@ func readCheXpert(ctx context.Context, d *Dataset, s Spec) error {
 			return fmt.Errorf("datasets: chexpert %s: %w", name, err)
 		}
 		reader := &rowReader{table: t, columns: cols, spec: own, root: root}
-		reader.locate = func(name string) (string, error) { return root.find(withoutVariant(root, name)) }
+		reader.locate = func(name string) (string, error) { return root.find(first.onDisk(name)) }
 		reader.adjust = func(r row, sample *Sample) error {
 			sample.ID = stripVariant(sample.Source.Path)
 			fromCheXpertPath(sample)
@@ -114,32 +109,60 @@ func stripVariant(name string) string {
 	return name
 }
 
-// withoutVariant returns the path as it is on the disk: with its first folder
-// if that is there.
-func withoutVariant(root *folder, name string) string {
-	first, _, _ := strings.Cut(name, "/")
-	if rest := stripVariant(name); rest != name {
-		if root.ending != first { // remembered from the row before
-			if _, err := root.root.Lstat(first); err != nil {
-				return rest
-			}
-			root.ending = first
-		}
+// variants remembers which first folders of paths are there on the disk.
+type variants struct {
+	root  *folder
+	there map[string]bool
+}
+
+// onDisk returns the path as it is on the disk: with its first folder if that
+// is there.
+func (v variants) onDisk(name string) string {
+	rest := stripVariant(name)
+	if rest == name {
+		return name
 	}
-	return name
+	first, _, _ := strings.Cut(name, "/")
+	there, known := v.there[first]
+	if !known {
+		_, err := v.root.root.Lstat(first)
+		there = err == nil
+		v.there[first] = there
+	}
+	if there {
+		return name
+	}
+	return rest
 }
 
 // fromCheXpertPath reads patient, study and part from the path.
 func fromCheXpertPath(s *Sample) {
-	if found := chexpertPatient.FindStringSubmatch(s.Source.Path); found != nil && s.Patient == "" {
-		s.Patient = found[1]
-	}
-	if found := chexpertStudy.FindStringSubmatch(s.Source.Path); found != nil && s.Study == "" {
-		s.Study = found[1]
-	}
+	patient, study := patientAndStudy(s.Source.Path)
+	s.Patient, s.Study = cmp.Or(s.Patient, patient), cmp.Or(s.Study, study)
 	if first, _, ok := strings.Cut(s.ID, "/"); ok && s.Split == "" {
 		s.Split = splitNames[strings.ToLower(first)]
 	}
+}
+
+// patientAndStudy returns the folder patientN of a path, and patientN/studyN.
+func patientAndStudy(name string) (patient, study string) {
+	for from := 0; from < len(name); {
+		folder, rest, within := strings.Cut(name[from:], "/")
+		if within && isNumbered(folder, "patient") {
+			if next, _, within := strings.Cut(rest, "/"); within && isNumbered(next, "study") {
+				study = name[from : from+len(folder)+1+len(next)]
+			}
+			return folder, study
+		}
+		from += len(folder) + 1
+	}
+	return "", ""
+}
+
+// isNumbered reports whether a name is the word and a number.
+func isNumbered(name, word string) bool {
+	number, ok := strings.CutPrefix(name, word)
+	return ok && number != "" && strings.Trim(number, "0123456789") == ""
 }
 
 // viewAsked returns an error if views are asked for and none of the columns

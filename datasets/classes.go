@@ -100,9 +100,11 @@ func (d *Dataset) labelByClass(names []string, s Spec) error {
 			return fmt.Errorf("datasets: %s: %w", d.Spec, err)
 		}
 	}
+	d.warnOfLists(classes)
 	d.Task, d.Classes = Multiclass, classes
 	if len(classes) == 2 {
 		d.Task, d.Classes = Binary, []string{d.positiveOf(classes, s.Positive)}
+		d.Other = classes[1-slices.Index(classes, d.Classes[0])]
 	}
 	for i, name := range names {
 		labels := make([]Label, len(d.Classes))
@@ -117,6 +119,20 @@ func (d *Dataset) labelByClass(names []string, s Spec) error {
 		d.Samples[i].Labels = labels
 	}
 	return nil
+}
+
+// warnOfLists notes a class whose name seems to be a list of others.
+func (d *Dataset) warnOfLists(classes []string) {
+	for _, mark := range []string{",", ";"} {
+		for _, class := range classes {
+			parts := strings.Split(class, mark)
+			if len(parts) < 2 || !slices.ContainsFunc(parts, func(p string) bool { return slices.Contains(classes, strings.TrimSpace(p)) }) {
+				continue
+			}
+			d.problem(d.Spec, "the class %q looks like a list; if cells may name several findings, say label_separator: %q", class, mark)
+			return
+		}
+	}
 }
 
 // renameClasses gives classes the names that the spec says.

@@ -59,11 +59,15 @@ func readCOCO(ctx context.Context, d *Dataset, s Spec) error {
 		return err
 	}
 	d.files = f
+	pattern, err := s.patientPattern()
+	if err != nil {
+		return fmt.Errorf("datasets: coco: %w", err)
+	}
 	boxed := map[int64]bool{}
 	var names []string
 	for _, b := range c.boxes {
 		boxed[b.Image] = true
-		sample, err := d.cocoSample(c, b, f)
+		sample, err := d.cocoSample(c, b, f, pattern)
 		if err != nil {
 			d.exclude(strconv.FormatInt(b.ID, 10), "%v", err)
 			continue
@@ -82,7 +86,7 @@ func readCOCO(ctx context.Context, d *Dataset, s Spec) error {
 	return d.finish(s, "photograph")
 }
 
-func (d *Dataset) cocoSample(c *coco, b cocoBox, f *folder) (Sample, error) {
+func (d *Dataset) cocoSample(c *coco, b cocoBox, f *folder, of pattern) (Sample, error) {
 	image, known := c.images[b.Image]
 	switch {
 	case !known:
@@ -100,7 +104,11 @@ func (d *Dataset) cocoSample(c *coco, b cocoBox, f *folder) (Sample, error) {
 	if err != nil {
 		return Sample{}, err
 	}
-	s := Sample{ID: fmt.Sprintf("%s#%d", where, b.ID), Patient: where, Source: Source{Path: where}}
+	patient, err := of.of("", where)
+	if err != nil {
+		return Sample{}, err
+	}
+	s := Sample{ID: fmt.Sprintf("%s#%d", where, b.ID), Patient: cmp.Or(patient, where), Source: Source{Path: where}}
 	if s.Source.Region, err = pixelBox(b.Box[0], b.Box[1], b.Box[0]+b.Box[2], b.Box[1]+b.Box[3]); err != nil {
 		return Sample{}, err
 	}

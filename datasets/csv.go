@@ -3,14 +3,16 @@ package datasets
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"image"
 	"math"
-
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/medprobe/medprobe/internal/dicom"
 )
 
 // readCSV reads a table with one sample per row. Findings are columns of 1, 0,
@@ -28,7 +30,7 @@ func readCSV(ctx context.Context, d *Dataset, s Spec) error {
 	d.files = f
 	cols, err := t.columns(ctx, d, s)
 	if err == nil && cols.image < 0 {
-		err = fmt.Errorf("no column holds the image's path; name it with image: (columns: %s)", strings.Join(t.header, ", "))
+		err = fmt.Errorf("no column holds the image's path; name it with image:%s (columns: %s)", t.nearlyNamed(imageColumns), strings.Join(t.header, ", "))
 	}
 	if err != nil {
 		return fmt.Errorf("datasets: %s %s: %w", s.Format, s.Path, err)
@@ -80,8 +82,10 @@ func (t *rowReader) addTo(ctx context.Context, d *Dataset) error {
 	if t.patient, err = t.spec.patientPattern(); err != nil {
 		return fmt.Errorf("datasets: %s: %w", t.path, err)
 	}
+	if t.spec.Frame != "" && t.frame >= 0 {
+		return fmt.Errorf("datasets: %s: frame: %s, and the column %s says the frame too: want one of them", t.path, t.spec.Frame, t.header[t.frame])
+	}
 	d.Attributes = t.table.names(t.attrs)
-	d.Samples = slices.Grow(d.Samples, t.estimate)
 	n := 0
 	for r, err := range t.rows(ctx) {
 		if err != nil {
@@ -95,16 +99,54 @@ func (t *rowReader) addTo(ctx context.Context, d *Dataset) error {
 		if err == nil && t.adjust != nil {
 			err = t.adjust(r, &sample)
 		}
+		var frames []int
+		if err == nil {
+			frames, err = t.frames(sample.Source)
+		}
 		if err != nil {
 			d.exclude(fmt.Sprintf("row %d", r.line), "%v", err)
 			continue
 		}
-		if err := t.label(r, &sample); err != nil {
-			return fmt.Errorf("datasets: %s %s: %w", t.spec.Format, t.at(r.line), err)
+		for _, frame := range frames {
+			one := sample
+			one.Source.Frame = frame
+			switch {
+			case t.spec.Frame == "":
+			case t.id < 0:
+				one.ID = sampleID(one.Source)
+			case len(frames) > 1:
+				one.ID = fmt.Sprintf("%s#frame %d", sample.ID, frame+1)
+			}
+			if err := t.label(r, &one); err != nil {
+				return fmt.Errorf("datasets: %s %s: %w", t.spec.Format, t.at(r.line), err)
+			}
+			if len(d.Samples) == cap(d.Samples) { // growing bit by bit would hold the samples twice
+				d.Samples = slices.Grow(d.Samples, min(max(1, t.rowsExpected+t.rowsExpected/64-n), 1<<19))
+			}
+			d.Samples = append(d.Samples, one)
 		}
-		d.Samples = append(d.Samples, sample)
 	}
 	return nil
+}
+
+// frames lists the frames of a row's file that the spec asks for. A row may name
+// its frame, and a file that is not DICOM has one.
+func (t *rowReader) frames(s Source) ([]int, error) {
+	if t.spec.Frame == "" || t.root == nil {
+		return []int{s.Frame}, nil
+	}
+	h, err := t.root.header(s.Path)
+	switch {
+	case errors.Is(err, dicom.ErrFormat):
+		return t.spec.frames(1)
+	case err != nil:
+		return nil, fmt.Errorf("frames of %q: %w", s.Path, err)
+	}
+	n, err := h.Frames()
+	if err != nil {
+		return nil, fmt.Errorf("frames of %q: %w", s.Path, err)
+	}
+	return t.spec.frames(n)
 }
 
 // rowReader turns the rows of one table into samples.

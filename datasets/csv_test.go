@@ -105,11 +105,16 @@ func TestBadTablesNameRowColumnAndRemedy(t *testing.T) {
 		want       []string
 	}{
 		{"label outside the vocabulary", "path,effusion\na,1\nb,2\n", Spec{Labels: []string{"effusion"}}, []string{"labels.csv:3", `effusion = "2": want 1, 0, -1 or empty`}},
-		{"NaN label", "path,effusion\na,nan\n", Spec{Labels: []string{"effusion"}}, []string{`effusion = "nan"`}},
+		{"no word for a label", "path,effusion\na,1\nb,n/a\n", Spec{Labels: []string{"effusion"}}, []string{"labels.csv:3", `effusion = "n/a"`}},
 		{"misspelt column", "path,effusion\na,1\n", Spec{Labels: []string{"efusion"}}, []string{`no column "efusion"`, `did you mean "effusion"?`}},
 		{"no image column", "bild,effusion\na,1\n", Spec{}, []string{"image:", "bild"}},
+		{"nearly an image column", "note,pathh,effusion\nx,a,1\n", Spec{}, []string{`name it with image: "pathh", perhaps (columns: note, pathh, effusion)`}},
 		{"no label column", "path,note\na,hello\n", Spec{}, []string{"label:"}},
-		{"ragged row", "path,effusion\na,1,2\n", Spec{}, []string{"line 2"}},
+		{"ragged row", "path,effusion\na,1,2\n", Spec{}, []string{"labels.csv:2", "3 fields under a header of 2"}},
+		{"a mistyped cell of the only finding", "path,effusion\na,1\nb,0\nc,1\nd,0\ne,0\nf,maybe\n", Spec{}, []string{`line 7 holds "maybe"`}},
+		{"lines of old", "path,effusion\ra,1\rb,0\r", Spec{}, []string{"CR alone"}},
+		{"endless row", "path,effusion\na,\"" + strings.Repeat("z\n", maxRow), Spec{}, []string{"is a quote not closed?"}},
+		{"what the format does not read", "path,effusion\na,1\n", Spec{Views: []string{"PA"}}, []string{"views: means nothing in csv; it is for chexpert"}},
 		{"column twice", "path,effusion,effusion\na,1,1\n", Spec{}, []string{`"effusion" stands twice`}},
 		{"empty file", "", Spec{}, []string{"empty"}},
 		{"header only, no label named", "path,effusion\n", Spec{}, []string{"no row under the header"}},

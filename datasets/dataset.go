@@ -124,6 +124,9 @@ type Dataset struct {
 	// Contaminated names the data that MedSigLIP was pre-trained on, where this
 	// seems to be it; see [Pretraining].
 	Contaminated string
+	// Other is the second of two classes that exclude one another, where Classes
+	// holds the one to be found: the negatives are of it. It is empty elsewhere.
+	Other string
 	// Unit is the word for what Sample.Patient is: "patient", "photograph"; it
 	// is "image" where no sample has a patient.
 	Unit string

@@ -27,11 +27,18 @@ var dicomAttributes = []struct {
 	{"date", dicom.StudyDate}, {"manufacturer", dicom.Manufacturer},
 }
 
+// headerTags are the tags that are read of every file.
+var headerTags = []dicom.Tag{
+	dicom.PatientID, dicom.Study, dicom.Series, dicom.SOPInstance, dicom.NumberOfFrames,
+	dicom.Modality, dicom.ViewPosition, dicom.PatientSex, dicom.PatientAge, dicom.StudyDate, dicom.Manufacturer,
+}
+
 // readDICOM reads a tree of DICOM files: patient, study and series from their
 // tags, labels from the table that spec.Table names, or labels.csv in the
 // folder. The table's rows are keyed by a file's path or by the UID of an
 // instance, a series or a study, or by a patient: spec.ID names the column, or
-// it is known by its name. Files without pixels are excluded.
+// it is known by its name. Without a table the samples have no labels, which is
+// enough to embed them. Files without pixels are excluded.
 func readDICOM(ctx context.Context, d *Dataset, s Spec) error {
 	root, err := openFiles(s, cmp.Or(s.Root, s.Path))
 	if err != nil {
@@ -63,13 +70,27 @@ func readDICOM(ctx context.Context, d *Dataset, s Spec) error {
 	if len(d.Samples) == 0 {
 		return d.finish(s, "patient")
 	}
-	if err := d.labelInstances(ctx, headers, files, s); err != nil {
+	table, err := labelTable(s)
+	switch {
+	case err != nil && s.asksForLabels():
+		return fmt.Errorf("datasets: dicom %w", err)
+	case err != nil:
+		d.problem(s.Path, "no table of labels beside the files (labels.csv, .tsv, .jsonl, .parquet, or as table says): the samples have no labels")
+		d.labelByFinding([]string{})
+		return d.finish(s, "patient")
+	}
+	if err := d.labelInstances(ctx, table, headers, files, s); err != nil {
 		return fmt.Errorf("datasets: dicom %w", err)
 	}
 	return d.finish(s, "patient")
 }
 
-// header is what a file says before its pixels.
+// asksForLabels reports whether the spec says anything of labels.
+func (s Spec) asksForLabels() bool {
+	return s.Table != "" || s.Label != "" || len(s.Labels)+len(s.Classes)+len(s.Consensus)+len(s.Rename) > 0
+}
+
+// header is what a file says before its pixels; the pixels' place is not kept.
 type header struct {
 	file *dicom.File
 	err  error
@@ -82,7 +103,12 @@ func (f *folder) readHeaders(ctx context.Context, files []string) ([]header, err
 	group.SetLimit(2 * runtime.GOMAXPROCS(0))
 	for i, name := range files {
 		group.Go(func() error {
-			headers[i].file, headers[i].err = f.header(name)
+			file, err := f.header(name)
+			if err == nil { // what is not asked for is let go: there may be many files
+				_, _, err = file.Size()
+				file = file.Only(headerTags...)
+			}
+			headers[i] = header{file, err}
 			return ctx.Err()
 		})
 	}
@@ -124,9 +150,6 @@ func (f *folder) header(name string) (*dicom.File, error) {
 
 // addInstance adds the frames of one file that are asked for.
 func (d *Dataset) addInstance(name string, h *dicom.File, s Spec) error {
-	if _, _, err := h.Size(); err != nil {
-		return err
-	}
 	frames, err := h.Frames()
 	if err != nil {
 		return err
@@ -209,11 +232,7 @@ var instanceKeys = []struct {
 }
 
 // labelInstances joins the table of labels to the samples.
-func (d *Dataset) labelInstances(ctx context.Context, headers []header, files []string, s Spec) error {
-	path, err := labelTable(s)
-	if err != nil {
-		return err
-	}
+func (d *Dataset) labelInstances(ctx context.Context, path string, headers []header, files []string, s Spec) error {
 	t, err := openTable(s, path)
 	if err != nil {
 		return err

@@ -58,6 +58,21 @@ func TestDICOMTree(t *testing.T) {
 	}
 }
 
+// Without a table of labels there are samples to embed.
+func TestDICOMWithoutLabels(t *testing.T) {
+	t.Parallel()
+	dir := cases(t, "a/cr12.dcm", "a/b/mr_frames.dcm")
+	d := open(t, Spec{Format: "dicom", Path: dir, Frame: "all"})
+	in := Inspect(d)
+	if in.Samples != 4 || *in.Patients != 1 || in.Classes == nil || len(in.Classes) != 0 || len(in.Problems) != 1 || !strings.Contains(in.Problems[0].What, "no table of labels") {
+		t.Errorf("%+v", in)
+	}
+	decodes(t, d)
+	if _, err := Open(t.Context(), Spec{Format: "dicom", Path: dir, Labels: []string{"effusion"}}); err == nil || !strings.Contains(err.Error(), "no table of labels") {
+		t.Errorf("labels are asked for: %v", err)
+	}
+}
+
 func TestDICOMLabelsByAnyKey(t *testing.T) {
 	t.Parallel()
 	for key, value := range map[string]string{"SOPInstanceUID": "2.25.7", "series_instance_uid": "2.25.6", "StudyInstanceUID": "2.25.5", "patient_id": "case-7", "file": "cr12.dcm"} {

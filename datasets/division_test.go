@@ -278,6 +278,28 @@ func TestHoldout(t *testing.T) {
 	}
 }
 
+func TestDaysAreReadOrRefused(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		"2020-01-31": "20200131", "2020/1/3": "20200103", "2020.1": "202001", "20200131": "20200131", "2020": "2020",
+		"2020-01-31T10:00:00Z": "20200131", "2020-01-31 10:00": "20200131", "20200131235959": "20200131",
+		// Which is the month?
+		"31/12/2019": "", "12-31-2019": "", "1.2.19": "", "yesterday": "", "2020-Jan-01": "", "": "", "202": "", "2020-01-01-05": "",
+	} {
+		got, ok := day(text)
+		if !ok {
+			got = ""
+		}
+		if got != want {
+			t.Errorf("day(%q) = %q, want %q", text, got, want)
+		}
+	}
+	_, err := openCSV(t, "path,y,date\na,1,31/12/2019\nb,0,01/02/2020\n", Spec{Labels: []string{"y"}, After: "2020-01-01"})
+	if err == nil || !strings.Contains(err.Error(), `date of "a" = "31/12/2019"`) {
+		t.Errorf("days with the year last: %v", err)
+	}
+}
+
 func TestScenariosDraw(t *testing.T) {
 	t.Parallel()
 	d := population(400, 6)

@@ -49,6 +49,10 @@ func readImageFolder(ctx context.Context, d *Dataset, s Spec) error {
 	if err != nil {
 		return fmt.Errorf("datasets: imagefolder %w", err)
 	}
+	pattern, err := s.patientPattern()
+	if err != nil {
+		return fmt.Errorf("datasets: imagefolder: %w", err)
+	}
 	var names []string
 	for _, name := range files {
 		split, class, reason := placeInFolder(name)
@@ -64,6 +68,12 @@ func readImageFolder(ctx context.Context, d *Dataset, s Spec) error {
 		if reason != "" {
 			d.exclude(name, "%s", reason)
 			continue
+		}
+		if !known { // of metadata, the patient is found already
+			if about.Patient, err = pattern.of("", name); err != nil {
+				d.exclude(name, "%v", err)
+				continue
+			}
 		}
 		about.ID, about.Source, about.Split = name, Source{Path: name}, cmp.Or(about.Split, split)
 		d.Samples = append(d.Samples, about)

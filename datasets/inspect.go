@@ -55,7 +55,7 @@ func Inspect(d *Dataset) Inspection {
 		Samples:  len(d.Samples),
 		Unit:     d.Unit,
 		Task:     d.Task,
-		Classes:  d.Classes,
+		Classes:  append([]string{}, d.Classes...),
 		Labels:   map[string]Counts{},
 		Splits:   map[string]int{},
 		Excluded: append([]Exclusion{}, d.Excluded...),

@@ -185,7 +185,12 @@ func (d *Dataset) labelByClassNumber(rows []labelRow, classes []string, s Spec) 
 		}
 		names[i] = classes[row[0]]
 	}
-	s.Classes = classes
+	// A part of a dataset may hold no sample of some class.
+	s.Classes = slices.DeleteFunc(slices.Clone(classes), func(c string) bool { return !slices.Contains(names, c) })
+	if len(s.Classes) < len(classes) {
+		absent := slices.DeleteFunc(slices.Clone(classes), func(c string) bool { return slices.Contains(s.Classes, c) })
+		d.problem(s.Path, "no sample is of %s", strings.Join(absent, ", "))
+	}
 	return d.labelByClass(names, s)
 }
 

@@ -15,6 +15,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 
 	"github.com/medprobe/medprobe/internal/dicom"
 	"github.com/medprobe/medprobe/internal/raster"
@@ -23,6 +24,9 @@ import (
 // maxFileBytes bounds one image file: a gigabyte is a whole-slide image, which
 // is to be cut into regions first.
 const maxFileBytes = 1 << 30
+
+// maxName bounds a path, as operating systems do.
+const maxName = 4096
 
 // Content is the undecoded content behind a source: the bytes of a file or of a
 // member of an archive, one image of an array, or a ready vector.
@@ -218,13 +222,15 @@ func (f *folder) read(s Source) (Content, error) {
 
 func (f *folder) open(name string) (*os.File, error) {
 	local := filepath.FromSlash(name)
+	// A pipe that nobody writes to would be waited for.
+	const flags = os.O_RDONLY | syscall.O_NONBLOCK
 	if !f.outside {
-		return f.root.Open(local)
+		return f.root.OpenFile(local, flags, 0)
 	}
 	if !filepath.IsAbs(local) {
 		local = filepath.Join(f.dir, local)
 	}
-	return os.Open(local)
+	return os.OpenFile(local, flags, 0)
 }
 
 func (f *folder) bytes(name string) ([]byte, error) {
@@ -296,6 +302,9 @@ func (f *folder) complete(name string) string {
 func inFolder(dir, name string) (string, error) {
 	if strings.ContainsRune(name, 0) {
 		return "", fmt.Errorf("%q holds a NUL byte", name)
+	}
+	if len(name) > maxName {
+		return "", fmt.Errorf("%.40q… is a path of %d bytes, more than %d", name, len(name), maxName)
 	}
 	if scheme, _, ok := strings.Cut(name, "://"); ok && !strings.ContainsAny(scheme, `/\`) {
 		return "", fmt.Errorf("%q is a URL that is not read: want a local file, or http(s) with --allow-remote", name)

@@ -100,8 +100,7 @@ type Spec struct {
 	Window *dicom.Window `yaml:"window"`
 	// Aggregate makes one vector of those of a study, series or patient.
 	Aggregate Aggregate `yaml:"aggregate"`
-	// Embeddings names the array of ready vectors in an npz or the column of a
-	// table that holds them.
+	// Embeddings names the array of ready vectors in an npz.
 	Embeddings string `yaml:"embeddings"`
 	// Provenance says where the data comes from, in words; see [Pretraining].
 	Provenance string `yaml:"provenance"`
@@ -223,7 +222,40 @@ func (s Spec) validate() error {
 		}
 	}
 	_, err := s.patientPattern()
-	return errors.Join(err, s.Box.validate(), s.validateRules(), s.validateFrame(), s.Aggregate.validate(), s.validateSplit())
+	return errors.Join(err, s.validateUse(), s.Box.validate(), s.validateRules(), s.validateFrame(), s.Aggregate.validate(), s.validateSplit())
+}
+
+// uses says which formats read the fields that not all of them do.
+var uses = []struct {
+	key     string
+	said    func(Spec) bool
+	formats []string
+}{
+	{"columns", func(s Spec) bool { return len(s.Columns) > 0 }, []string{"csv", "tsv", "dicom", "npz"}},
+	{"box", func(s Spec) bool { return s.Box != Box{} }, slices.Concat(tables, []string{"hf", "imagefolder"})},
+	{"frame_column", func(s Spec) bool { return s.FrameColumn != "" }, slices.Concat(tables, []string{"hf", "imagefolder"})},
+	{"patient_pattern", func(s Spec) bool { return s.PatientPattern != "" }, slices.Concat(tables, []string{"imagefolder", "chexpert", "nih", "dicom", "hf", "webdataset", "voc", "coco"})},
+	{"consensus", func(s Spec) bool { return len(s.Consensus) > 0 }, slices.Concat(tables, []string{"imagefolder", "dicom", "hf", "npz"})},
+	{"table", func(s Spec) bool { return s.Table != "" }, []string{"imagefolder", "dicom", "mimic", "scin", "npz"}},
+	{"views", func(s Spec) bool { return len(s.Views) > 0 }, []string{"chexpert", "mimic", "nih", "dicom"}},
+	{"min_confidence", func(s Spec) bool { return s.MinConfidence != 0 }, []string{"scin"}},
+	{"frame", func(s Spec) bool { return s.Frame != "" }, slices.Concat(tables, []string{"dicom", "medmnist"})},
+	{"embeddings", func(s Spec) bool { return s.Embeddings != "" }, []string{"npz"}},
+}
+
+// tables are the formats that are one table.
+var tables = []string{"csv", "tsv", "jsonl", "parquet"}
+
+// validateUse refuses fields that the format does not read: what is said and
+// not heard would be a silent loss.
+func (s Spec) validateUse() error {
+	var errs []error
+	for _, use := range uses {
+		if use.said(s) && !slices.Contains(use.formats, s.Format) {
+			errs = append(errs, fmt.Errorf("%s: means nothing in %s; it is for %s", use.key, s.Format, strings.Join(use.formats, ", ")))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // Relative returns the spec with its paths seen from the folder dir.

@@ -8,6 +8,7 @@ import (
 	"maps"
 	"math"
 	"slices"
+	"strings"
 )
 
 // Part is one side of a split and the share of the patients it gets.
@@ -257,12 +258,17 @@ func (d *Dataset) heldOut(s Spec) ([]bool, error) {
 			return nil, err
 		}
 		unknown := 0
+		first, _ := day(s.After)
 		for i := range d.Samples {
-			day := digits(d.Attr(i, column))
-			if day == "" {
+			text := strings.TrimSpace(d.Attr(i, column))
+			on, ok := day(text)
+			switch {
+			case text == "":
 				unknown++
+			case !ok:
+				return nil, fmt.Errorf("%s of %q = %q: want a day such as 2020-01-31, the year first", column, d.Samples[i].ID, text)
 			}
-			is[i] = is[i] && day != "" && day >= digits(s.After)[:min(len(day), len(digits(s.After)))]
+			is[i] = is[i] && ok && on >= first[:min(len(on), len(first))]
 		}
 		if unknown > 0 {
 			d.problem(d.Spec, "%d samples have no %s and are taken as before %s", unknown, column, s.After)

@@ -236,7 +236,7 @@ func (s Spec) validateSplit() error {
 	if _, _, ok := cutPair(s.Holdout); s.Holdout != "" && !ok {
 		return fmt.Errorf("holdout %q: want COLUMN=VALUE, such as site=B", s.Holdout)
 	}
-	if n := len(digits(s.After)); s.After != "" && n != 4 && n != 6 && n != 8 {
+	if _, ok := day(s.After); s.After != "" && !ok {
 		return fmt.Errorf("after %q: want a day such as 2020-01-01", s.After)
 	}
 	if s.Fold < 0 || s.Fold > 0 && s.SplitFile == "" {
@@ -248,23 +248,29 @@ func (s Spec) validateSplit() error {
 	return nil
 }
 
-// digits drops what parts the numbers of a date: 2020-01-31 and 20200131 compare
-// alike, and what follows the day is dropped.
-func digits(date string) string {
+// day returns a date as year, month and day, or as much of them as are there,
+// so that days compare as texts: 2020-01-31, 2020/1/31, 2020.01 and 20200131; what
+// follows the day is dropped. Only where the year comes first is it clear which
+// number is the month.
+func day(date string) (string, bool) {
 	date, _, _ = strings.Cut(strings.TrimSpace(date), "T")
 	date, _, _ = strings.Cut(date, " ")
-	only := strings.Map(func(r rune) rune {
-		if r == '-' || r == '/' || r == '.' {
-			return -1
+	parts := strings.FieldsFunc(date, func(r rune) bool { return r == '-' || r == '/' || r == '.' })
+	for i, part := range parts {
+		if strings.Trim(part, "0123456789") != "" || i > 0 && len(part) > 2 {
+			return "", false
 		}
-		return r
-	}, date)
-	for _, r := range only {
-		if r < '0' || r > '9' {
-			return ""
+		if len(part) == 1 {
+			parts[i] = "0" + part
 		}
 	}
-	return only
+	whole := strings.Join(parts, "")
+	if len(parts) == 1 && len(whole) == 14 { // with a time, as DICOM has it
+		whole = whole[:8]
+	}
+	plain := len(parts) == 1 && slices.Contains([]int{4, 6, 8}, len(whole))
+	parted := len(parts) > 1 && len(parts) < 4 && len(parts[0]) == 4
+	return whole, plain || parted
 }
 
 func (d *Dataset) hasAttribute(what, column string) error {

@@ -1,6 +1,7 @@
 package datasets
 
 import (
+	"cmp"
 	"context"
 	"encoding/xml"
 	"fmt"
@@ -44,6 +45,10 @@ func readVOC(ctx context.Context, d *Dataset, s Spec) error {
 	if err != nil {
 		return fmt.Errorf("datasets: voc %s: folder Annotations: %w", s.Path, cause(err))
 	}
+	pattern, err := s.patientPattern()
+	if err != nil {
+		return fmt.Errorf("datasets: voc: %w", err)
+	}
 	var names []string
 	for _, entry := range entries {
 		if err := ctx.Err(); err != nil {
@@ -57,7 +62,12 @@ func readVOC(ctx context.Context, d *Dataset, s Spec) error {
 		if err != nil {
 			return fmt.Errorf("datasets: voc %s: %w", s.Path, err)
 		}
-		names = append(names, d.addBoxes(file, a)...)
+		patient, err := pattern.of("", a.Filename)
+		if err != nil {
+			d.exclude(file, "%v", err)
+			continue
+		}
+		names = append(names, d.addBoxes(file, patient, a)...)
 	}
 	if len(names) == 0 {
 		return fmt.Errorf("datasets: voc %s: no box can be used%s", s.Path, firstReason(d.Excluded))
@@ -91,8 +101,8 @@ func (f *folder) annotation(name string) (vocAnnotation, error) {
 }
 
 // addBoxes appends the usable boxes of one photograph as samples and returns
-// their class names.
-func (d *Dataset) addBoxes(file string, a vocAnnotation) (names []string) {
+// their class names. Where patient is empty, the photograph is the patient.
+func (d *Dataset) addBoxes(file, patient string, a vocAnnotation) (names []string) {
 	photo := strings.TrimSuffix(path.Base(file), path.Ext(file))
 	for i, object := range a.Objects {
 		id := fmt.Sprintf("%s#%03d", photo, i+1)
@@ -110,7 +120,7 @@ func (d *Dataset) addBoxes(file string, a vocAnnotation) (names []string) {
 			d.Samples = append(d.Samples, Sample{
 				ID:      id,
 				Source:  Source{Path: "JPEGImages/" + a.Filename, Region: box},
-				Patient: photo,
+				Patient: cmp.Or(patient, photo),
 			})
 		}
 	}

@@ -35,10 +35,10 @@ const (
 )
 
 // readWebDataset reads tar archives, packed by gzip or not: one, those of a
-// folder, or those that a range such as train-{000..012}.tar names. Successive
-// members of one name up to the first dot are one sample: an image; .cls, a
+// folder, or those that a range such as train-{000..012}.tar names. Members of
+// one name up to the first dot are one sample: an image; .cls, a
 // class's number or name; .json, an object with label or class, patient, study,
-// split and other attributes; .txt, a class name. An archive's name that begins
+// split and other attributes; .txt, a class name where the others name none. An archive's name that begins
 // with train, val or test is the part.
 func readWebDataset(ctx context.Context, d *Dataset, s Spec) error {
 	names, err := shards(s.Path, ".tar", ".tar.gz", ".tgz")
@@ -199,7 +199,8 @@ type tarReader struct {
 type member struct {
 	key     string
 	image   Source
-	label   string
+	class   string // of .cls
+	text    string // of .txt, which may be a caption beside another label
 	said    map[string]any
 	refused error
 }
@@ -207,6 +208,9 @@ type member struct {
 func (r *tarReader) read(ctx context.Context, archive int, name string, f *os.File) error {
 	in := tar.NewReader(f)
 	var now member
+	// Members of one sample should be neighbours; tar writes them as the folder
+	// happens to list them.
+	waiting := map[string]member{}
 	shard, _, _ := strings.Cut(name, ".")
 	for {
 		if err := ctx.Err(); err != nil {
@@ -231,15 +235,31 @@ func (r *tarReader) read(ctx context.Context, archive int, name string, f *os.Fi
 			continue
 		}
 		if key != now.key {
-			r.add(shard, now)
+			if now.complete() {
+				r.add(shard, now)
+			} else {
+				waiting[now.key] = now
+			}
 			now = member{key: key}
+			if earlier, ok := waiting[key]; ok {
+				now = earlier
+				delete(waiting, key)
+			}
 		}
 		if err := now.take(archive, name, ending, head, in, f); err != nil {
 			now.refused = errors.Join(now.refused, fmt.Errorf("%s: %w", head.Name, err))
 		}
 	}
-	r.add(shard, now)
+	waiting[now.key] = now
+	for _, key := range slices.Sorted(maps.Keys(waiting)) {
+		r.add(shard, waiting[key])
+	}
 	return nil
+}
+
+// complete reports whether nothing more is waited for.
+func (m *member) complete() bool {
+	return m.image.Member != "" && (m.class != "" || m.text != "" || m.said != nil)
 }
 
 // memberKey divides a member's name at the first dot of its last part.
@@ -250,8 +270,8 @@ func memberKey(head *tar.Header) (key, ending string, err error) {
 		return "", "", fmt.Errorf("a member of type %q: want plain files", head.Typeflag)
 	case !filepath.IsLocal(filepath.FromSlash(name)) || strings.ContainsAny(name, "\\\x00"):
 		return "", "", errors.New("a name that leads elsewhere")
-	case len(name) > 4096:
-		return "", "", errors.New("a name of more than 4096 bytes")
+	case len(name) > maxName:
+		return "", "", fmt.Errorf("a name of more than %d bytes", maxName)
 	}
 	dir, base := path.Split(name)
 	stem, ending, _ := strings.Cut(base, ".")
@@ -285,11 +305,15 @@ func (m *member) take(archive int, name, ending string, head *tar.Header, in io.
 		if err != nil {
 			return err
 		}
-		if ending != "json" {
-			m.label = strings.TrimSpace(string(data))
-			return nil
+		switch text := strings.TrimSpace(string(data)); ending {
+		case "cls":
+			m.class = text
+		case "txt":
+			m.text = text
+		default:
+			return json.Unmarshal(data, &m.said)
 		}
-		return json.Unmarshal(data, &m.said)
+		return nil
 	}
 	return nil // others are for others
 }
@@ -324,7 +348,7 @@ func (r *tarReader) add(shard string, m member) {
 		Study: text(cmp.Or(s.Study, "study"), "study_id"),
 	}
 	patient := text(append([]string{cmp.Or(s.Patient, "patient")}, patientColumns...)...)
-	label := cmp.Or(text(append([]string{cmp.Or(s.Label, "label")}, labelColumns...)...), m.label)
+	label := cmp.Or(text(append([]string{cmp.Or(s.Label, "label")}, labelColumns...)...), m.class, m.text)
 	var err error
 	sample.Patient, err = r.patient.of(patient, m.key)
 	switch {

@@ -156,8 +156,9 @@ func (l *lab) supports(sets []classSet) ([][]int, error) {
 // compare judges the methods on the test samples.
 func (l *lab) compare(ctx context.Context, methods []*method, tests []finding) ([]evaluate.Finding, *evaluate.Macro, error) {
 	trials := make([]evaluate.Trial, len(tests))
+	prompts := l.config.Prompts.of(l.data)
 	for c, test := range tests {
-		prompt := l.config.Prompts[l.data.Classes[c]]
+		prompt := prompts[l.data.Classes[c]]
 		trial := evaluate.Trial{
 			Name: l.data.Classes[c], Note: prompt.Note, Labels: test.labels, Groups: test.groups,
 			Prompts: evaluate.Prompts{Positive: prompt.Positive, Negative: prompt.Negative},

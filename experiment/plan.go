@@ -39,9 +39,14 @@ type fate struct {
 // plan says what every sample of a dataset is for.
 type plan []fate
 
+var errNoLabels = errors.New("the data has no labels, and without them nothing can be trained or judged; name a table of labels under table")
+
 // newPlan divides the samples as the data says, or as the experiment does
 // where the data says nothing.
 func newPlan(c *Config, d *datasets.Dataset) (plan, error) {
+	if len(d.Classes) == 0 {
+		return nil, fmt.Errorf("experiment: %s: %w", d.Spec, errNoLabels)
+	}
 	parts, err := divide(c, d)
 	if err != nil {
 		return nil, err

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/medprobe/medprobe/datasets"
 	"github.com/medprobe/medprobe/embedcache"
 	"github.com/medprobe/medprobe/internal/near"
 	"github.com/medprobe/medprobe/internal/vec"
@@ -81,6 +82,23 @@ func (p Prompts) validate() error {
 		}
 	}
 	return nil
+}
+
+// of returns the prompts as they are for the classes of the dataset: of two that
+// exclude one another one is to be found, and what is true of the other is not
+// true of it.
+func (p Prompts) of(d *datasets.Dataset) Prompts {
+	other, named := p[d.Other]
+	if d.Other == "" || !named {
+		return p
+	}
+	of := maps.Clone(p)
+	delete(of, d.Other)
+	if found, ok := of[d.Classes[0]]; ok && len(found.Negative) == 0 {
+		found.Negative = other.Positive
+		of[d.Classes[0]] = found
+	}
+	return of
 }
 
 func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }

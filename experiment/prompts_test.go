@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/medprobe/medprobe/datasets"
 	"github.com/medprobe/medprobe/trainer"
 	"gonum.org/v1/gonum/blas/blas32"
 )
@@ -102,6 +103,23 @@ func TestPromptsThatDoNotFitAreRefused(t *testing.T) {
 		if _, _, err := NewPrior(t.Context(), &quadrants{}, []string{"upper", "lower"}, false, prompts, c.score); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("error %v: want %q", err, c.want)
 		}
+	}
+}
+
+// Of two classes one is to be found; prompts may name both.
+func TestPromptsOfTwoClasses(t *testing.T) {
+	t.Parallel()
+	d := &datasets.Dataset{Classes: []string{"sick"}, Other: "well"}
+	both := Prompts{"sick": {Positive: []string{"a"}}, "well": {Positive: []string{"b"}}}
+	if got := both.of(d); len(got) != 1 || !slices.Equal(got["sick"].Negative, []string{"b"}) || len(both) != 2 {
+		t.Errorf("%v of %v", got, both)
+	}
+	own := Prompts{"sick": {Positive: []string{"a"}, Negative: []string{"c"}}, "well": {Positive: []string{"b"}}}
+	if got := own.of(d); len(got) != 1 || !slices.Equal(got["sick"].Negative, []string{"c"}) {
+		t.Errorf("its own negative texts: %v", got)
+	}
+	if got := both.of(&datasets.Dataset{Classes: []string{"sick"}}); len(got) != 2 {
+		t.Errorf("a finding of its own: %v", got)
 	}
 }
 

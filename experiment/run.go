@@ -3,6 +3,7 @@ package experiment
 import (
 	"context"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"slices"
@@ -64,11 +65,14 @@ func Run(ctx context.Context, c *Config, o Options) (result *Result, err error) 
 	}
 	if len(c.Prompts) > 0 {
 		// Before the images are embedded, which may take long.
-		if w.prior, _, err = NewPrior(ctx, cachedTexts{o.Encoder, o.Cache}, d.Classes, d.Exclusive(), c.Prompts, ""); err != nil {
+		if w.prior, _, err = NewPrior(ctx, cachedTexts{o.Encoder, o.Cache}, d.Classes, d.Exclusive(), c.Prompts.of(d), ""); err != nil {
 			return nil, err
 		}
 	}
 	if err := w.embed(ctx); err != nil {
+		if stopped, ok := errors.AsType[*embedcache.TooManyFailuresError](err); ok {
+			err = &tooManyFailures{stopped}
+		}
 		return nil, err
 	}
 	if err := w.closeLeaks(ctx); err != nil {
@@ -101,6 +105,17 @@ func newWork(c *Config, o Options, d *datasets.Dataset) *work {
 	}
 	return &work{config: c, options: o, data: d, space: embedcache.SpaceOf(o.Encoder)}
 }
+
+// tooManyFailures says it in the words of an experiment, whose key is not a flag.
+type tooManyFailures struct {
+	*embedcache.TooManyFailuresError
+}
+
+func (e *tooManyFailures) Error() string {
+	return fmt.Sprintf("experiment: stopped after %d failed samples, %d allowed (max_failures); the first, %q: %s", e.Failed, e.Limit, e.First.ID, e.First.Reason)
+}
+
+func (e *tooManyFailures) Unwrap() error { return e.TooManyFailuresError }
 
 // embed fills the cache with what the plan uses, and takes out of the plan what
 // failed or leaks.

@@ -121,6 +121,9 @@ func TestTooManyFailuresEndTheRun(t *testing.T) {
 	if _, ok := errors.AsType[*embedcache.TooManyFailuresError](err); !ok {
 		t.Errorf("error %v: want a TooManyFailuresError", err)
 	}
+	if !strings.Contains(err.Error(), "(max_failures)") || !strings.Contains(err.Error(), "scan-000-0.png") {
+		t.Errorf("error %v: want the key of an experiment and the first sample", err)
+	}
 }
 
 func TestLeaks(t *testing.T) {

@@ -45,8 +45,9 @@ func (z ZeroShot) Run(ctx context.Context, o Options) (r *evaluate.Report, err e
 		return nil, err
 	}
 	if strings.HasPrefix(z.Prompts, packPrefix) {
-		maps.DeleteFunc(prompts, func(name string, _ Prompt) bool { return !slices.Contains(d.Classes, name) })
+		maps.DeleteFunc(prompts, func(name string, _ Prompt) bool { return !slices.Contains(d.Classes, name) && name != d.Other })
 	}
+	prompts = prompts.of(d)
 	c := &Config{Name: "Zero-shot", Data: z.Data, Prompts: prompts, Preprocess: z.Preprocess, MaxFailures: z.MaxFailures, Seed: z.Seed}
 	w := newWork(c, o, d)
 	if w.plan, err = z.plan(d); err != nil {
@@ -86,6 +87,9 @@ func (z ZeroShot) Run(ctx context.Context, o Options) (r *evaluate.Report, err e
 
 // plan uses every labelled sample of the split.
 func (z ZeroShot) plan(d *datasets.Dataset) (plan, error) {
+	if len(d.Classes) == 0 {
+		return nil, fmt.Errorf("experiment: %s: %w", d.Spec, errNoLabels)
+	}
 	p := make(plan, len(d.Samples))
 	for i := range d.Samples {
 		p[i] = fate{part: testPart, outcome: used}

@@ -11,6 +11,7 @@
 package dicom
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 	"math"
@@ -38,7 +39,7 @@ const (
 	samplesPerPixel   Tag = 0x00280002
 	photometric       Tag = 0x00280004
 	planar            Tag = 0x00280006
-	numberOfFrames    Tag = 0x00280008
+	NumberOfFrames    Tag = 0x00280008
 	rows              Tag = 0x00280010
 	columns           Tag = 0x00280011
 	bitsAllocated     Tag = 0x00280100
@@ -110,7 +111,7 @@ func (e elements) Text(t Tag) string {
 // integer returns the first value of an element of type US or SS, or, for the
 // two that are texts, of type IS.
 func (e elements) integer(t Tag) (int, bool) {
-	if t == numberOfFrames || t == Instance {
+	if t == NumberOfFrames || t == Instance {
 		n, err := strconv.Atoi(e.Text(t))
 		return n, err == nil
 	}
@@ -132,14 +133,26 @@ func (e elements) number(t Tag) (float64, bool) {
 
 // Frames returns how many images the file holds, at least 1.
 func (f *File) Frames() (int, error) {
-	if len(f.values[numberOfFrames]) == 0 {
+	if len(f.values[NumberOfFrames]) == 0 {
 		return 1, nil
 	}
-	n, ok := f.integer(numberOfFrames)
+	n, ok := f.integer(NumberOfFrames)
 	if !ok || n < 1 || n > 1<<24 {
-		return 0, fmt.Errorf("number of frames %q: want 1 or more", f.Text(numberOfFrames))
+		return 0, fmt.Errorf("number of frames %q: want 1 or more", f.Text(NumberOfFrames))
 	}
 	return n, nil
+}
+
+// Only returns a file of nothing but these elements, which shares no memory with
+// the bytes it was read from.
+func (f *File) Only(tags ...Tag) *File {
+	only := &File{syntax: strings.Clone(f.syntax), elements: elements{values: map[Tag][]byte{}, order: f.order, implicit: f.implicit}}
+	for _, t := range tags {
+		if value, ok := f.values[t]; ok {
+			only.values[t] = bytes.Clone(value)
+		}
+	}
+	return only
 }
 
 // HasPixels reports whether there are pixels of any kind.

@@ -25,12 +25,15 @@ func (f *File) codedFrame(frame, frames int) ([]byte, error) {
 	}
 	seen := 0
 	var part [][]byte
+	var tail []byte // of the frame so far: the marker may be cut in two
 	for _, fragment := range fragments {
 		if seen == frame {
 			part = append(part, fragment)
 		}
-		if endsImage(fragment) {
+		tail = append(tail, fragment[max(0, len(fragment)-4):]...)
+		if endsImage(tail) {
 			seen++
+			tail = nil
 		}
 	}
 	if seen != frames {
@@ -79,10 +82,10 @@ func join(fragments [][]byte) []byte {
 	return bytes.Join(fragments, nil)
 }
 
-// endsImage reports whether a JPEG, JPEG-LS or JPEG 2000 image ends here,
-// before the padding to an even length.
-func endsImage(fragment []byte) bool {
-	tail := bytes.TrimRight(fragment[max(0, len(fragment)-4):], "\x00")
+// endsImage reports whether a JPEG, JPEG-LS or JPEG 2000 image ends with these
+// bytes, before the padding to an even length.
+func endsImage(tail []byte) bool {
+	tail = bytes.TrimRight(tail[max(0, len(tail)-4):], "\x00")
 	return bytes.HasSuffix(tail, []byte{0xff, 0xd9})
 }
 

@@ -92,7 +92,7 @@ func TestHostileFilesAreRefusedBeforeMemoryIsTaken(t *testing.T) {
 		{"length of 4 GB", file(explicitLittle, liar), "promises 4294967280 bytes"},
 		{"65535 rows", file(explicitLittle, picture(65535, 65535, long)...), "65535×65535"},
 		{"pixels shorter than the size", file(explicitLittle, picture(60, 60, long)...), "the pixels are 8 bytes"},
-		{"2^31 frames", file(explicitLittle, picture(4, 4, explicit(numberOfFrames, "IS", []byte("2147483648")), long)...), "number of frames"},
+		{"2^31 frames", file(explicitLittle, picture(4, 4, explicit(NumberOfFrames, "IS", []byte("2147483648")), long)...), "number of frames"},
 		{"fragment of 2 GB", file(jpegBaseline, picture(4, 4, jpeg)...), "promises"},
 		{"no rows", file(explicitLittle, long), "Rows (0028,0010)"},
 		{"no pixels", file(explicitLittle, picture(4, 4)...), "no pixels"},
@@ -160,6 +160,10 @@ func TestFramesOfFragments(t *testing.T) {
 				t.Errorf("%s, frame %d: %q, %v, want %q", name, frame, got, err, want)
 			}
 		}
+	}
+	parted := File{encapsulated: [][]byte{nil, []byte("aa\xff"), []byte("\xd9\x00"), []byte("bb\xff\xd9"), []byte("cc"), []byte("\xff\xd9")}}
+	if got, err := parted.codedFrame(1, 3); err != nil || string(got) != "bb\xff\xd9" {
+		t.Errorf("a marker in two fragments: %q, %v", got, err)
 	}
 	f := File{encapsulated: append([][]byte{nil}, fragments...)}
 	if _, err := f.codedFrame(1, 5); err == nil {

@@ -27,6 +27,9 @@ const (
 // it is cut off; of the beginning of one, that more is needed.
 var ErrShort = errors.New("the file ends early")
 
+// ErrFormat says that the bytes are no DICOM file.
+var ErrFormat = errors.New("not a DICOM file: no DICM after 128 bytes")
+
 // Is reports whether the bytes begin as a DICOM file does: after 128 bytes of
 // anything stands DICM; or, as files of old have it, with an element of the
 // groups that files begin with.
@@ -48,7 +51,7 @@ func parse(data []byte, header bool) (*File, error) {
 	if hasPreamble(data) {
 		body = data[132:]
 	} else if !plausible(data) {
-		return nil, errors.New("not a DICOM file: no DICM after 128 bytes")
+		return nil, ErrFormat
 	}
 	p := &parser{data: body, elements: elements{values: map[Tag][]byte{}, order: binary.LittleEndian}}
 	if err := p.readMeta(); err != nil {

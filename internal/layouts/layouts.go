@@ -86,6 +86,7 @@ func Write(t testing.TB, dir string) {
 	f.nih()
 	f.scin()
 	f.coco()
+	f.voc()
 	f.folders()
 	f.webDataset()
 	f.huggingFace()
@@ -171,6 +172,17 @@ func (f folder) coco() {
 		}
 	}
 	f.write("coco/annotations/instances.json", fmt.Appendf(nil, `{"images": [%s], "annotations": [%s], "categories": [{"id": 1, "name": "RBC"}, {"id": 2, "name": "WBC"}]}`, strings.Join(images, ", "), strings.Join(boxes, ", ")))
+}
+
+func (f folder) voc() {
+	for i := range n / 2 {
+		f.write(fmt.Sprintf("voc/JPEGImages/slide%d_%02d.png", i/2, i), f.picture(i))
+		boxes := ""
+		for k, name := range []string{"RBC", "WBC"} {
+			boxes += fmt.Sprintf("<object><name>%s</name><bndbox><xmin>%d</xmin><ymin>5</ymin><xmax>%d</xmax><ymax>16</ymax></bndbox></object>", name, 4+15*k, 13+15*k)
+		}
+		f.write(fmt.Sprintf("voc/Annotations/slide%d_%02d.xml", i/2, i), fmt.Appendf(nil, "<annotation><filename>slide%d_%02d.png</filename><size><width>32</width><height>24</height></size>%s</annotation>", i/2, i, boxes))
+	}
 }
 
 func (f folder) folders() {

@@ -95,6 +95,10 @@ func Decode(data []byte, maxPixels int64) (img image.Image, err error) {
 		return JPEGColors(m), nil
 	case *image.NYCbCrA:
 		return webpColors(&m.YCbCr), nil
+	case *image.Gray:
+		if format == "tiff" && faxIsInverted(data) {
+			invert(m)
+		}
 	case *image.Paletted:
 		if format == "gif" {
 			return onScreen(m, width, height, background), nil

@@ -82,17 +82,31 @@ func (w *walker) count(n uint64) uint64 {
 }
 
 func (w *walker) structure(depth int) {
+	w.fields(depth, func(int64, byte) bool { return false })
+}
+
+// fields goes through a structure and skips the fields that take does not read.
+func (w *walker) fields(depth int, take func(id int64, kind byte) bool) {
+	id := int64(0)
 	for w.err == nil {
 		head := w.byte()
 		kind := head & 0x0f
 		if kind == thriftStop {
 			return
 		}
-		if head>>4 == 0 {
-			w.varint() // the field's number
+		if id += int64(head >> 4); head>>4 == 0 {
+			id = w.number()
 		}
-		w.value(kind, depth, false)
+		if !take(id, kind) {
+			w.value(kind, depth, false)
+		}
 	}
+}
+
+// number reads a number with a sign.
+func (w *walker) number() int64 {
+	v := w.varint()
+	return int64(v>>1) ^ -int64(v&1)
 }
 
 func (w *walker) value(kind byte, depth int, inList bool) {

@@ -23,59 +23,110 @@ func IsJSON(path string) bool {
 // maxLine bounds one JSON object.
 const maxLine = 16 << 20
 
-// jsonAsCSV reads an object a line. Its keys become the columns, in the order
-// in which they are first met.
-func jsonAsCSV(r io.Reader) (*bytes.Buffer, error) {
-	lines := bufio.NewScanner(io.LimitReader(r, maxBytes+1))
-	lines.Buffer(nil, maxLine)
+// jsonLines reads an object a line.
+type jsonLines struct {
+	*bufio.Scanner
+	number int
+	object flatObject
+}
+
+func newJSONLines(r io.Reader) *jsonLines {
+	lines := bufio.NewScanner(r)
+	lines.Buffer(make([]byte, 1<<16), maxLine)
+	return &jsonLines{Scanner: lines}
+}
+
+// next returns the keys and cells of the next line, none of an empty one, and
+// [io.EOF] after the last. They are valid until the next call.
+func (l *jsonLines) next() (keys, cells []string, err error) {
+	l.number++
+	if !l.Scan() {
+		if err = l.Err(); errors.Is(err, bufio.ErrTooLong) {
+			err = fmt.Errorf("more than %d bytes", maxLine)
+		}
+		if err != nil {
+			return nil, nil, fmt.Errorf("line %d: %w", l.number, err)
+		}
+		return nil, nil, io.EOF
+	}
+	line := bytes.TrimSpace(bytes.TrimPrefix(l.Bytes(), []byte("\ufeff")))
+	if len(line) == 0 {
+		return nil, nil, nil
+	}
+	if l.object.read(string(line)) {
+		return l.object.keys, l.object.cells, nil
+	}
+	keys, cells, err = object(line)
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		err = errors.New("the JSON object does not end on its line")
+	}
+	if err != nil {
+		return nil, nil, fmt.Errorf("line %d: %w", l.number, err)
+	}
+	return keys, cells, nil
+}
+
+// distinct reports whether no name stands twice.
+func distinct(names []string) bool {
+	for i, name := range names {
+		if slices.Contains(names[:i], name) {
+			return false
+		}
+	}
+	return true
+}
+
+// jsonHeader lists the keys of all lines, in the order in which they are first
+// met.
+func jsonHeader(r io.Reader) ([]string, error) {
 	var header []string
-	place := map[string]int{}
-	var rows [][]string
-	cells := 0
-	for number := 1; lines.Scan(); number++ {
-		line := bytes.TrimSpace(bytes.TrimPrefix(lines.Bytes(), []byte("\ufeff")))
-		row := make([]string, len(header))
-		if len(line) > 0 {
-			keys, values, err := object(line)
-			if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-				err = errors.New("the JSON object does not end on its line")
-			}
-			if err != nil {
-				return nil, fmt.Errorf("line %d: %w", number, err)
-			}
-			for k, key := range keys {
-				at, known := place[key]
-				if !known {
-					at = len(header)
-					place[key] = at
-					header, row = append(header, key), append(row, "")
-				}
-				row[at] = values[k]
-			}
+	known := map[string]bool{}
+	for lines := newJSONLines(r); ; {
+		keys, _, err := lines.next()
+		if errors.Is(err, io.EOF) {
+			return header, nil
 		}
-		if cells += len(row); cells > maxCells {
-			return nil, fmt.Errorf("line %d: more than %d cells: divide the table", number, maxCells)
-		}
-		rows = append(rows, row)
-	}
-	if err := lines.Err(); err != nil {
-		return nil, fmt.Errorf("line %d: %w", len(rows)+1, err)
-	}
-	text := &bytes.Buffer{}
-	if len(header) == 0 {
-		return text, nil
-	}
-	table := csv.NewWriter(text)
-	if err := table.Write(header); err != nil {
-		return nil, err
-	}
-	for _, row := range rows {
-		if err := table.Write(append(row, make([]string, len(header)-len(row))...)); err != nil {
+		if err != nil {
 			return nil, err
 		}
+		for i, key := range keys {
+			if i < len(header) && header[i] == key {
+				continue // as in most lines
+			}
+			if !known[key] {
+				known[key] = true
+				header = append(header, key)
+			}
+		}
 	}
-	table.Flush()
-	return text, table.Error()
+}
+
+// jsonAsCSV returns the lines as rows under the header.
+func jsonAsCSV(in io.ReadCloser, header []string) io.ReadCloser {
+	place := map[string]int{}
+	for i, key := range header {
+		place[key] = i
+	}
+	row := make([]string, len(header))
+	lines := newJSONLines(in)
+	return newRowText(in, header, func(table *csv.Writer) error {
+		keys, cells, err := lines.next()
+		if err != nil {
+			return err
+		}
+		clear(row)
+		for i, key := range keys {
+			at := i
+			if at >= len(header) || header[at] != key {
+				known := false
+				if at, known = place[key]; !known {
+					return fmt.Errorf("line %d: the key %q is new: the file was changed", lines.number, key)
+				}
+			}
+			row[at] = cells[i]
+		}
+		return table.Write(row)
+	})
 }
 
 // object returns the keys of a JSON object in their order, and its values as

@@ -3,7 +3,6 @@
 package texttab
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"encoding/csv"
@@ -115,7 +114,32 @@ func writeParquet(w io.Writer, columns []Column) error {
 // JSON objects, one a line (.jsonl, .ndjson), says. There null is an empty cell,
 // true and false are 1 and 0, numbers are written so that they are read back
 // bit for bit, and lists are joined by "|". Errors do not name the file.
-func Open(path string) (io.ReadCloser, error) {
+func Open(path string) (io.ReadCloser, error) { return OpenAs(path, nil) }
+
+// OpenAs is [Open] for a table whose header was read before: of JSON objects,
+// whose keys may be met anywhere, it saves a look at all of them. nil stands for
+// no header known.
+func OpenAs(path string, header []string) (io.ReadCloser, error) {
+	if IsJSON(path) && header == nil {
+		in, err := open(path)
+		if err != nil {
+			return nil, err
+		}
+		header, err = jsonHeader(in)
+		in.Close()
+		if err != nil {
+			return nil, err
+		}
+	}
+	in, err := open(path)
+	if err == nil && IsJSON(path) {
+		in = jsonAsCSV(in, header)
+	}
+	return in, err
+}
+
+// open returns the bytes of the file, unpacked, or the text of a Parquet file.
+func open(path string) (io.ReadCloser, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		var pathErr *fs.PathError
@@ -124,47 +148,27 @@ func Open(path string) (io.ReadCloser, error) {
 		}
 		return nil, err
 	}
-	if isParquet(path) {
-		defer f.Close()
-		text, err := parquetAsCSV(f)
-		if err != nil {
-			return nil, err
-		}
-		return io.NopCloser(text), nil
-	}
 	var in io.ReadCloser = f
-	if strings.EqualFold(filepath.Ext(path), ".gz") {
-		if in, err = unpack(f); err != nil {
-			f.Close()
-			return nil, err
-		}
+	switch {
+	case isParquet(path):
+		in, err = parquetAsCSV(f)
+	case strings.EqualFold(filepath.Ext(path), ".gz"):
+		in, err = unpack(f)
 	}
-	if !IsJSON(path) {
-		return in, nil
-	}
-	defer in.Close()
-	text, err := jsonAsCSV(in)
 	if err != nil {
+		f.Close()
 		return nil, err
 	}
-	return io.NopCloser(text), nil
+	return in, nil
 }
 
-const (
-	// maxBytes bounds a Parquet file, which is turned to text in memory.
-	maxBytes = 1 << 30
-	// maxCells bounds what its header may promise.
-	maxCells = 1 << 26
-)
+// maxCells bounds what the metadata of a Parquet file may promise.
+const maxCells = 1 << 26
 
-// OpenParquet reads the metadata of a Parquet file, after a look at whether it
-// promises more than it holds. What the library panics about is an error.
+// OpenParquet reads the metadata of a Parquet file and looks whether it, or the
+// header of a page, promises more than is there.
 func OpenParquet(f *os.File) (file *parquet.File, err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			file, err = nil, fmt.Errorf("damaged Parquet file: %v", p)
-		}
-	}()
+	defer recovered(&err)
 	info, err := f.Stat()
 	if err != nil {
 		return nil, err
@@ -176,17 +180,15 @@ func OpenParquet(f *os.File) (file *parquet.File, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("not a Parquet file: %w", err)
 	}
+	if err := checkPages(f, file); err != nil {
+		return nil, err
+	}
 	return file, nil
 }
 
-func parquetAsCSV(f *os.File) (*bytes.Buffer, error) {
-	info, err := f.Stat()
-	if err != nil {
-		return nil, err
-	}
-	if info.Size() > maxBytes {
-		return nil, fmt.Errorf("%d bytes, more than %d: divide it, or save it as CSV", info.Size(), maxBytes)
-	}
+// parquetAsCSV returns the rows of a flat table.
+func parquetAsCSV(f *os.File) (text io.ReadCloser, err error) {
+	defer recovered(&err)
 	file, err := OpenParquet(f)
 	if err != nil {
 		return nil, err
@@ -201,38 +203,71 @@ func parquetAsCSV(f *os.File) (*bytes.Buffer, error) {
 	if rows := file.NumRows(); rows < 0 || rows > maxCells/int64(max(1, len(header))) {
 		return nil, fmt.Errorf("%d rows of %d columns: want at most %d cells", rows, len(header), maxCells)
 	}
-	text := &bytes.Buffer{}
-	table := csv.NewWriter(text)
-	if err := table.Write(header); err != nil {
-		return nil, err
+	p := &parquetRows{file: f, groups: file.RowGroups(), buffer: make([]parquet.Row, 256), record: make([]string, len(header))}
+	return newRowText(p, header, p.next), nil
+}
+
+// recovered turns a panic of the Parquet library, which is how it answers some
+// damaged files, into an error.
+func recovered(err *error) {
+	if p := recover(); p != nil {
+		*err = fmt.Errorf("damaged Parquet file: %v", p)
 	}
-	record := make([]string, len(header))
-	if err := EachRow(context.Background(), file, func(_ int, row parquet.Row) (err error) {
-		clear(record)
+}
+
+// parquetRows goes through the rows of all groups.
+type parquetRows struct {
+	file   *os.File
+	groups []parquet.RowGroup
+	rows   parquet.Rows // of the group before the first of groups
+	buffer []parquet.Row
+	record []string
+}
+
+func (p *parquetRows) next(table *csv.Writer) (err error) {
+	defer recovered(&err)
+	if p.rows == nil {
+		if len(p.groups) == 0 {
+			return io.EOF
+		}
+		p.rows, p.groups = p.groups[0].Rows(), p.groups[1:]
+	}
+	n, err := p.rows.ReadRows(p.buffer)
+	for _, row := range p.buffer[:n] {
+		clear(p.record)
 		for _, v := range row {
-			if record[v.Column()], err = Cell(v); err != nil {
+			cell, err := Cell(v)
+			if err != nil {
 				return err
 			}
+			p.record[v.Column()] = cell
 		}
-		if text.Len() > maxBytes {
-			return fmt.Errorf("more than %d bytes of text: divide it", maxBytes)
+		if err := table.Write(p.record); err != nil {
+			return err
 		}
-		return table.Write(record)
-	}); err != nil {
-		return nil, err
 	}
-	table.Flush()
-	return text, table.Error()
+	switch {
+	case errors.Is(err, io.EOF):
+		err = p.rows.Close()
+		p.rows = nil
+	case err == nil && n == 0:
+		err = io.ErrNoProgress
+	}
+	return err
+}
+
+func (p *parquetRows) Close() (err error) {
+	defer recovered(&err)
+	if p.rows != nil {
+		err = p.rows.Close()
+	}
+	return errors.Join(err, p.file.Close())
 }
 
 // EachRow lets take have every row of a Parquet file, with its number from 0. A row
-// is valid during the call only. What the library panics about is an error.
+// is valid during the call only.
 func EachRow(ctx context.Context, file *parquet.File, take func(number int, row parquet.Row) error) (err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("damaged Parquet file: %v", p)
-		}
-	}()
+	defer recovered(&err)
 	number := 0
 	for _, group := range file.RowGroups() {
 		if err := eachOf(ctx, group, &number, take); err != nil {
