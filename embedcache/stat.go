@@ -2,6 +2,7 @@ package embedcache
 
 import (
 	"context"
+	"database/sql"
 	"time"
 )
 
@@ -99,25 +100,15 @@ func (c *Cache) statSpaces(ctx context.Context, st *Stat) error {
 
 // note keeps what a run found, and the files that it saw.
 func (c *Cache) note(ctx context.Context, s shelf, start time.Time, f Filled, files []seen) error {
-	tx, err := c.db.BeginTx(ctx, nil)
-	if err != nil {
-		return c.explain(err)
-	}
-	defer tx.Rollback()
-	if err := c.remember(ctx, tx, files); err != nil {
-		return err
-	}
-	for _, statement := range []struct {
-		text string
-		args []any
-	}{
-		{`INSERT INTO run (space, started, samples, embedded, cached, failed) VALUES ($1, $2, $3, $4, $5, $6)`,
-			[]any{s.id, start.Unix(), f.Samples, f.Embedded, f.Cached, len(f.Failed)}},
-		{`DELETE FROM run WHERE id <= (SELECT max(id) FROM run) - $1`, []any{keptRuns}},
-	} {
-		if _, err := tx.ExecContext(ctx, statement.text, statement.args...); err != nil {
+	return c.transact(ctx, func(tx *sql.Tx) error {
+		if err := c.remember(ctx, tx, files); err != nil {
+			return err
+		}
+		if _, err := tx.ExecContext(ctx, `INSERT INTO run (space, started, samples, embedded, cached, failed) VALUES ($1, $2, $3, $4, $5, $6)`,
+			s.id, start.Unix(), f.Samples, f.Embedded, f.Cached, len(f.Failed)); err != nil {
 			return c.explain(err)
 		}
-	}
-	return c.explain(tx.Commit())
+		_, err := tx.ExecContext(ctx, `DELETE FROM run WHERE id <= (SELECT max(id) FROM run) - $1`, keptRuns)
+		return c.explain(err)
+	})
 }

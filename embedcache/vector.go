@@ -1,6 +1,7 @@
 package embedcache
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"crypto/sha256"
@@ -8,6 +9,8 @@ import (
 	"errors"
 	"fmt"
 	"image"
+	"slices"
+	"strings"
 	"time"
 )
 
@@ -97,6 +100,12 @@ type stored struct {
 const insert = `INSERT INTO vector (space, content, region, frame, data, sum, stored) VALUES ($1, $2, $3, $4, $5, $6, $7)
 	ON CONFLICT (space, content, region, frame) DO UPDATE SET data = excluded.data, sum = excluded.sum, stored = excluded.stored`
 
+// byKey is the order in which vectors are written, the same for all writers: those
+// who write the same ones wait for each other in turn.
+func byKey(a, b stored) int {
+	return cmp.Or(bytes.Compare(a.key.Content[:], b.key.Content[:]), strings.Compare(a.key.region(), b.key.region()), a.key.Frame-b.key.Frame)
+}
+
 // write stores the vectors, and what is known of files, in one transaction.
 func (c *Cache) write(ctx context.Context, s shelf, batch []stored, files []seen) error {
 	return c.change(ctx, s, func(tx *sql.Tx) error {
@@ -106,7 +115,7 @@ func (c *Cache) write(ctx context.Context, s shelf, batch []stored, files []seen
 		}
 		defer statement.Close()
 		now := time.Now().Unix()
-		for _, row := range batch {
+		for _, row := range slices.SortedFunc(slices.Values(batch), byKey) {
 			data := row.data
 			if data == nil {
 				if data, err = s.store.encode(row.values); err != nil {
@@ -125,16 +134,27 @@ func (c *Cache) write(ctx context.Context, s shelf, batch []stored, files []seen
 // change does something to the vectors of a shelf in one transaction, and gives
 // the shelf a new mark.
 func (c *Cache) change(ctx context.Context, s shelf, do func(*sql.Tx) error) error {
-	tx, err := c.db.BeginTx(ctx, nil)
-	if err != nil {
+	return c.transact(ctx, func(tx *sql.Tx) error {
+		if err := do(tx); err != nil {
+			return err
+		}
+		_, err := tx.ExecContext(ctx, `UPDATE space SET mark = $1 WHERE id = $2`, newMark(), s.id)
 		return c.explain(err)
-	}
-	defer tx.Rollback()
-	if err := do(tx); err != nil {
-		return err
-	}
-	if _, err := tx.ExecContext(ctx, `UPDATE space SET mark = $1 WHERE id = $2`, newMark(), s.id); err != nil {
-		return c.explain(err)
-	}
-	return c.explain(tx.Commit())
+	})
+}
+
+// transact does something in one transaction. Where another writer stood in its
+// way it is rolled back and done again, so do must not mind that.
+func (c *Cache) transact(ctx context.Context, do func(*sql.Tx) error) error {
+	return c.again(ctx, func() error {
+		tx, err := c.db.BeginTx(ctx, nil)
+		if err != nil {
+			return c.explain(err)
+		}
+		defer tx.Rollback()
+		if err := do(tx); err != nil {
+			return err
+		}
+		return c.explain(tx.Commit())
+	})
 }
