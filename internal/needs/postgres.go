@@ -30,8 +30,8 @@ func PostgreSQL(t testing.TB) (address string) {
 }
 
 // PostgreSQLExec runs statements as the server's administrator in a database that
-// PostgreSQL returned. Of the roles that it may make, the one called locked needs
-// its password to log in.
+// PostgreSQL returned. Roles are those of all tests of the package. Who is made a
+// member of the role locked needs a password to log in.
 func PostgreSQLExec(t testing.TB, address, statements string) {
 	t.Helper()
 	u, err := url.Parse(address)
@@ -90,8 +90,9 @@ const keeper = `
 trap : INT TERM HUP
 exec 2>&1
 cd "$2" && "$1/initdb" -D data -U postgres --auth=trust --no-locale --encoding=UTF8 --no-sync >log || { cat log; rm -rf "$2"; exit 1; }
-{ echo "local all locked scram-sha-256"; cat data/pg_hba.conf; } >hba && mv hba data/pg_hba.conf
+{ echo "local all +locked scram-sha-256"; cat data/pg_hba.conf; } >hba && mv hba data/pg_hba.conf
 "$1/pg_ctl" -s -w -D data -l log -o "-F -c listen_addresses= -c unix_socket_directories=$2 -c full_page_writes=off -c shared_buffers=32MB" start || { cat log; rm -rf "$2"; exit 1; }
+"$1/psql" -X -q -h "$2" -U postgres -c "CREATE ROLE locked" || echo "no role can be made"
 echo ready
 cat >/dev/null
 "$1/pg_ctl" -s -w -D data -m immediate stop

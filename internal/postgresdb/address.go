@@ -81,6 +81,6 @@ func settingsError(rest string) error {
 			harmless.Set(key, given.Get(key))
 		}
 	}
-	_, err = pgx.ParseConfig("postgres:///?" + harmless.Encode())
+	_, err = pgx.ParseConfig("postgres://localhost/?" + harmless.Encode())
 	return err
 }
