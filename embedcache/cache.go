@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/medprobe/medprobe/internal/postgresdb"
 	"github.com/medprobe/medprobe/internal/sqlitedb"
 )
 
@@ -24,6 +25,9 @@ const pageSize = 1 << 15
 
 // sidecarSuffix ends the name of the folder of a database's sidecars.
 const sidecarSuffix = ".vectors"
+
+// IsRemote reports whether a cache is on a server.
+func IsRemote(path string) bool { return postgresdb.IsAddress(path) }
 
 // Cache is a file of vectors, or a database on a server. Its methods are safe for
 // concurrent use, and any number of processes may have the same one open.
@@ -53,7 +57,7 @@ func DefaultPath() (string, error) {
 // is an address such as postgres://anna@server/vectors is a database on a
 // PostgreSQL server, whose tables are made if need be.
 func Open(ctx context.Context, path string) (*Cache, error) {
-	if isRemote(path) {
+	if IsRemote(path) {
 		return openServer(ctx, path)
 	}
 	files, err := fs.Sub(migrations, "migration/sqlite")

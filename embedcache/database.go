@@ -55,20 +55,17 @@ func hiddenName(name string) string {
 // serverSchema is where the tables are in the database of a server.
 const serverSchema = "medprobe"
 
-// isRemote reports whether a cache is on a server.
-func isRemote(path string) bool { return postgresdb.IsAddress(path) }
-
-// Server returns what messages call a cache on a server: its address without the
-// password. It returns an empty name for a file, and an error for an address that
-// cannot be read.
-func Server(path string) (name string, err error) {
-	if !isRemote(path) {
-		return "", nil
+// Shown returns a cache's path as it may be shown to others: the address of a
+// server without the password.
+func Shown(path string) string {
+	if !IsRemote(path) {
+		return path
 	}
-	if name, err = postgresdb.Name(path); err != nil {
-		return "", fmt.Errorf("embedcache: %w", err)
+	name, err := postgresdb.Name(path)
+	if err != nil {
+		return "postgres://…" // where the password is in it cannot be told
 	}
-	return name, nil
+	return name
 }
 
 // Reach returns the error that [Open] would give for a cache on a server, and
@@ -92,10 +89,6 @@ func postgresSchema() (postgresdb.Schema, error) {
 // openServer is Open for the address of a server. The sidecars, which are mapped
 // into memory, are files of this machine's.
 func openServer(ctx context.Context, address string) (*Cache, error) {
-	name, err := Server(address)
-	if err != nil {
-		return nil, err
-	}
 	dir, err := os.UserCacheDir()
 	if err != nil {
 		return nil, fmt.Errorf("embedcache: no folder for what is mapped into memory: %w; name one by XDG_CACHE_HOME", err)
@@ -108,6 +101,7 @@ func openServer(ctx context.Context, address string) (*Cache, error) {
 	if err != nil {
 		return nil, fmt.Errorf("embedcache: %w", err)
 	}
+	name := Shown(address)
 	digest := sha256.Sum256([]byte(name))
 	sidecars := filepath.Join(dir, "medprobe", hex.EncodeToString(digest[:8])+sidecarSuffix)
 	return &Cache{db: db, database: postgresDatabase, path: name, sidecars: sidecars}, nil

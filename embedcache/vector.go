@@ -109,26 +109,34 @@ func byKey(a, b stored) int {
 // write stores the vectors, and what is known of files, in one transaction.
 func (c *Cache) write(ctx context.Context, s shelf, batch []stored, files []seen) error {
 	return c.change(ctx, s, func(tx *sql.Tx) error {
-		statement, err := tx.PrepareContext(ctx, insert)
-		if err != nil {
-			return c.explain(err)
-		}
-		defer statement.Close()
-		now := time.Now().Unix()
-		for _, row := range slices.SortedFunc(slices.Values(batch), byKey) {
-			data := row.data
-			if data == nil {
-				if data, err = s.store.encode(row.values); err != nil {
-					return fmt.Errorf("embedcache: content %x: %w", row.key.Content[:6], err)
-				}
-			}
-			sum := checksum(s.Space, row.key, data)
-			if _, err := statement.ExecContext(ctx, s.id, row.key.Content[:], row.key.region(), row.key.Frame, data, sum[:], now); err != nil {
-				return c.explain(err)
-			}
+		if err := c.put(ctx, tx, s, batch); err != nil {
+			return err
 		}
 		return c.remember(ctx, tx, files)
 	})
+}
+
+// put stores the vectors.
+func (c *Cache) put(ctx context.Context, tx *sql.Tx, s shelf, batch []stored) error {
+	statement, err := tx.PrepareContext(ctx, insert)
+	if err != nil {
+		return c.explain(err)
+	}
+	defer statement.Close()
+	now := time.Now().Unix()
+	for _, row := range slices.SortedFunc(slices.Values(batch), byKey) {
+		data := row.data
+		if data == nil {
+			if data, err = s.store.encode(row.values); err != nil {
+				return fmt.Errorf("embedcache: content %x: %w", row.key.Content[:6], err)
+			}
+		}
+		sum := checksum(s.Space, row.key, data)
+		if _, err := statement.ExecContext(ctx, s.id, row.key.Content[:], row.key.region(), row.key.Frame, data, sum[:], now); err != nil {
+			return c.explain(err)
+		}
+	}
+	return nil
 }
 
 // change does something to the vectors of a shelf in one transaction, and gives

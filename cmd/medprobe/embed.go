@@ -110,7 +110,7 @@ func (s *settings) cacheStat(ctx context.Context) (st embedcache.Stat, err error
 	if err != nil {
 		return st, err
 	}
-	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) && !embedcache.IsRemote(path) {
 		s.note("no cache at %s yet; medprobe embed makes it", path)
 		return embedcache.Stat{Path: path, Spaces: []embedcache.SpaceStat{}}, nil
 	}
