@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
@@ -152,6 +153,42 @@ func TestShownNames(t *testing.T) {
 			t.Errorf("Shown(%s) = %s: want %s", address, got, want)
 		}
 	}
+}
+
+// What the page says about setting a server up is enough: each member reads and
+// writes what another one has made, a guest reads it, and nobody else gets in.
+func TestServerAsThePageSetsItUp(t *testing.T) {
+	t.Parallel()
+	page, err := os.ReadFile(filepath.Join(needs.Root(t), "docs", "shared-cache.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	blocks := regexp.MustCompile("(?s)```sql\n(.*?)```").FindAllSubmatch(page, -1)
+	if len(blocks) != 2 {
+		t.Fatalf("%d blocks of SQL on the page: want those for a team and for a guest", len(blocks))
+	}
+	team, guest := string(blocks[0][1]), string(blocks[1][1])
+	u, err := url.Parse(needs.PostgreSQL(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	u.Path = "/postgres"
+	needs.PostgreSQLExec(t, u.String(), team+strings.NewReplacer("CREATE ROLE medprobe NOLOGIN;", "", "CREATE DATABASE", "-- CREATE DATABASE", "anna", "bert").Replace(team)+"CREATE ROLE stranger LOGIN")
+	u.Path = "/vectors"
+	d, enc := dataset(t, 5, nil), &brightness{name: "e"}
+	for i, member := range []string{"anna", "bert"} {
+		c := openCache(t, as(t, u.String(), url.User(member)))
+		if f := mustFill(t, c, d, enc, FillOptions{}); f.Cached != 5*i {
+			t.Errorf("%s: %d cached: want %d", member, f.Cached, 5*i)
+		}
+		tamper(t, c, `UPDATE vector SET data = $1`, []byte{1}) // and is mended by the next one
+		mustFill(t, c, d, enc, FillOptions{})
+	}
+	needs.PostgreSQLExec(t, u.String(), guest)
+	if st, err := openCache(t, as(t, u.String(), url.User("guest"))).Stat(t.Context()); err != nil || st.Vectors != 5 {
+		t.Errorf("guest: %+v, %v", st, err)
+	}
+	refused(t, as(t, u.String(), url.User("stranger")), "may not do that")
 }
 
 // Who may only read can read all there is, and is told what he may not do.

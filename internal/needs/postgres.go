@@ -85,9 +85,9 @@ type postgres struct {
 }
 
 // keeper makes a server, says "ready", waits for the end of its input, and takes
-// everything away. Whoever it is interrupted with, it goes on to the end.
+// everything away. No signal to the group of our processes keeps it from that.
 const keeper = `
-trap : INT TERM HUP
+trap : INT TERM HUP PIPE
 exec 2>&1
 cd "$2" && "$1/initdb" -D data -U postgres --auth=trust --no-locale --encoding=UTF8 --no-sync >log || { cat log; rm -rf "$2"; exit 1; }
 { echo "local all +locked scram-sha-256"; cat data/pg_hba.conf; } >hba && mv hba data/pg_hba.conf
