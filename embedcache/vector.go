@@ -1,7 +1,6 @@
 package embedcache
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"crypto/sha256"
@@ -9,8 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"image"
-	"slices"
-	"strings"
 	"time"
 )
 
@@ -100,12 +97,6 @@ type stored struct {
 const insert = `INSERT INTO vector (space, content, region, frame, data, sum, stored) VALUES ($1, $2, $3, $4, $5, $6, $7)
 	ON CONFLICT (space, content, region, frame) DO UPDATE SET data = excluded.data, sum = excluded.sum, stored = excluded.stored`
 
-// byKey is the order in which vectors are written, the same for all writers: those
-// who write the same ones wait for each other in turn.
-func byKey(a, b stored) int {
-	return cmp.Or(bytes.Compare(a.key.Content[:], b.key.Content[:]), strings.Compare(a.key.region(), b.key.region()), a.key.Frame-b.key.Frame)
-}
-
 // write stores the vectors, and what is known of files, in one transaction.
 func (c *Cache) write(ctx context.Context, s shelf, batch []stored, files []seen) error {
 	return c.change(ctx, s, func(tx *sql.Tx) error {
@@ -124,7 +115,7 @@ func (c *Cache) put(ctx context.Context, tx *sql.Tx, s shelf, batch []stored) er
 	}
 	defer statement.Close()
 	now := time.Now().Unix()
-	for _, row := range slices.SortedFunc(slices.Values(batch), byKey) {
+	for _, row := range batch {
 		data := row.data
 		if data == nil {
 			if data, err = s.store.encode(row.values); err != nil {
@@ -140,14 +131,14 @@ func (c *Cache) put(ctx context.Context, tx *sql.Tx, s shelf, batch []stored) er
 }
 
 // change does something to the vectors of a shelf in one transaction, and gives
-// the shelf a new mark.
+// the shelf a new mark. The mark comes first: who changes the same shelf waits
+// there, and not in the middle for a vector that the other one has.
 func (c *Cache) change(ctx context.Context, s shelf, do func(*sql.Tx) error) error {
 	return c.transact(ctx, func(tx *sql.Tx) error {
-		if err := do(tx); err != nil {
-			return err
+		if _, err := tx.ExecContext(ctx, `UPDATE space SET mark = $1 WHERE id = $2`, newMark(), s.id); err != nil {
+			return c.explain(err)
 		}
-		_, err := tx.ExecContext(ctx, `UPDATE space SET mark = $1 WHERE id = $2`, newMark(), s.id)
-		return c.explain(err)
+		return do(tx)
 	})
 }
 
