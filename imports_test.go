@@ -33,12 +33,13 @@ var mayImport = map[string][]string{
 
 // onlyIn says which packages may import a costly or foreign dependency.
 var onlyIn = map[string][]string{
-	"database/sql":                    {"embedcache", "internal/sqlitedb"},
+	"database/sql":                    {"embedcache", "internal/postgresdb", "internal/sqlitedb"},
 	"image":                           {"datasets", "datasets/phantom", "encoder", "embedcache", "cmd/medprobe", "internal/raster", "internal/dicom", "internal/layouts"},
 	"github.com/yalue/onnxruntime_go": {"encoder"},
 	"github.com/spf13/cobra":          {"cmd/medprobe"},
 	"github.com/sjwhitworth/golearn":  {"trainer"},
 	"github.com/mattn/go-sqlite3":     {"internal/sqlitedb"},
+	"github.com/jackc/pgx":            {"internal/postgresdb"},
 }
 
 func TestImportsFollowTheData(t *testing.T) {

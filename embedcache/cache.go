@@ -9,12 +9,12 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
 
+	"github.com/medprobe/medprobe/internal/postgresdb"
 	"github.com/medprobe/medprobe/internal/sqlitedb"
 )
 
-//go:embed migration/*.sql
+//go:embed migration/sqlite/*.sql migration/postgres/*.sql
 var migrations embed.FS
 
 // applicationID marks our cache files: "mpec" in ASCII.
@@ -27,14 +27,14 @@ const pageSize = 1 << 15
 const sidecarSuffix = ".vectors"
 
 // IsRemote reports whether a cache is on a server.
-func IsRemote(path string) bool {
-	return strings.HasPrefix(path, "postgres://") || strings.HasPrefix(path, "postgresql://")
-}
+func IsRemote(path string) bool { return postgresdb.IsAddress(path) }
 
-// Cache is a file of vectors. Its methods are safe for concurrent use, and any
-// number of processes may have the same file open.
+// Cache is a file of vectors, or a database on a server. Its methods are safe for
+// concurrent use, and any number of processes may have the same one open.
 type Cache struct {
-	db   *sql.DB
+	db *sql.DB
+	database
+	// path is what messages call it: of a server, without the password.
 	path string
 	// sidecars is the folder of the files that are mapped into memory.
 	sidecars string
@@ -53,9 +53,14 @@ func DefaultPath() (string, error) {
 	return filepath.Join(dir, "medprobe", "cache.db"), nil
 }
 
-// Open opens the cache file, or creates it, readable by its owner only.
+// Open opens the cache file, or creates it, readable by its owner only. A path that
+// is an address such as postgres://anna@server/vectors is a database on a
+// PostgreSQL server, whose tables are made if need be.
 func Open(ctx context.Context, path string) (*Cache, error) {
-	files, err := fs.Sub(migrations, "migration")
+	if IsRemote(path) {
+		return openServer(ctx, path)
+	}
+	files, err := fs.Sub(migrations, "migration/sqlite")
 	if err != nil {
 		return nil, err
 	}
@@ -63,21 +68,21 @@ func Open(ctx context.Context, path string) (*Cache, error) {
 	if err != nil {
 		return nil, fmt.Errorf("embedcache: %w", err)
 	}
-	return &Cache{db: db, path: path, sidecars: path + sidecarSuffix}, nil
+	return &Cache{db: db, database: sqliteDatabase, path: path, sidecars: path + sidecarSuffix}, nil
 }
 
-// Close closes the file.
+// Close closes the file, or the connections.
 func (c *Cache) Close() error { return c.db.Close() }
 
 // snapshot lets do read from one state of the cache.
 func (c *Cache) snapshot(ctx context.Context, do func(*sql.Conn) error) error {
-	return sqlitedb.Snapshot(ctx, c.db, do)
+	return c.readSnapshot(ctx, c.db, do)
 }
 
-// explain gives an error of the database the file's name and a remedy.
+// explain gives an error of the database the cache's name and a remedy.
 func (c *Cache) explain(err error) error {
 	if err == nil || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
 		return err
 	}
-	return fmt.Errorf("embedcache: %w", sqlitedb.Explain(c.path, err))
+	return fmt.Errorf("embedcache: %w", c.explained(c.path, err))
 }

@@ -20,47 +20,49 @@ import (
 // What goes out in any format comes in again, bit for bit, with its keys.
 func TestExportsComeBack(t *testing.T) {
 	t.Parallel()
-	for _, s := range []Space{{Encoder: "e", Preprocess: "p", Dim: 6}, {Encoder: "e", Preprocess: "p", Dim: 6, Tokens: 4}} {
-		c := newCache(t)
-		keys := randomVectors(t, c, s, Float32, 50)
-		want := raw(t, c, s, keys)
-		some := ExportOptions{Keys: keys[:7], Raw: true}
-		for _, ending := range exportEndings {
-			for _, o := range []ExportOptions{{Raw: true}, some} {
-				path := filepath.Join(t.TempDir(), "out"+ending)
-				n, err := c.Export(t.Context(), s, path, o)
-				if err != nil || n != max(7, 50-len(o.Keys)*50/7) {
-					t.Fatalf("%s: %d rows, %v", ending, n, err)
+	eachBackend(t, func(t *testing.T, open func() *Cache) {
+		for _, s := range []Space{{Encoder: "e", Preprocess: "p", Dim: 6}, {Encoder: "t", Preprocess: "p", Dim: 6, Tokens: 4}} {
+			c := open()
+			keys := randomVectors(t, c, s, Float32, 50)
+			want := raw(t, c, s, keys)
+			some := ExportOptions{Keys: keys[:7], Raw: true}
+			for _, ending := range exportEndings {
+				for _, o := range []ExportOptions{{Raw: true}, some} {
+					path := filepath.Join(t.TempDir(), "out"+ending)
+					n, err := c.Export(t.Context(), s, path, o)
+					if err != nil || n != max(7, 50-len(o.Keys)*50/7) {
+						t.Fatalf("%s: %d rows, %v", ending, n, err)
+					}
+					other := newCache(t)
+					if _, err := other.Import(t.Context(), path, ImportOptions{Name: "e", Space: &s}); err != nil {
+						t.Fatalf("%s: %v", ending, err)
+					}
+					if got := raw(t, other, s, keys[:7]); !slices.Equal(got, want[:7*s.values()]) {
+						t.Errorf("%s with %d tokens: other values came back", ending, s.tokens())
+					}
 				}
-				other := newCache(t)
-				if _, err := other.Import(t.Context(), path, ImportOptions{Name: "e", Space: &s}); err != nil {
-					t.Fatalf("%s: %v", ending, err)
+			}
+			// Of length one unless asked for raw.
+			path := filepath.Join(t.TempDir(), "unit.npy")
+			if _, err := c.Export(t.Context(), s, path, ExportOptions{}); err != nil {
+				t.Fatal(err)
+			}
+			a, err := npy.ReadFile(path)
+			if err != nil || len(a.Shape) != 2+min(1, s.Tokens) {
+				t.Fatalf("%v, %v", a.Shape, err)
+			}
+			values, _ := a.Float32()
+			for v := range slices.Chunk(values, s.Dim) {
+				sum := 0.0
+				for _, x := range v {
+					sum += float64(x) * float64(x)
 				}
-				if got := raw(t, other, s, keys[:7]); !slices.Equal(got, want[:7*s.values()]) {
-					t.Errorf("%s with %d tokens: other values came back", ending, s.tokens())
+				if math.Abs(sum-1) > 1e-6 {
+					t.Fatalf("a vector of squared length %v", sum)
 				}
 			}
 		}
-		// Of length one unless asked for raw.
-		path := filepath.Join(t.TempDir(), "unit.npy")
-		if _, err := c.Export(t.Context(), s, path, ExportOptions{}); err != nil {
-			t.Fatal(err)
-		}
-		a, err := npy.ReadFile(path)
-		if err != nil || len(a.Shape) != 2+min(1, s.Tokens) {
-			t.Fatalf("%v, %v", a.Shape, err)
-		}
-		values, _ := a.Float32()
-		for v := range slices.Chunk(values, s.Dim) {
-			sum := 0.0
-			for _, x := range v {
-				sum += float64(x) * float64(x)
-			}
-			if math.Abs(sum-1) > 1e-6 {
-				t.Fatalf("a vector of squared length %v", sum)
-			}
-		}
-	}
+	})
 }
 
 func TestExportOfADamagedVectorIsAnError(t *testing.T) {

@@ -1,10 +1,12 @@
 package embedcache
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"database/sql"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/medprobe/medprobe/datasets"
@@ -30,7 +32,7 @@ func settled(s datasets.Stamp, now time.Time) bool {
 func (c *Cache) recall(ctx context.Context, query *sql.Stmt, s datasets.Stamp) (content [sha256.Size]byte, ok bool, err error) {
 	var known datasets.Stamp
 	var digest []byte
-	err = query.QueryRowContext(ctx, s.File).Scan(&known.Size, &known.Modified, &known.Changed, &digest)
+	err = query.QueryRowContext(ctx, c.fileName(s.File)).Scan(&known.Size, &known.Modified, &known.Changed, &digest)
 	if errors.Is(err, sql.ErrNoRows) {
 		return content, false, nil
 	}
@@ -43,6 +45,10 @@ func (c *Cache) recall(ctx context.Context, query *sql.Stmt, s datasets.Stamp) (
 
 const selectFile = `SELECT size, modified, changed, content FROM file WHERE name = $1`
 
+// byFile is the order in which rows of files are written, the same for all
+// writers: those who write the same ones wait for each other in turn.
+func byFile(a, b seen) int { return cmp.Compare(a.stamp.File, b.stamp.File) }
+
 // remember notes the content of files.
 func (c *Cache) remember(ctx context.Context, tx *sql.Tx, files []seen) error {
 	if len(files) == 0 {
@@ -54,8 +60,8 @@ func (c *Cache) remember(ctx context.Context, tx *sql.Tx, files []seen) error {
 		return c.explain(err)
 	}
 	defer statement.Close()
-	for _, f := range files {
-		if _, err := statement.ExecContext(ctx, f.stamp.File, f.stamp.Size, f.stamp.Modified, f.stamp.Changed, f.content[:]); err != nil {
+	for _, f := range slices.SortedFunc(slices.Values(files), byFile) {
+		if _, err := statement.ExecContext(ctx, c.fileName(f.stamp.File), f.stamp.Size, f.stamp.Modified, f.stamp.Changed, f.content[:]); err != nil {
 			return c.explain(err)
 		}
 	}

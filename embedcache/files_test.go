@@ -1,8 +1,6 @@
 package embedcache
 
 import (
-	"os"
-	"path/filepath"
 	"testing"
 	"time"
 
@@ -16,56 +14,6 @@ func old(t *testing.T, n int) (*datasets.Dataset, string) {
 	d := datasetIn(t, dir, n, nil)
 	time.Sleep(settling + 100*time.Millisecond)
 	return d, dir
-}
-
-// forge notes another content for every file, so that one that is not read is
-// told from one that is.
-func forge(t *testing.T, c *Cache) {
-	t.Helper()
-	if _, err := c.db.Exec(`UPDATE file SET content = (SELECT content FROM vector WHERE id = 1)`); err != nil {
-		t.Fatal(err)
-	}
-}
-
-func TestUnchangedFilesAreNotRead(t *testing.T) {
-	t.Parallel()
-	d, dir := old(t, 5)
-	c, enc := newCache(t), &brightness{name: "e"}
-	first := mustFill(t, c, d, enc, FillOptions{})
-	forge(t, c)
-	again := mustFill(t, c, d, enc, FillOptions{})
-	for i := range again.Keys {
-		if again.Keys[i] != again.Keys[0] {
-			t.Errorf("sample %d was read, though it had not changed", i)
-		}
-	}
-	if again := mustFill(t, c, d, enc, FillOptions{Rehash: true}); again.Keys[4] != first.Keys[4] || again.Embedded != 0 {
-		t.Error("with Rehash, the noted content was believed")
-	}
-
-	// Other bytes of the same length, with the old time put back.
-	forge(t, c)
-	name := filepath.Join(dir, "004.png")
-	info, err := os.Stat(name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	other, err := os.ReadFile(filepath.Join(dir, "003.png"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if int64(len(other)) != info.Size() {
-		t.Fatalf("%d and %d bytes: want images of the same size", len(other), info.Size())
-	}
-	if err := os.WriteFile(name, other, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Chtimes(name, info.ModTime(), info.ModTime()); err != nil {
-		t.Fatal(err)
-	}
-	if again := mustFill(t, c, d, enc, FillOptions{}); again.Keys[4] != first.Keys[3] {
-		t.Error("an edited file of the same size and time was taken for the old one")
-	}
 }
 
 func TestFreshAndFutureTimesAreNotBelieved(t *testing.T) {
@@ -108,19 +56,5 @@ func TestClockThatWasSetBack(t *testing.T) {
 	}
 	if found := mustCheck(t, c.path, CheckOptions{}); !found.OK || found.Rows != 6 {
 		t.Errorf("%+v", found)
-	}
-}
-
-func TestStatLooksBack(t *testing.T) {
-	t.Parallel()
-	c, d := newCache(t), dataset(t, 4, nil)
-	mustFill(t, c, d, &brightness{name: "e"}, FillOptions{})
-	mustFill(t, c, d, &brightness{name: "e"}, FillOptions{})
-	st, err := c.Stat(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if len(st.Runs) != 2 || st.Runs[0].Cached != 4 || st.Runs[1].Embedded != 4 || st.HitRate == nil || *st.HitRate != 0.5 {
-		t.Errorf("%+v, hit rate %v", st.Runs, st.HitRate)
 	}
 }

@@ -16,7 +16,6 @@ import (
 	"testing"
 
 	"github.com/medprobe/medprobe/datasets"
-	"github.com/medprobe/medprobe/internal/vec"
 	"go.uber.org/goleak"
 )
 
@@ -129,70 +128,6 @@ func mustFill(t testing.TB, c *Cache, d *datasets.Dataset, enc ImageEncoder, o F
 	return f
 }
 
-func TestSecondFillEncodesNothing(t *testing.T) {
-	c, d, enc := newCache(t), dataset(t, 50, nil), &brightness{name: "e"}
-	first := mustFill(t, c, d, enc, FillOptions{})
-	second := mustFill(t, c, d, enc, FillOptions{})
-	if first.Embedded != 50 || second.Cached != 50 || enc.images.Load() != 50 {
-		t.Errorf("first %d embedded, second %d cached, %d encoder calls: want 50 each", first.Embedded, second.Cached, enc.images.Load())
-	}
-}
-
-func TestHitEqualsRecomputationWhateverTheWorkers(t *testing.T) {
-	d := dataset(t, 40, nil)
-	var want []float32
-	for _, workers := range []int{1, 2, 7} {
-		c, enc := newCache(t), &brightness{name: "e"}
-		mustFill(t, c, d, enc, FillOptions{Workers: workers, Batch: 3})
-		f := mustFill(t, c, d, enc, FillOptions{Workers: workers})
-		m, err := c.Matrix(t.Context(), SpaceOf(enc), f.Keys)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if want == nil {
-			want = m.Data
-		}
-		if !slices.Equal(m.Data, want) {
-			t.Errorf("%d workers give other vectors", workers)
-		}
-	}
-	for i := 0; i < len(want); i += 3 {
-		if n := want[i]*want[i] + want[i+1]*want[i+1] + want[i+2]*want[i+2]; n < 0.99999 || n > 1.00001 {
-			t.Errorf("row %d has squared length %v, want 1", i/3, n)
-		}
-	}
-}
-
-func TestAnotherEncoderPixelOrRegionIsNoHit(t *testing.T) {
-	c, enc := newCache(t), &brightness{name: "e"}
-	mustFill(t, c, dataset(t, 1, nil), enc, FillOptions{})
-	if f := mustFill(t, c, dataset(t, 1, nil), &brightness{name: "other"}, FillOptions{}); f.Embedded != 1 {
-		t.Error("vectors of one encoder served for another")
-	}
-	d := dataset(t, 1, nil)
-	d.Samples[0].Source.Region = image.Rect(0, 0, 4, 4)
-	if f := mustFill(t, c, d, enc, FillOptions{}); f.Embedded != 1 {
-		t.Error("vector of the whole image served for a region")
-	}
-	if f := mustFill(t, c, dataset(t, 1, nil), enc, FillOptions{}); f.Cached != 1 {
-		t.Error("the same bytes under another path are not a hit")
-	}
-}
-
-func TestTwinsAreEncodedOnce(t *testing.T) {
-	grey := greyPNG(t, 77, 3, 3)
-	c, enc := newCache(t), &brightness{name: "e"}
-	f := mustFill(t, c, dataset(t, 0, map[string][]byte{"a.png": grey, "b.png": grey, "c.png": grey}), enc, FillOptions{Batch: 2})
-	if f.Embedded != 1 || f.Cached != 2 {
-		t.Errorf("%d embedded, %d cached: want 1 and 2", f.Embedded, f.Cached)
-	}
-	dark := greyPNG(t, 0, 3, 3)
-	f = mustFill(t, c, dataset(t, 0, map[string][]byte{"a.png": dark, "b.png": dark}), enc, FillOptions{MaxFailures: -1})
-	if len(f.Failed) != 2 {
-		t.Errorf("failed %v: want both twins", f.Failed)
-	}
-}
-
 func TestOneBadImageCostsOnlyItself(t *testing.T) {
 	c, enc := newCache(t), &brightness{name: "e"}
 	d := dataset(t, 20, map[string][]byte{
@@ -221,57 +156,6 @@ func TestTooManyFailuresStopTheRun(t *testing.T) {
 	}
 }
 
-func TestInterruptedFillGoesOnWhereItWas(t *testing.T) {
-	c, d := newCache(t), dataset(t, 64, nil)
-	ctx, cancel := context.WithCancel(t.Context())
-	batches := 0
-	enc := &brightness{name: "e"}
-	enc.onBatch = func() {
-		if batches++; batches == 3 {
-			cancel()
-		}
-	}
-	if _, err := c.Fill(ctx, d, enc, FillOptions{Batch: 8}); !errors.Is(err, context.Canceled) {
-		t.Fatalf("Fill = %v, want the cancellation", err)
-	}
-	enc.onBatch = nil
-	f := mustFill(t, c, d, enc, FillOptions{Batch: 8})
-	if f.Cached != 16 || f.Embedded != 48 {
-		t.Errorf("%d cached, %d embedded: want the 16 of two full batches, and 48", f.Cached, f.Embedded)
-	}
-}
-
-func TestDamagedVectorIsFoundAndReplaced(t *testing.T) {
-	c, d, enc := newCache(t), dataset(t, 10, nil), &brightness{name: "e"}
-	f := mustFill(t, c, d, enc, FillOptions{})
-	if _, err := c.db.Exec(`UPDATE vector SET data = zeroblob(12) WHERE id = 4`); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := c.Matrix(t.Context(), SpaceOf(enc), f.Keys); !errors.Is(err, ErrDamaged) {
-		t.Errorf("Matrix over a damaged row: %v, want ErrDamaged", err)
-	}
-	if again := mustFill(t, c, d, enc, FillOptions{}); again.Embedded != 1 || again.Cached != 9 {
-		t.Errorf("%d embedded, %d cached: want the damaged one replaced", again.Embedded, again.Cached)
-	}
-	if _, err := c.Matrix(t.Context(), SpaceOf(enc), f.Keys); err != nil {
-		t.Errorf("Matrix after the repair: %v", err)
-	}
-	if _, err := c.db.Exec(`UPDATE vector SET data = (SELECT data FROM vector WHERE id = 2), sum = (SELECT sum FROM vector WHERE id = 2) WHERE id = 3`); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := c.Matrix(t.Context(), SpaceOf(enc), f.Keys); !errors.Is(err, ErrDamaged) {
-		t.Errorf("Matrix over a row with another row's vector and checksum: %v, want ErrDamaged", err)
-	}
-}
-
-func TestMatrixNamesTheMissingRow(t *testing.T) {
-	c := newCache(t)
-	_, err := c.Matrix(t.Context(), Space{Encoder: "e", Preprocess: "p", Dim: 3}, []Key{{Content: [32]byte{0xab}}})
-	if !errors.Is(err, ErrNotStored) || !strings.Contains(err.Error(), "row 0, content ab") {
-		t.Errorf("Matrix = %v", err)
-	}
-}
-
 func TestParseMaxFailures(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
@@ -283,33 +167,5 @@ func TestParseMaxFailures(t *testing.T) {
 		if (err == nil) != tt.ok || got != tt.want {
 			t.Errorf("ParseMaxFailures(%q) = %d, %v", tt.text, got, err)
 		}
-	}
-}
-
-func TestRawVectorsAreThoseOfTheTower(t *testing.T) {
-	t.Parallel()
-	c, enc := newCache(t), &brightness{name: "a"}
-	d := dataset(t, 3, nil)
-	filled := mustFill(t, c, d, enc, FillOptions{})
-	raw, err := c.Raw(t.Context(), SpaceOf(enc), filled.Keys)
-	if err != nil {
-		t.Fatal(err)
-	}
-	unit, err := c.Matrix(t.Context(), SpaceOf(enc), filled.Keys)
-	if err != nil {
-		t.Fatal(err)
-	}
-	longer := 0
-	for i := range raw.Rows {
-		row := slices.Clone(raw.Data[i*raw.Stride : i*raw.Stride+raw.Cols])
-		if vec.Unit(row, row) != nil || !slices.Equal(row, unit.Data[i*unit.Stride:i*unit.Stride+unit.Cols]) {
-			t.Errorf("row %d: %v scaled is not %v", i, raw.Data[i*raw.Stride:], unit.Data[i*unit.Stride:])
-		}
-		if !slices.Equal(row, raw.Data[i*raw.Stride:i*raw.Stride+raw.Cols]) {
-			longer++
-		}
-	}
-	if longer == 0 {
-		t.Error("every raw vector has length one: the test tests nothing")
 	}
 }

@@ -79,6 +79,7 @@ func (c *Cache) mergeShelf(ctx context.Context, ours shelf, from *Cache, theirs 
 func (c *Cache) mergeRows(ctx context.Context, s shelf, rows []row, m *Merged) error {
 	before := *m
 	err := c.change(ctx, s, func(tx *sql.Tx) error {
+		*m = before
 		look, err := tx.PrepareContext(ctx, selectVector)
 		if err != nil {
 			return c.explain(err)

@@ -5,7 +5,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 )
 
@@ -64,30 +63,6 @@ func TestCacheFileIsPrivate(t *testing.T) {
 		if info.Mode().Perm() != want {
 			t.Errorf("%s has mode %o, want %o", p, info.Mode().Perm(), want)
 		}
-	}
-}
-
-func TestManyOpenersOfAFreshFile(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "cache.db")
-	d := dataset(t, 30, nil)
-	var wait sync.WaitGroup
-	for range 8 {
-		wait.Go(func() {
-			c, err := Open(t.Context(), path)
-			if err != nil {
-				t.Error(err)
-				return
-			}
-			defer c.Close()
-			if _, err := c.Fill(t.Context(), d, &brightness{name: "e"}, FillOptions{Batch: 4}); err != nil {
-				t.Error(err)
-			}
-		})
-	}
-	wait.Wait()
-	st, err := openCache(t, path).Stat(t.Context())
-	if err != nil || st.Vectors != 30 || len(st.Spaces) != 1 {
-		t.Errorf("Stat = %+v, %v: want 30 vectors in one space", st, err)
 	}
 }
 

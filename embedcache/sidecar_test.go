@@ -2,10 +2,8 @@ package embedcache
 
 import (
 	"encoding/binary"
-	"errors"
 	"math/rand/v2"
 	"os"
-	"path/filepath"
 	"slices"
 	"testing"
 )
@@ -64,48 +62,6 @@ func raw(t testing.TB, c *Cache, s Space, keys []Key) []float32 {
 	return m.Data
 }
 
-func TestSidecarHoldsWhatTheDatabaseHolds(t *testing.T) {
-	t.Parallel()
-	for _, s := range []struct {
-		Space
-		store Store
-	}{{Space{Encoder: "e", Dim: 7}, Float32}, {Space{Encoder: "h", Dim: 7}, Float16}, {Space{Encoder: "t", Dim: 7, Tokens: 3}, Float32}} {
-		c := newCache(t)
-		keys := randomVectors(t, c, s.Space, s.store, 500)
-		want := raw(t, c, s.Space, keys)
-		path := sidecarOf(t, c, s.Space)
-		if _, err := c.db.Exec(`UPDATE vector SET data = zeroblob(length(data))`); err != nil { // the database is not asked
-			t.Fatal(err)
-		}
-		if got := raw(t, c, s.Space, keys); !slices.Equal(got, want) {
-			t.Errorf("%s: the sidecar gives other values", s.Encoder)
-		}
-		if err := os.Remove(path); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := c.Raw(t.Context(), s.Space, keys); !errors.Is(err, ErrDamaged) {
-			t.Errorf("%s: %v: want ErrDamaged of the database", s.Encoder, err)
-		}
-	}
-}
-
-func TestSidecarIsOutOfDateAfterEveryChange(t *testing.T) {
-	t.Parallel()
-	c, s := newCache(t), Space{Encoder: "e", Dim: 2}
-	keys := randomVectors(t, c, s, Float32, 100)
-	sidecarOf(t, c, s)
-	shelf, err := c.open(t.Context(), s, "")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := c.write(t.Context(), shelf, []stored{{key: keys[5], values: []float32{3, 4}}}, nil); err != nil {
-		t.Fatal(err)
-	}
-	if got := raw(t, c, s, keys[5:6]); !slices.Equal(got, []float32{3, 4}) {
-		t.Errorf("%v: want what was written last", got)
-	}
-}
-
 // Whatever byte of a sidecar is another one, or missing: no wrong vector.
 func TestBrokenSidecarIsNotBelieved(t *testing.T) {
 	t.Parallel()
@@ -154,25 +110,5 @@ func TestSidecarThatIsCutOffWhileMapped(t *testing.T) {
 		if sc.read(key, make([]float32, 1000)) {
 			t.Fatal("a row was read from beyond the end of the file")
 		}
-	}
-}
-
-func TestSidecarsOfSpacesThatAreGoneAreRemoved(t *testing.T) {
-	t.Parallel()
-	c := newCache(t)
-	gone, stays := Space{Encoder: "gone", Dim: 2}, Space{Encoder: "stays", Dim: 2}
-	for _, s := range []Space{gone, stays} {
-		randomVectors(t, c, s, Float32, 3)
-		sidecarOf(t, c, s)
-	}
-	if _, err := c.db.Exec(`DELETE FROM space WHERE encoder = 'gone'`); err != nil {
-		t.Fatal(err)
-	}
-	if err := c.dropSidecars(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	left, err := filepath.Glob(filepath.Join(c.sidecars, "*"))
-	if err != nil || len(left) != 1 {
-		t.Errorf("%v, %v: want the one sidecar of a space that is there", left, err)
 	}
 }

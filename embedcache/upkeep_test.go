@@ -2,7 +2,6 @@ package embedcache
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"image"
 	"io"
@@ -46,36 +45,39 @@ func TestGCRemovesWhatFitsAndNothingElse(t *testing.T) {
 		{"size, the oldest first", GCOptions{MaxBytes: 20 * 8}, 30},
 		{"a size that it has", GCOptions{MaxBytes: 1 << 20}, 0},
 	} {
-		c := newCache(t)
-		old, other := Space{Encoder: "abcdef123456", Dim: 2}, Space{Encoder: "other", Dim: 2}
-		keys := randomVectors(t, c, old, Float32, 30)
-		randomVectors(t, c, other, Float32, 20)
-		sidecarOf(t, c, old)
-		if _, err := c.db.Exec(`UPDATE vector SET stored = 1000 WHERE id <= 10`); err != nil {
-			t.Fatal(err)
-		}
-		counted, err := c.GC(t.Context(), tt.o)
-		if err != nil || counted.Removed || counted.Vectors != tt.want {
-			t.Errorf("%s: counted %+v, %v: want %d", tt.name, counted, err, tt.want)
-		}
-		if st, _ := c.Stat(t.Context()); st.Vectors != 50 {
-			t.Fatalf("%s: counting removed something", tt.name)
-		}
-		tt.o.Remove = true
-		if g, err := c.GC(t.Context(), tt.o); err != nil || g.Vectors != tt.want {
-			t.Errorf("%s: removed %+v, %v", tt.name, g, err)
-		}
-		if st, _ := c.Stat(t.Context()); st.Vectors != 50-tt.want {
-			t.Errorf("%s: %d vectors are left", tt.name, st.Vectors)
-		}
-		if found := mustCheck(t, c.path, CheckOptions{}); !found.OK {
-			t.Errorf("%s: %+v", tt.name, found)
-		}
-		if tt.want == 30 && tt.name != "size, the oldest first" {
-			if _, err := c.Raw(t.Context(), old, keys[:1]); !errors.Is(err, ErrNotStored) {
-				t.Errorf("%s: %v: want what was removed to be gone", tt.name, err)
+		eachBackend(t, func(t *testing.T, open func() *Cache) {
+			c := open()
+			old, other := Space{Encoder: "abcdef123456", Dim: 2}, Space{Encoder: "other", Dim: 2}
+			keys := randomVectors(t, c, old, Float32, 30)
+			randomVectors(t, c, other, Float32, 20)
+			sidecarOf(t, c, old)
+			tamper(t, c, `UPDATE vector SET stored = 1000 WHERE id <= 10`)
+			counted, err := c.GC(t.Context(), tt.o)
+			if err != nil || counted.Removed || counted.Vectors != tt.want {
+				t.Errorf("%s: counted %+v, %v: want %d", tt.name, counted, err, tt.want)
 			}
-		}
+			if st, _ := c.Stat(t.Context()); st.Vectors != 50 {
+				t.Fatalf("%s: counting removed something", tt.name)
+			}
+			remove := tt.o
+			remove.Remove = true
+			if g, err := c.GC(t.Context(), remove); err != nil || g.Vectors != tt.want {
+				t.Errorf("%s: removed %+v, %v", tt.name, g, err)
+			}
+			if st, _ := c.Stat(t.Context()); st.Vectors != 50-tt.want {
+				t.Errorf("%s: %d vectors are left", tt.name, st.Vectors)
+			}
+			if !IsRemote(c.path) {
+				if found := mustCheck(t, c.path, CheckOptions{}); !found.OK {
+					t.Errorf("%s: %+v", tt.name, found)
+				}
+			}
+			if tt.want == 30 && tt.name != "size, the oldest first" {
+				if _, err := c.Raw(t.Context(), old, keys[:1]); !errors.Is(err, ErrNotStored) {
+					t.Errorf("%s: %v: want what was removed to be gone", tt.name, err)
+				}
+			}
+		})
 	}
 	if _, err := newCache(t).GC(t.Context(), GCOptions{Remove: true}); err == nil {
 		t.Error("nothing was asked for, and something was done")
@@ -107,88 +109,47 @@ func TestGCGivesTheSpaceBack(t *testing.T) {
 
 func TestMergeIsDoneOnce(t *testing.T) {
 	t.Parallel()
-	a, b := newCache(t), newCache(t)
-	s, more := Space{Encoder: "e", Dim: 3}, Space{Encoder: "f", Dim: 4, Tokens: 2}
-	shared := randomVectors(t, a, s, Float32, 10) // both have these
-	randomVectors(t, b, s, Float32, 10)
-	keys := randomVectors(t, b, more, Float16, 25)
-	want := raw(t, b, more, keys)
-	shelf, err := a.find(t.Context(), a.db, s)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := a.write(t.Context(), shelf, []stored{{key: shared[0], values: []float32{1, 2, 3}}}, nil); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := b.db.Exec(`UPDATE vector SET data = zeroblob(length(data)) WHERE id = 35`); err != nil {
-		t.Fatal(err)
-	}
-	for round, want := range []Merged{{Added: 24, Same: 9, Differing: 1, Damaged: 1}, {Same: 33, Differing: 1, Damaged: 1}} {
-		if m, err := a.Merge(t.Context(), b); err != nil || m != want {
-			t.Errorf("round %d: %+v, %v: want %+v", round, m, err, want)
-		}
-	}
-	if got := raw(t, a, s, shared[:1]); !slices.Equal(got, []float32{1, 2, 3}) {
-		t.Errorf("a vector of its own was replaced by %v", got)
-	}
-	n := 0
-	for i, k := range keys {
-		if m, err := a.Raw(t.Context(), more, []Key{k}); err == nil {
-			n++
-			if !slices.Equal(m.Data, want[i*8:(i+1)*8]) {
-				t.Errorf("vector %d differs", i)
-			}
-		}
-	}
-	if n != 24 {
-		t.Errorf("%d vectors came over: want 24", n)
-	}
-	other := newCache(t)
-	randomVectors(t, other, Space{Encoder: "e", Dim: 5}, Float32, 1)
-	if _, err := a.Merge(t.Context(), other); err == nil || !strings.Contains(err.Error(), "dimensions") {
-		t.Errorf("vectors of other dimensions: %v", err)
-	}
-}
-
-// words is a text encoder whose vectors are the lengths of words.
-type words struct{ encoded []string }
-
-func (w *words) Fingerprint() string { return "words" }
-func (w *words) Dim() int            { return 2 }
-func (w *words) Tokenize(text string) []int64 {
-	var ids []int64
-	for _, word := range strings.Fields(strings.ToLower(text)) {
-		ids = append(ids, int64(len(word)))
-	}
-	return ids
-}
-
-func (w *words) EncodeTexts(_ context.Context, texts []string) ([][]float32, error) {
-	var vectors [][]float32
-	for _, text := range texts {
-		w.encoded = append(w.encoded, text)
-		vectors = append(vectors, []float32{float32(len(text)), 1})
-	}
-	return vectors, nil
-}
-
-func TestTextsAreEncodedOnce(t *testing.T) {
-	t.Parallel()
-	c, enc := newCache(t), &words{}
-	ask := func(texts ...string) [][]float32 {
-		t.Helper()
-		v, err := c.Texts(t.Context(), enc, texts)
+	eachBackend(t, func(t *testing.T, open func() *Cache) {
+		a, b := open(), newCache(t)
+		s, more := Space{Encoder: "e", Dim: 3}, Space{Encoder: "f", Dim: 4, Tokens: 2}
+		shared := randomVectors(t, a, s, Float32, 10) // both have these
+		randomVectors(t, b, s, Float32, 10)
+		keys := randomVectors(t, b, more, Float16, 25)
+		want := raw(t, b, more, keys)
+		shelf, err := a.find(t.Context(), a.db, s)
 		if err != nil {
 			t.Fatal(err)
 		}
-		return v
-	}
-	first := ask("no effusion", "an effusion", "NO  effusion")
-	if len(enc.encoded) != 1 || first[0][0] != 11 || first[2][0] != 11 {
-		t.Errorf("%v encoded, %v: want texts of the same tokens once", enc.encoded, first)
-	}
-	first[0][0] = 99 // the caller's own
-	if again := ask("edema", "no effusion"); len(enc.encoded) != 2 || again[1][0] != 11 || again[0][0] != 5 {
-		t.Errorf("%v encoded, %v", enc.encoded, again)
-	}
+		if err := a.write(t.Context(), shelf, []stored{{key: shared[0], values: []float32{1, 2, 3}}}, nil); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := b.db.Exec(`UPDATE vector SET data = zeroblob(length(data)) WHERE id = 35`); err != nil {
+			t.Fatal(err)
+		}
+		for round, want := range []Merged{{Added: 24, Same: 9, Differing: 1, Damaged: 1}, {Same: 33, Differing: 1, Damaged: 1}} {
+			if m, err := a.Merge(t.Context(), b); err != nil || m != want {
+				t.Errorf("round %d: %+v, %v: want %+v", round, m, err, want)
+			}
+		}
+		if got := raw(t, a, s, shared[:1]); !slices.Equal(got, []float32{1, 2, 3}) {
+			t.Errorf("a vector of its own was replaced by %v", got)
+		}
+		n := 0
+		for i, k := range keys {
+			if m, err := a.Raw(t.Context(), more, []Key{k}); err == nil {
+				n++
+				if !slices.Equal(m.Data, want[i*8:(i+1)*8]) {
+					t.Errorf("vector %d differs", i)
+				}
+			}
+		}
+		if n != 24 {
+			t.Errorf("%d vectors came over: want 24", n)
+		}
+		other := newCache(t)
+		randomVectors(t, other, Space{Encoder: "e", Dim: 5}, Float32, 1)
+		if _, err := a.Merge(t.Context(), other); err == nil || !strings.Contains(err.Error(), "dimensions") {
+			t.Errorf("vectors of other dimensions: %v", err)
+		}
+	})
 }

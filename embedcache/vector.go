@@ -136,37 +136,39 @@ func (c *Cache) put(ctx context.Context, tx *sql.Tx, s shelf, batch []stored) er
 const writeBatch = 1000
 
 // change does something to the vectors of a shelf in one transaction, and gives
-// the shelf a new mark.
+// the shelf a new mark. The mark comes first: who changes the same shelf waits
+// there, and not in the middle for a vector that the other one has.
 func (c *Cache) change(ctx context.Context, s shelf, do func(*sql.Tx) error) error {
 	return c.transact(ctx, func(tx *sql.Tx) error {
-		if err := do(tx); err != nil {
-			return err
+		if _, err := tx.ExecContext(ctx, `UPDATE space SET mark = $1 WHERE id = $2`, newMark(), s.id); err != nil {
+			return c.explain(err)
 		}
-		_, err := tx.ExecContext(ctx, `UPDATE space SET mark = $1 WHERE id = $2`, newMark(), s.id)
-		return c.explain(err)
+		return do(tx)
 	})
 }
 
 // changeAll is change for all shelves.
 func (c *Cache) changeAll(ctx context.Context, do func(*sql.Tx) error) error {
 	return c.transact(ctx, func(tx *sql.Tx) error {
-		if err := do(tx); err != nil {
-			return err
+		if _, err := tx.ExecContext(ctx, `UPDATE space SET mark = $1`, newMark()); err != nil {
+			return c.explain(err)
 		}
-		_, err := tx.ExecContext(ctx, `UPDATE space SET mark = $1`, newMark())
-		return c.explain(err)
+		return do(tx)
 	})
 }
 
-// transact does something in one transaction.
+// transact does something in one transaction. Where another writer stood in its
+// way it is rolled back and done again, so do must not mind that.
 func (c *Cache) transact(ctx context.Context, do func(*sql.Tx) error) error {
-	tx, err := c.db.BeginTx(ctx, nil)
-	if err != nil {
-		return c.explain(err)
-	}
-	defer tx.Rollback()
-	if err := do(tx); err != nil {
-		return err
-	}
-	return c.explain(tx.Commit())
+	return c.again(ctx, func() error {
+		tx, err := c.db.BeginTx(ctx, nil)
+		if err != nil {
+			return c.explain(err)
+		}
+		defer tx.Rollback()
+		if err := do(tx); err != nil {
+			return err
+		}
+		return c.explain(tx.Commit())
+	})
 }

@@ -127,7 +127,7 @@ Exit code 1 says that something is bad and was not repaired.`,
 				return err
 			}
 			if !found.OK {
-				return fmt.Errorf("cache %s: %d things are bad; 'medprobe cache check --repair' drops them, and the next embed computes them anew", path, len(found.Bad))
+				return fmt.Errorf("cache %s: %d things are bad; 'medprobe cache check --repair' drops them, and the next embed computes them anew", embedcache.Shown(path), len(found.Bad))
 			}
 			return nil
 		},

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -10,6 +11,7 @@ import (
 	"strings"
 	"text/tabwriter"
 
+	"github.com/medprobe/medprobe/embedcache"
 	"github.com/medprobe/medprobe/encoder"
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/cpu"
@@ -41,7 +43,7 @@ func (s *settings) doctorCommand() *cobra.Command {
 		Short: "Say which ONNX Runtime is used, where the cache lies and what is wrong",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			d := s.diagnose()
+			d := s.diagnose(cmd.Context())
 			if asJSON {
 				if err := s.json(d); err != nil {
 					return err
@@ -59,7 +61,7 @@ func (s *settings) doctorCommand() *cobra.Command {
 	return cmd
 }
 
-func (s *settings) diagnose() diagnosis {
+func (s *settings) diagnose(ctx context.Context) diagnosis {
 	d := diagnosis{
 		Medprobe: buildVersion(),
 		Go:       runtime.Version(),
@@ -81,9 +83,15 @@ func (s *settings) diagnose() diagnosis {
 	} else if err := writableFolder(d.Encoders); err != nil {
 		d.Problems = append(d.Problems, fmt.Sprintf("encoders %s: %v; name another folder with MEDPROBE_ENCODERS", d.Encoders, err))
 	}
-	if d.Cache, err = s.cachePath(); err != nil {
+	path, err := s.cachePath()
+	d.Cache = embedcache.Shown(path)
+	if err != nil {
 		d.Problems = append(d.Problems, err.Error())
-	} else if err := writable(d.Cache); err != nil {
+	} else if embedcache.IsRemote(path) {
+		if err := embedcache.Reach(ctx, path); err != nil {
+			d.Problems = append(d.Problems, err.Error())
+		}
+	} else if err := writable(path); err != nil {
 		d.Problems = append(d.Problems, fmt.Sprintf("cache %s: %v; name another file with --cache or MEDPROBE_CACHE", d.Cache, err))
 	}
 	return d

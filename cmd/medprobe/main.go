@@ -117,7 +117,7 @@ medprobe is research software and not a medical device.`,
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return usagef(cmd, "%w", plainFlagError(err)) })
 	flags := root.PersistentFlags()
-	flags.StringVar(&s.cache, "cache", "", "file of embeddings (default: $MEDPROBE_CACHE or the user's cache folder)")
+	flags.StringVar(&s.cache, "cache", "", "file of embeddings, or postgres://USER@HOST/DATABASE (default: $MEDPROBE_CACHE or the user's cache folder)")
 	flags.StringVar(&s.ortLib, "ort-lib", "", "ONNX Runtime library (default: found; see 'medprobe doctor')")
 	flags.StringVar(&s.device, "device", "cpu", "where encoders run: cpu, or cuda[:N] with an ONNX Runtime built for it")
 	flags.BoolVar(&s.allowOutside, "allow-outside", false, "let image paths lead out of the dataset's folder")

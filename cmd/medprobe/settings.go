@@ -37,7 +37,7 @@ func (s *settings) openCache(ctx context.Context) (*embedcache.Cache, error) {
 		return nil, err
 	}
 	cache, err := embedcache.Open(ctx, path)
-	if _, ok := errors.AsType[*fs.PathError](err); ok {
+	if _, ok := errors.AsType[*fs.PathError](err); ok && !embedcache.IsRemote(path) {
 		err = fmt.Errorf("%w; name another file with --cache or MEDPROBE_CACHE", err)
 	}
 	return cache, err
