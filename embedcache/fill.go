@@ -112,7 +112,7 @@ func (c *Cache) Fill(ctx context.Context, d *datasets.Dataset, enc ImageEncoder,
 	group.Go(func() error { return f.settle(ctx, items) })
 	err = group.Wait()
 	f.result.Failed = f.failures()
-	return &f.result, errors.Join(err, f.finish(context.WithoutCancel(ctx)))
+	return &f.result, cmp.Or(err, f.finish(context.WithoutCancel(ctx)))
 }
 
 // jobsOf groups the samples that share an image, so that it is read and
