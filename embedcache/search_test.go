@@ -133,7 +133,7 @@ func TestSearchIsExactWhereFloat32IsNot(t *testing.T) {
 		keys[i] = rows[i].key
 		rows[i].values = slices.Clone(to)
 		size := []float32{1, 1.0 / (1 << 62) / (1 << 58), 1 << 57, 1.0 / (1 << 62) / (1 << 62) / (1 << 16)}[random.IntN(4)] // exact
-		for j := range 3 * (i % 4) { // a quarter are alike
+		for j := range 3 * (i % 4) {                                                                                        // a quarter are alike
 			rows[i].values[random.IntN(s.Dim)] *= 1 + 1e-3*float32(j)*random.Float32()
 		}
 		for j := range rows[i].values {
