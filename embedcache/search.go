@@ -41,9 +41,9 @@ type Hit struct {
 	Cosine float64
 }
 
-// compare puts the nearest first, and what is as near in the order of its key, so
+// Compare puts the nearest first, and what is as near in the order of its key, so
 // that a search has one result.
-func (h Hit) compare(o Hit) int {
+func (h Hit) Compare(o Hit) int {
 	if order := cmp.Compare(o.Cosine, h.Cosine); order != 0 {
 		return order
 	}
@@ -171,7 +171,7 @@ func (c *Cache) nearestOf(ctx context.Context, s Space, keys []Key, to direction
 	if err != nil {
 		return nil, err
 	}
-	found := best[Hit]{n: n, compare: Hit.compare}
+	found := best[Hit]{n: n, compare: Hit.Compare}
 	for i, cosine := range cosines {
 		found.offer(Hit{keys[i], i, cosine})
 	}
@@ -215,7 +215,7 @@ func (c *Cache) nearestBySidecar(ctx context.Context, vectors *sidecar, to direc
 		if err != nil {
 			return nil, err
 		}
-		slices.SortFunc(hits, Hit.compare)
+		slices.SortFunc(hits, Hit.Compare)
 		if len(found) == vectors.rows {
 			return hits[:min(n, len(hits))], nil
 		}
@@ -253,7 +253,7 @@ func (c *Cache) verified(ctx context.Context, s shelf, found []candidate, keys [
 
 // nearestByDatabase leaves out the rows that a sidecar has not.
 func (c *Cache) nearestByDatabase(ctx context.Context, s shelf, to direction, n int) ([]Hit, error) {
-	found := best[Hit]{n: n, compare: Hit.compare}
+	found := best[Hit]{n: n, compare: Hit.Compare}
 	values, mean := make([]float32, s.values()), make([]float32, s.Dim)
 	err := c.snapshot(ctx, func(conn *sql.Conn) error {
 		return c.eachRow(ctx, conn, s, func(r row) error {

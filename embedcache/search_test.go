@@ -186,7 +186,7 @@ func TestSearchOrdersTiesByKeyOnAnyNumberOfProcessors(t *testing.T) {
 			t.Errorf("%d processors find something else", processors)
 		}
 	}
-	if !slices.IsSortedFunc(first, Hit.compare) || first[0].Cosine != first[39].Cosine {
+	if !slices.IsSortedFunc(first, Hit.Compare) || first[0].Cosine != first[39].Cosine {
 		t.Errorf("%v: want ties in the order of keys", first[:3])
 	}
 }
