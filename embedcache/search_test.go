@@ -155,6 +155,9 @@ func TestSearchIsExactWhereFloat32IsNot(t *testing.T) {
 		got := search(t, c, s, Query{Vector: to, K: k})
 		sameHits(t, "nearly alike", got, ranking(t, c, s, to, keys)[:k])
 	}
+	if _, err := os.Stat(c.sidecarPath(shelf)); err != nil {
+		t.Errorf("the sidecar was taken for damaged: %v", err)
+	}
 }
 
 func TestSearchOrdersTiesByKeyOnAnyNumberOfProcessors(t *testing.T) {
@@ -221,19 +224,44 @@ func TestSearchOverABrokenSidecar(t *testing.T) {
 				}
 			}
 		}
-		// A row that looks nearer than it is shows the damage.
-		broken := slices.Clone(whole)
+		// Rows whose keys or vectors are others' show the damage.
+		size := shelf{Space: s.Space, store: s.store}.size()
+		otherKeys, otherRows := slices.Clone(whole), slices.Clone(whole)
 		for i := range 60 {
-			broken[60*(shelf{Space: s.Space, store: s.store}.size())+i*keySize] ^= 1
+			otherKeys[60*size+i*keySize] ^= 1
 		}
-		if err := os.WriteFile(path, broken, 0o600); err != nil {
-			t.Fatal(err)
-		}
-		sameHits(t, s.Encoder+", damaged", search(t, c, s.Space, Query{Vector: to, K: 5}), want[:5])
-		if _, err := os.Stat(path); !errors.Is(err, os.ErrNotExist) {
-			t.Errorf("%s: the damaged sidecar stays: %v", s.Encoder, err)
+		copy(otherRows, whole[size:60*size])
+		copy(otherRows[59*size:60*size], whole[:size])
+		for name, broken := range map[string][]byte{"keys": otherKeys, "rows": otherRows} {
+			if err := os.WriteFile(path, broken, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			sameHits(t, s.Encoder+", other "+name, search(t, c, s.Space, Query{Vector: to, K: 5}), want[:5])
+			if _, err := os.Stat(path); !errors.Is(err, os.ErrNotExist) {
+				t.Errorf("%s, other %s: the damaged sidecar stays: %v", s.Encoder, name, err)
+			}
 		}
 	}
+}
+
+// What no score can be told of is compared in the database.
+func TestSearchOverScoresThatAreNoNumbers(t *testing.T) {
+	t.Parallel()
+	c, s := newCache(t), Space{Encoder: "e", Dim: 8}
+	keys := randomVectors(t, c, s, Float32, 200)
+	path := sidecarOf(t, c, s)
+	broken, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 100 {
+		binary.LittleEndian.PutUint32(broken[200*8*4+i*keySize+keyScale:], math.Float32bits(float32(math.NaN())))
+	}
+	if err := os.WriteFile(path, broken, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	to := randomQuery(s.Dim, 5)
+	sameHits(t, "no numbers", search(t, c, s, Query{Vector: to, K: 7}), ranking(t, c, s, to, keys)[:7])
 }
 
 func TestSearchWithoutAPlaceForASidecar(t *testing.T) {
