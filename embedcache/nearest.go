@@ -31,7 +31,10 @@ func (c candidate) known() bool      { return !math.IsInf(float64(c.score), 0) }
 func (c candidate) score64() float64 { return float64(c.score) }
 
 func (c candidate) compare(o candidate) int {
-	return cmp.Or(cmp.Compare(o.score, c.score), cmp.Compare(c.row, o.row))
+	if c.score != o.score {
+		return cmp.Compare(o.score, c.score)
+	}
+	return cmp.Compare(c.row, o.row)
 }
 
 // slack bounds the difference of a cosine in float32 from that in float64. A sum of
