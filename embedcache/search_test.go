@@ -277,28 +277,6 @@ func TestSearchWithoutAPlaceForASidecar(t *testing.T) {
 	}
 }
 
-func TestSearchOverASidecarThatIsCutOff(t *testing.T) {
-	t.Parallel()
-	c, s := newCache(t), Space{Encoder: "e", Dim: 1000}
-	randomVectors(t, c, s, Float32, 100)
-	path := sidecarOf(t, c, s)
-	shelf, err := c.find(t.Context(), c.db, s)
-	if err != nil {
-		t.Fatal(err)
-	}
-	sc, err := openSidecar(path, shelf)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer sc.close()
-	if err := os.Truncate(path, 4096); err != nil {
-		t.Fatal(err)
-	}
-	if _, _, err := sc.nearest(t.Context(), randomQuery(1000, 1), 5); !errors.Is(err, errBroken) {
-		t.Errorf("%v: want errBroken", err)
-	}
-}
-
 // referenceMMR is the definition, written out.
 func referenceMMR(unit [][]float64, relevance []float64, k int, lambda float64) []int {
 	var chosen []int
