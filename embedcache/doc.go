@@ -4,7 +4,8 @@
 // dataset, encodes what is not there yet and stores it in small transactions:
 // interrupted at any moment, it has lost at most the batch in flight, and run
 // again it computes only what is missing. [Cache.Matrix] reads the vectors of
-// the samples back as a matrix with rows of length one.
+// the samples back as a matrix with rows of length one, and [Cache.Search] finds
+// those nearest to a vector.
 //
 // A vector is kept under the SHA-256 of the image's content, its region and
 // frame, and the fingerprints of encoder and preprocessing: a changed pixel,

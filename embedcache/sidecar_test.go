@@ -111,4 +111,7 @@ func TestSidecarThatIsCutOffWhileMapped(t *testing.T) {
 			t.Fatal("a row was read from beyond the end of the file")
 		}
 	}
+	if _, _, err := sc.nearest(t.Context(), make([]float32, 1000), 5); !errors.Is(err, errBroken) {
+		t.Errorf("a scan beyond the end of the file: %v", err)
+	}
 }

@@ -40,6 +40,12 @@ func HTML(w io.Writer, r *evaluate.Report) error {
 	return err
 }
 
+// policy forbids a page everything but its own stylesheet.
+func policy(style string) string {
+	digest := sha256.Sum256([]byte(style))
+	return "default-src 'none'; style-src 'sha256-" + base64.StdEncoding.EncodeToString(digest[:]) + "'; base-uri 'none'; form-action 'none'"
+}
+
 // page is what the template shows.
 type page struct {
 	Report     *evaluate.Report
@@ -118,10 +124,9 @@ type splitRow struct{ Name, Samples, Patients string }
 type publishedRow struct{ Finding, Domain, N, ZeroShot, Probe, Other, OtherIs, Own, Source string }
 
 func newPage(r *evaluate.Report) *page {
-	digest := sha256.Sum256([]byte(stylesheet))
 	p := &page{
 		Report: r, Style: template.CSS(stylesheet), //nolint:gosec // our own file
-		Policy:   "default-src 'none'; style-src 'sha256-" + base64.StdEncoding.EncodeToString(digest[:]) + "'; base-uri 'none'; form-action 'none'",
+		Policy:   policy(stylesheet),
 		Headline: headline(r), Mean: unbroken(meanSentence(r)), NotADevice: notADevice, Doubts: doubts(r),
 		Level: percent(evaluate.Level),
 	}

@@ -68,47 +68,51 @@ func TestFormIsAsCommitted(t *testing.T) {
 func TestPageHoldsNothingThatActs(t *testing.T) {
 	t.Parallel()
 	for name, r := range map[string]*evaluate.Report{"sample": sample(t), "hostile": hostile(t), "empty": {}, "twins": withTwins(t)} {
-		page := written(t, HTML, r)
-		decoder := xml.NewDecoder(strings.NewReader(page))
-		decoder.Strict, decoder.Entity = false, xml.HTMLEntity
-		var open []string
-		var style string
-		for {
-			token, err := decoder.RawToken()
-			if err == io.EOF {
-				break
+		checkPage(t, name, written(t, HTML, r))
+	}
+}
+
+func checkPage(t *testing.T, name, page string) {
+	t.Helper()
+	decoder := xml.NewDecoder(strings.NewReader(page))
+	decoder.Strict, decoder.Entity = false, xml.HTMLEntity
+	var open []string
+	var style string
+	for {
+		token, err := decoder.RawToken()
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		switch token := token.(type) {
+		case xml.StartElement:
+			checkElement(t, token)
+			if tag := token.Name.Local; tag != "meta" && tag != "img" {
+				open = append(open, tag)
 			}
-			if err != nil {
-				t.Fatalf("%s: %v", name, err)
+		case xml.EndElement:
+			if len(open) == 0 || open[len(open)-1] != token.Name.Local {
+				t.Fatalf("%s: </%s> closes %v", name, token.Name.Local, open)
 			}
-			switch token := token.(type) {
-			case xml.StartElement:
-				checkElement(t, token)
-				if tag := token.Name.Local; tag != "meta" && tag != "img" {
-					open = append(open, tag)
-				}
-			case xml.EndElement:
-				if len(open) == 0 || open[len(open)-1] != token.Name.Local {
-					t.Fatalf("%s: </%s> closes %v", name, token.Name.Local, open)
-				}
-				open = open[:len(open)-1]
-			case xml.CharData:
-				if len(open) > 0 && open[len(open)-1] == "style" {
-					style += string(token)
-				}
+			open = open[:len(open)-1]
+		case xml.CharData:
+			if len(open) > 0 && open[len(open)-1] == "style" {
+				style += string(token)
 			}
 		}
-		if len(open) > 0 {
-			t.Errorf("%s: %v never closed", name, open)
-		}
-		digest := sha256.Sum256([]byte(style))
-		policy := "default-src &#39;none&#39;; style-src &#39;sha256-" + base64.StdEncoding.EncodeToString(digest[:]) + "&#39;"
-		if page := strings.ReplaceAll(page, "&#43;", "+"); !strings.Contains(page, policy) {
-			t.Errorf("%s: the policy does not name the stylesheet: want %s", name, policy)
-		}
-		if strings.Contains(page, "ZgotmplZ") || strings.Contains(page, "NaN") {
-			t.Errorf("%s: the template filtered a value, or a figure is no number", name)
-		}
+	}
+	if len(open) > 0 {
+		t.Errorf("%s: %v never closed", name, open)
+	}
+	digest := sha256.Sum256([]byte(style))
+	policy := "default-src &#39;none&#39;; style-src &#39;sha256-" + base64.StdEncoding.EncodeToString(digest[:]) + "&#39;"
+	if page := strings.ReplaceAll(page, "&#43;", "+"); !strings.Contains(page, policy) {
+		t.Errorf("%s: the policy does not name the stylesheet: want %s", name, policy)
+	}
+	if strings.Contains(page, "ZgotmplZ") || strings.Contains(page, "NaN") {
+		t.Errorf("%s: the template filtered a value, or a figure is no number", name)
 	}
 }
 
@@ -129,7 +133,7 @@ func checkElement(t *testing.T, e xml.StartElement) {
 }
 
 var allowedTags = strings.Fields(`html head meta title style body main header section footer h1 h2 h3 p div span bdi b strong
-	dl dt dd ul li table caption thead tbody tr th td figure figcaption details summary code svg path circle rect g text desc img`)
+	dl dt dd ul ol li table caption thead tbody tr th td figure figcaption details summary code svg path circle rect g text desc img`)
 
 // withTwins is a report with images of train and test that are nearly the same,
 // and a pair whose pictures are none.
@@ -162,16 +166,18 @@ func TestTwinsAreShown(t *testing.T) {
 	}
 }
 
+// badTexts try to be more than text.
+var badTexts = []string{
+	"<img src=x onerror=alert(1)>", "</script><script>alert(2)</script>", "javascript:alert(3)", "a|b`c`*d*[e](http://x)",
+	"esc\x1b[2J\x00\x07 \u202eevil\u202c \u2066x", "</title></style><svg onload=alert(4)>", "@octocat #1 \n# heading \xff", "{{.}} ]]> --> \" ' =HYPERLINK(1)",
+}
+
 // hostile is a report in which every string tries to be more than text.
 func hostile(t *testing.T) *evaluate.Report {
 	t.Helper()
 	r := sample(t)
-	bad := []string{
-		"<img src=x onerror=alert(1)>", "</script><script>alert(2)</script>", "javascript:alert(3)", "a|b`c`*d*[e](http://x)",
-		"esc\x1b[2J\x00\x07 \u202eevil\u202c \u2066x", "</title></style><svg onload=alert(4)>", "@octocat #1 \n# heading \xff", "{{.}} ]]> --> \" ' =HYPERLINK(1)",
-	}
 	k := 0
-	next := func(s *string) { *s = bad[k%len(bad)]; k++ }
+	next := func(s *string) { *s = badTexts[k%len(badTexts)]; k++ }
 	next(&r.Name)
 	next(&r.Description)
 	for i := range r.Findings {
@@ -180,13 +186,13 @@ func hostile(t *testing.T) *evaluate.Report {
 		next(&f.Name)
 		f.Name += name
 		next(&f.Note)
-		f.Prompts = evaluate.Prompts{Positive: bad, Negative: bad}
+		f.Prompts = evaluate.Prompts{Positive: badTexts, Negative: badTexts}
 		for j := range f.Methods {
 			next(&f.Methods[j].Detail)
-			f.Methods[j].Method = bad[j]
+			f.Methods[j].Method = badTexts[j]
 		}
 		for j := range f.Differences {
-			f.Differences[j].A, f.Differences[j].B = bad[j+1], bad[0]
+			f.Differences[j].A, f.Differences[j].B = badTexts[j+1], badTexts[0]
 		}
 		for j := range r.Curves {
 			if r.Curves[j].Finding == name {
@@ -200,8 +206,8 @@ func hostile(t *testing.T) *evaluate.Report {
 	next(&r.Encoder.Name)
 	next(&r.Counts.Excluded[0].Reason)
 	next(&r.Counts.Failed[0].Reason)
-	r.Warnings = bad
-	r.Splits[bad[0]] = evaluate.Part{Samples: 1}
+	r.Warnings = badTexts
+	r.Splits[badTexts[0]] = evaluate.Part{Samples: 1}
 	return r
 }
 
