@@ -5,7 +5,7 @@ BIN     := bin/medprobe
 RACE    := ./datasets/... ./embedcache/... ./encoder/... ./trainer/... ./evaluate/... ./experiment/... ./internal/...
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 
-.PHONY: setup build demo test check lint bench bench-encoder bench-dicom fuzz picture clean
+.PHONY: setup build demo test check lint bench bench-encoder bench-dicom bench-cache test-faults fuzz picture clean
 
 setup:
 	@command -v $(GO) >/dev/null || { echo "setup: no Go; install Go 1.26 or newer" >&2; exit 1; }
@@ -51,6 +51,18 @@ bench-encoder: setup
 # DICOM beside pydicom, where Python has it.
 bench-dicom:
 	$(GO) test ./internal/dicom -run Speed -speed 25 -v
+
+# The cache beside NumPy and the machine's memory: vectors in and out, files that
+# have not changed, exact search, memory of an export.
+ROWS ?= 1000000
+bench-cache:
+	$(GO) test ./embedcache -run Speed -speed 5 -speed-rows $(ROWS) -v -timeout 60m
+	$(GO) test ./embedcache -run ExportMemory -speed 1 -export-rows $(ROWS) -v -timeout 60m
+
+# What breaks caches, at full count: kills, full disks, crowds, flipped bits.
+test-faults: setup
+	$(GO) test ./embedcache -run 'Flipped|Sidecar|Log' -faults -v -timeout 30m
+	$(GO) test ./cmd/medprobe -run 'Killed|Kills|FullDisk|Crowd' -faults -v -timeout 60m
 
 # The README's picture: the top of the demo's report.
 picture: demo

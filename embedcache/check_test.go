@@ -87,7 +87,7 @@ func TestCheckNamesEachKindAndRepairDropsIt(t *testing.T) {
 		{BadOrphan, `PRAGMA foreign_keys = OFF; UPDATE vector SET space = 77 WHERE id = 7; PRAGMA foreign_keys = ON`},
 	} {
 		path, spaces, keys, values := closed(t, 40)
-		if err := exec(path, tt.do); err != nil {
+		if err := execSQL(path, tt.do); err != nil {
 			t.Fatal(err)
 		}
 		found := mustCheck(t, path, CheckOptions{})
@@ -267,7 +267,7 @@ func TestLogThatIsGoneOrCutOff(t *testing.T) {
 func TestRepairLeavesForeignFilesAlone(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "notes.db")
-	if err := exec(path, "CREATE TABLE patients (name); INSERT INTO patients VALUES ('x')"); err != nil {
+	if err := execSQL(path, "CREATE TABLE patients (name); INSERT INTO patients VALUES ('x')"); err != nil {
 		t.Fatal(err)
 	}
 	before, _ := os.ReadFile(path)

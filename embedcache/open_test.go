@@ -15,10 +15,10 @@ func TestForeignFilesAreRefusedUntouched(t *testing.T) {
 	}{
 		{"text file", "not an SQLite database", func(path string) error { return os.WriteFile(path, []byte("study notes, do not lose\n"), 0o600) }},
 		{"short file", "not an SQLite database", func(path string) error { return os.WriteFile(path, []byte("SQLite"), 0o600) }},
-		{"database of another program", "another program", func(path string) error { return exec(path, "CREATE TABLE patients (name)") }},
-		{"database with another id", "another program", func(path string) error { return exec(path, "PRAGMA application_id = 77") }},
+		{"database of another program", "another program", func(path string) error { return execSQL(path, "CREATE TABLE patients (name)") }},
+		{"database with another id", "another program", func(path string) error { return execSQL(path, "PRAGMA application_id = 77") }},
 		{"newer schema", "schema 99, this medprobe knows up to 2", func(path string) error {
-			return exec(path, "PRAGMA application_id = 1836082531; PRAGMA user_version = 99; CREATE TABLE x (y)")
+			return execSQL(path, "PRAGMA application_id = 1836082531; PRAGMA user_version = 99; CREATE TABLE x (y)")
 		}},
 	} {
 		path := filepath.Join(t.TempDir(), "cache.db")
@@ -42,7 +42,7 @@ func TestForeignFilesAreRefusedUntouched(t *testing.T) {
 	}
 }
 
-func exec(path, statements string) error {
+func execSQL(path, statements string) error {
 	db, err := sql.Open("sqlite3", path)
 	if err != nil {
 		return err

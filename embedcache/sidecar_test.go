@@ -2,6 +2,7 @@ package embedcache
 
 import (
 	"encoding/binary"
+	"errors"
 	"math/rand/v2"
 	"os"
 	"slices"
