@@ -23,6 +23,7 @@ func TestSharedCache(t *testing.T) {
 	const password = "hunter2 & Söhne"
 	address := needs.PostgreSQL(t)
 	needs.PostgreSQLExec(t, address, `CREATE ROLE anna LOGIN PASSWORD '`+password+`' IN ROLE locked; CREATE SCHEMA medprobe AUTHORIZATION anna`)
+	t.Cleanup(func() { needs.PostgreSQLExec(t, address, `DROP OWNED BY anna; DROP ROLE anna`) })
 	with := func(password string) string {
 		u, err := url.Parse(address)
 		if err != nil {
