@@ -143,7 +143,7 @@ func (c *Cache) remove(ctx context.Context, tx *sql.Tx, ids []int64, all []shelf
 			return c.explain(err)
 		}
 	}
-	_, err = tx.ExecContext(ctx, `DELETE FROM file WHERE content NOT IN (SELECT content FROM vector)`)
+	_, err = tx.ExecContext(ctx, `DELETE FROM file WHERE content IN (SELECT content FROM file EXCEPT SELECT content FROM vector)`)
 	return c.explain(err)
 }
 
