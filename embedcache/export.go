@@ -181,9 +181,11 @@ func (e *export) vectors(ctx context.Context, take func(id string, values []floa
 		return e.cache.explain(err)
 	}
 	defer query.Close()
+	values := make([]float32, e.shelf.values())
 	for i, key := range e.o.Keys {
-		values, err := e.cache.read(ctx, query, e.shelf, key)
+		data, err := e.cache.read(ctx, query, e.shelf, key)
 		if err == nil {
+			e.shelf.store.decode(values, data)
 			err = finish(e.id(i), values)
 		}
 		if err != nil {

@@ -2,8 +2,10 @@ package embedcache
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"math"
 	"runtime"
 	"slices"
 
@@ -19,11 +21,42 @@ import (
 // zero or with a value that is not finite an error; each names the row.
 func (c *Cache) Matrix(ctx context.Context, s Space, keys []Key) (blas32.General, error) {
 	m := blas32.General{Rows: len(keys), Cols: s.Dim, Stride: s.Dim, Data: make([]float32, len(keys)*s.Dim)}
-	return m, c.rows(ctx, s, keys, func(i int, values []float32) error {
-		row := m.Data[i*s.Dim : (i+1)*s.Dim]
-		pool(row, values)
-		return vec.Unit(row, row)
+	return m, c.rows(ctx, s, keys, func(i int, p packed) error {
+		return p.unit(m.Data[i*s.Dim : (i+1)*s.Dim])
 	})
+}
+
+// packed is a row as it is kept.
+type packed struct {
+	shelf
+	data []byte
+	// length is that of the mean of the vectors; 0 where it is not known.
+	length float64
+}
+
+// unit writes the mean of the vectors, of length one, to row.
+func (p packed) unit(row []float32) error {
+	if p.tokens() == 1 && p.length > 0 && p.store == Float32 {
+		unpackScaled(row, p.data, p.length)
+		return nil
+	}
+	if p.tokens() == 1 {
+		p.store.decode(row, p.data)
+	} else {
+		values := make([]float32, p.values())
+		p.store.decode(values, p.data)
+		pool(row, values)
+	}
+	return vec.Unit(row, row)
+}
+
+// unpackScaled is decode and [vec.Scale] in one pass.
+func unpackScaled(row []float32, data []byte, length float64) {
+	data = data[:4*len(row)]
+	inverse := 1 / length
+	for i := range row {
+		row[i] = float32(float64(math.Float32frombits(binary.LittleEndian.Uint32(data[4*i:]))) * inverse)
+	}
 }
 
 // pool writes the mean of the vectors in values to row.
@@ -48,8 +81,8 @@ func pool(row, values []float32) {
 func (c *Cache) Raw(ctx context.Context, s Space, keys []Key) (blas32.General, error) {
 	n := s.values()
 	m := blas32.General{Rows: len(keys), Cols: n, Stride: n, Data: make([]float32, len(keys)*n)}
-	return m, c.rows(ctx, s, keys, func(i int, values []float32) error {
-		copy(m.Data[i*n:(i+1)*n], values)
+	return m, c.rows(ctx, s, keys, func(i int, p packed) error {
+		p.store.decode(m.Data[i*n:(i+1)*n], p.data)
 		return nil
 	})
 }
@@ -57,10 +90,11 @@ func (c *Cache) Raw(ctx context.Context, s Space, keys []Key) (blas32.General, e
 // worthSidecar is how many vectors are read before a sidecar is made for them.
 const worthSidecar = 4096
 
-// rows lets take have the values of each key, from several goroutines and in any
-// order; values is valid during the call only. The first key that cannot be had
+// rows lets take have the row of each key, from several goroutines and in any order,
+// valid during the call only; one may be offered twice, and then counts the second
+// time. The first key that cannot be had
 // is an error that names its row.
-func (c *Cache) rows(ctx context.Context, s Space, keys []Key, take func(i int, values []float32) error) error {
+func (c *Cache) rows(ctx context.Context, s Space, keys []Key, take func(i int, p packed) error) error {
 	shelf, err := c.find(ctx, c.db, s)
 	if err != nil {
 		return err
@@ -95,22 +129,22 @@ func (c *Cache) rows(ctx context.Context, s Space, keys []Key, take func(i int, 
 }
 
 // someRows is rows for a run of keys, the first of which is row first.
-func (c *Cache) someRows(ctx context.Context, s shelf, from *sidecar, keys []Key, first int, take func(int, []float32) error) error {
+func (c *Cache) someRows(ctx context.Context, s shelf, from *sidecar, keys []Key, first int, take func(int, packed) error) error {
 	query, err := c.db.PrepareContext(ctx, selectVector)
 	if err != nil {
 		return c.explain(err)
 	}
 	defer query.Close()
-	values := make([]float32, s.values())
 	for i, key := range keys {
 		if i%1024 == 0 && ctx.Err() != nil {
 			return ctx.Err()
 		}
-		if !from.read(key, values) {
-			values, err = c.read(ctx, query, s, key)
-		}
-		if err == nil {
-			err = take(first+i, values)
+		var err error
+		if !from.use(key, func(data []byte, length float64) { err = take(first+i, packed{s, data, length}) }) {
+			var data []byte
+			if data, err = c.read(ctx, query, s, key); err == nil {
+				err = take(first+i, packed{s, data, 0})
+			}
 		}
 		if err != nil {
 			return c.rowError(first+i, key, err)

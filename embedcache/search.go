@@ -110,8 +110,9 @@ func (c *Cache) Cosines(ctx context.Context, s Space, vector []float32, keys []K
 
 func (c *Cache) cosines(ctx context.Context, s Space, to direction, keys []Key) ([]float64, error) {
 	all := make([]float64, len(keys))
-	return all, c.rows(ctx, s, keys, func(i int, values []float32) error {
-		var err error
+	return all, c.rows(ctx, s, keys, func(i int, p packed) (err error) {
+		values := make([]float32, p.values())
+		p.store.decode(values, p.data)
 		all[i], err = to.cosine(values)
 		return err
 	})
@@ -233,15 +234,16 @@ func (c *Cache) verified(ctx context.Context, s shelf, found []candidate, keys [
 		return nil, c.explain(err)
 	}
 	defer query.Close()
-	hits := make([]Hit, len(found))
+	hits, values := make([]Hit, len(found)), make([]float32, s.values())
 	for i, f := range found {
-		values, err := c.read(ctx, query, s, keys[i])
+		data, err := c.read(ctx, query, s, keys[i])
 		if errors.Is(err, ErrNotStored) || errors.Is(err, ErrDamaged) {
 			return nil, errBroken
 		}
 		if err != nil {
 			return nil, err
 		}
+		s.store.decode(values, data)
 		cosine, err := to.cosine(values)
 		if err != nil || f.known() && math.Abs(cosine-f.score64()) > s.slack() {
 			return nil, errBroken
@@ -261,7 +263,8 @@ func (c *Cache) nearestByDatabase(ctx context.Context, s shelf, to direction, n 
 				return nil
 			}
 			s.store.decode(values, r.data)
-			if pool(mean, values); inverseLength(mean) == 0 {
+			pool(mean, values)
+			if _, scale := lengthOf(mean); scale == 0 {
 				return nil
 			}
 			if cosine, err := to.cosine(values); err == nil {

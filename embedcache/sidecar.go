@@ -40,11 +40,13 @@ type sidecar struct {
 }
 
 const (
-	// keySize: 32 bytes of content, the region's 4 int32, the frame, a float32
-	// that scales the row to length one, and a CRC-32C of the row and all this.
-	keySize    = 64
+	// keySize: 32 bytes of content, the region's 4 int32, the frame, a float32 that
+	// scales the row to length one, its length as a float64, a CRC-32C of the row
+	// and all this, and nothing.
+	keySize    = 72
 	keyScale   = 52
-	keySum     = 56
+	keyLength  = 56
+	keySum     = 64
 	footerSize = 128
 )
 
@@ -152,8 +154,10 @@ func (sc *sidecar) close() error {
 	return sc.unmap()
 }
 
-// read decodes the row of a key and reports whether there is one that is intact.
-func (sc *sidecar) read(k Key, values []float32) (ok bool) {
+// use lets take have the row of a key, and the length of the mean of its vectors,
+// and reports whether there is one that is intact. Where somebody cuts the file off
+// meanwhile, what take did is not to be used.
+func (sc *sidecar) use(k Key, take func(data []byte, length float64)) (ok bool) {
 	if sc == nil {
 		return false
 	}
@@ -177,7 +181,7 @@ func (sc *sidecar) read(k Key, values []float32) (ok bool) {
 	if !sc.intact(row) {
 		return false
 	}
-	sc.store.decode(values, sc.row(row))
+	take(sc.row(row), math.Float64frombits(binary.LittleEndian.Uint64(sc.key(row)[keyLength:])))
 	return true
 }
 

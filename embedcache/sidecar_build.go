@@ -11,6 +11,7 @@ import (
 	"slices"
 
 	"github.com/medprobe/medprobe/internal/atomicfile"
+	"github.com/medprobe/medprobe/internal/vec"
 )
 
 // buildSidecar writes the sidecar of a shelf and returns the shelf as it then was.
@@ -44,11 +45,12 @@ func (c *Cache) copyRows(ctx context.Context, conn *sql.Conn, s shelf, w io.Writ
 		values := make([]float32, s.values())
 		s.store.decode(values, r.data)
 		pool(mean, values)
-		scale := inverseLength(mean)
+		length, scale := lengthOf(mean)
 		if scale == 0 {
 			return nil
 		}
 		binary.LittleEndian.PutUint32(key[keyScale:], math.Float32bits(scale))
+		binary.LittleEndian.PutUint64(key[keyLength:], math.Float64bits(length))
 		binary.LittleEndian.PutUint32(key[keySum:], rowSum(r.data, key[:]))
 		keys = append(keys, key[:]...)
 		_, err := w.Write(r.data)
@@ -74,15 +76,11 @@ func (c *Cache) copyRows(ctx context.Context, conn *sql.Conn, s shelf, w io.Writ
 	return err
 }
 
-// inverseLength returns 1/‖v‖, or 0 where that is no positive float32.
-func inverseLength(v []float32) float32 {
-	sum := 0.0
-	for _, x := range v {
-		sum += float64(x) * float64(x)
+// lengthOf returns ‖v‖ and 1/‖v‖, which is 0 where it is no positive float32.
+func lengthOf(v []float32) (length float64, scale float32) {
+	length, err := vec.Length(v)
+	if scale = float32(1 / length); err != nil || math.IsInf(float64(scale), 0) {
+		return length, 0
 	}
-	scale := float32(1 / math.Sqrt(sum))
-	if !(scale > 0) || math.IsInf(float64(scale), 0) {
-		return 0
-	}
-	return scale
+	return length, scale
 }

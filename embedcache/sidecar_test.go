@@ -108,7 +108,7 @@ func TestSidecarThatIsCutOffWhileMapped(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, key := range keys {
-		if sc.read(key, make([]float32, 1000)) {
+		if sc.use(key, func([]byte, float64) {}) {
 			t.Fatal("a row was read from beyond the end of the file")
 		}
 	}

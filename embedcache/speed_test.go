@@ -47,7 +47,8 @@ func syntheticSidecar(t *testing.T, store Store, rows int) *sidecar {
 			}
 			var key [keySize]byte
 			binary.BigEndian.PutUint64(key[:], uint64(row))
-			binary.LittleEndian.PutUint32(key[keyScale:], math.Float32bits(inverseLength(long[at:at+s.Dim])))
+			_, scale := lengthOf(long[at : at+s.Dim])
+			binary.LittleEndian.PutUint32(key[keyScale:], math.Float32bits(scale))
 			binary.LittleEndian.PutUint32(key[keySum:], rowSum(data, key[:]))
 			keys = append(keys, key[:]...)
 			order = binary.LittleEndian.AppendUint32(order, uint32(row))

@@ -48,10 +48,13 @@ func (c *Cache) Texts(ctx context.Context, enc TextEncoder, texts []string) ([][
 			continue
 		}
 		place[key] = i
-		vectors[i], err = c.read(ctx, query, s, key)
-		if errors.Is(err, ErrNotStored) || errors.Is(err, ErrDamaged) {
+		switch data, err := c.read(ctx, query, s, key); {
+		case err == nil:
+			vectors[i] = make([]float32, s.values())
+			s.store.decode(vectors[i], data)
+		case errors.Is(err, ErrNotStored), errors.Is(err, ErrDamaged):
 			missing, keys = append(missing, text), append(keys, key)
-		} else if err != nil {
+		default:
 			return nil, err
 		}
 	}

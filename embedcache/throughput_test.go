@@ -2,6 +2,7 @@ package embedcache
 
 import (
 	"bufio"
+	"crypto/sha256"
 	"flag"
 	"fmt"
 	"io"
@@ -34,10 +35,8 @@ func TestCacheSpeed(t *testing.T) {
 	}
 	s := Space{Encoder: "e", Dim: 1152}
 	c := newCache(t)
+	keys, inserting := insertTimed(t, c, s, *cacheRows)
 	start := time.Now()
-	keys := randomVectors(t, c, s, Float32, *cacheRows)
-	inserting := time.Since(start).Seconds()
-	start = time.Now()
 	sidecarOf(t, c, s)
 	building := time.Since(start).Seconds()
 
@@ -55,7 +54,7 @@ func TestCacheSpeed(t *testing.T) {
 		}
 	}
 	fmt.Printf("\n%d vectors of 1152 float32, %d processors, median of %d in turns\n\n| what | seconds | spread | rate |\n|---|---|---|---|\n", len(keys), runtime.GOMAXPROCS(0), *speed)
-	fmt.Printf("| insert, 1,000 a transaction, outliving a loss of power | %.2f | | %.0f rows/s |\n", inserting, float64(len(keys))/inserting)
+	fmt.Printf("| insert, %d a transaction, outliving a loss of power | %.2f | | %.0f rows/s |\n", writeBatch, inserting, float64(len(keys))/inserting)
 	fmt.Printf("| make the sidecar | %.2f | | %.2f GB/s |\n", building, size/building/1e9)
 	line := func(what string, seconds []float64) float64 {
 		m := slices.Sorted(slices.Values(seconds))[len(seconds)/2]
@@ -66,6 +65,32 @@ func TestCacheSpeed(t *testing.T) {
 	if python != nil {
 		fmt.Printf("\nNumPy from a compressed npz takes %.1f times as long\n", line("NumPy: load them from a compressed npz", theirs)/m)
 	}
+}
+
+// insertTimed stores n random vectors and returns the seconds that storing took.
+func insertTimed(t *testing.T, c *Cache, s Space, n int) (keys []Key, seconds float64) {
+	t.Helper()
+	shelf, err := c.open(t.Context(), s, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	random := rand.New(rand.NewPCG(5, 5))
+	for at := 0; at < n; at += writeBatch {
+		batch := make([]stored, min(writeBatch, n-at))
+		for i := range batch {
+			batch[i] = stored{key: Key{Content: sha256.Sum256([]byte(strconv.Itoa(at + i)))}, values: make([]float32, s.Dim)}
+			for j := range batch[i].values {
+				batch[i].values[j] = float32(random.NormFloat64())
+			}
+			keys = append(keys, batch[i].key)
+		}
+		start := time.Now()
+		if err := c.write(t.Context(), shelf, batch, nil); err != nil {
+			t.Fatal(err)
+		}
+		seconds += time.Since(start).Seconds()
+	}
+	return keys, seconds
 }
 
 // newNumPy returns a function that lets NumPy load the vectors from a compressed
@@ -143,25 +168,7 @@ func TestExportMemory(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "cache.db")
 	c := openCache(t, path)
 	s := Space{Encoder: "e", Dim: 1152}
-	shelf, err := c.open(t.Context(), s, "")
-	if err != nil {
-		t.Fatal(err)
-	}
-	random := rand.New(rand.NewPCG(5, 5))
-	values := make([]float32, 1152+*exportRows)
-	for i := range values {
-		values[i] = float32(random.NormFloat64())
-	}
-	for at := 0; at < *exportRows; at += writeBatch {
-		batch := make([]stored, min(writeBatch, *exportRows-at))
-		for i := range batch {
-			batch[i] = stored{key: Key{Content: [32]byte{byte((at + i) >> 16), byte((at + i) >> 8), byte(at + i)}}, values: values[at+i : at+i+1152]}
-		}
-		if err := c.write(t.Context(), shelf, batch, nil); err != nil {
-			t.Fatal(err)
-		}
-	}
-	values = nil
+	insertTimed(t, c, s, *exportRows)
 	runtime.GC()
 	before := resident(t, "VmRSS")
 	_ = os.WriteFile("/proc/self/clear_refs", []byte("5"), 0) // forget the peak

@@ -1,6 +1,7 @@
 package embedcache
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"crypto/sha256"
@@ -8,7 +9,11 @@ import (
 	"errors"
 	"fmt"
 	"image"
+	"runtime"
+	"slices"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 )
 
 var (
@@ -48,9 +53,8 @@ func parseRegion(text string) (image.Rectangle, error) {
 
 const selectVector = `SELECT data, sum FROM vector WHERE space = $1 AND content = $2 AND region = $3 AND frame = $4`
 
-// read returns the values stored for k. It fails with ErrNotStored or
-// ErrDamaged.
-func (c *Cache) read(ctx context.Context, query *sql.Stmt, s shelf, k Key) ([]float32, error) {
+// read returns what is stored for k. It fails with ErrNotStored or ErrDamaged.
+func (c *Cache) read(ctx context.Context, query *sql.Stmt, s shelf, k Key) ([]byte, error) {
 	var data, sum sql.RawBytes
 	rows, err := query.QueryContext(ctx, s.id, k.Content[:], k.region(), k.Frame)
 	if err != nil {
@@ -66,9 +70,7 @@ func (c *Cache) read(ctx context.Context, query *sql.Stmt, s shelf, k Key) ([]fl
 	if !s.intact(k, data, sum) {
 		return nil, ErrDamaged
 	}
-	values := make([]float32, s.values())
-	s.store.decode(values, data)
-	return values, nil
+	return bytes.Clone(data), nil
 }
 
 // intact reports whether the bytes are what was stored for the key.
@@ -117,23 +119,45 @@ func (c *Cache) put(ctx context.Context, tx *sql.Tx, s shelf, batch []stored) er
 	}
 	defer statement.Close()
 	now := time.Now().Unix()
-	for _, row := range batch {
-		data := row.data
-		if data == nil {
-			if data, err = s.store.encode(row.values); err != nil {
-				return fmt.Errorf("embedcache: content %x: %w", row.key.Content[:6], err)
-			}
+	for part := range slices.Chunk(batch, 256) {
+		sums, err := s.seal(part)
+		if err != nil {
+			return err
 		}
-		sum := checksum(s.Space, row.key, data)
-		if _, err := statement.ExecContext(ctx, s.id, row.key.Content[:], row.key.region(), row.key.Frame, data, sum[:], cmp.Or(row.at, now)); err != nil {
-			return c.explain(err)
+		for i, row := range part {
+			if _, err := statement.ExecContext(ctx, s.id, row.key.Content[:], row.key.region(), row.key.Frame, row.data, sums[i][:], cmp.Or(row.at, now)); err != nil {
+				return c.explain(err)
+			}
 		}
 	}
 	return nil
 }
 
-// writeBatch is how many vectors are written at once where many are at hand.
-const writeBatch = 1000
+// seal encodes the vectors that are not yet, and returns their checksums.
+func (s shelf) seal(batch []stored) ([][16]byte, error) {
+	sums := make([][16]byte, len(batch))
+	group := errgroup.Group{}
+	size := max(16, (len(batch)+runtime.GOMAXPROCS(0)-1)/runtime.GOMAXPROCS(0))
+	for first := 0; first < len(batch); first += size {
+		group.Go(func() (err error) {
+			for i := first; i < min(first+size, len(batch)); i++ {
+				row := &batch[i]
+				if row.data == nil {
+					if row.data, err = s.store.encode(row.values); err != nil {
+						return fmt.Errorf("embedcache: content %x: %w", row.key.Content[:6], err)
+					}
+				}
+				sums[i] = checksum(s.Space, row.key, row.data)
+			}
+			return nil
+		})
+	}
+	return sums, group.Wait()
+}
+
+// writeBatch is how many vectors are written at once where many are at hand. Keys
+// are random: each transaction writes most pages of their index once more.
+const writeBatch = 8192
 
 // change does something to the vectors of a shelf in one transaction, and gives
 // the shelf a new mark. The mark comes first: who changes the same shelf waits

@@ -39,6 +39,9 @@ const (
 	// patience is how long a process waits for another one's transaction.
 	patience = 60 * time.Second
 	magic    = "SQLite format 3\x00"
+	// maxLog is about how large the write-ahead log of a database of large pages
+	// gets before it is worked into the file.
+	maxLog = 256 << 20
 )
 
 // Open opens or creates the database at path, brings it to the newest version
@@ -78,7 +81,7 @@ func (c connector) Driver() driver.Driver {
 	return &sqlite3.SQLiteDriver{ConnectHook: func(conn *sqlite3.SQLiteConn) error {
 		statements := "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA secure_delete = ON;"
 		if c.pageSize > 0 {
-			statements = fmt.Sprintf("PRAGMA page_size = %d; %s", c.pageSize, statements)
+			statements = fmt.Sprintf("PRAGMA page_size = %d; %s PRAGMA wal_autocheckpoint = %d;", c.pageSize, statements, maxLog/c.pageSize)
 		}
 		_, err := conn.Exec(statements, nil)
 		return err
