@@ -182,14 +182,6 @@ func softmax(z []float64) float64 {
 	return highest + math.Log(sum)
 }
 
-// log1pExp is log(1+eᶻ) without overflow.
-func log1pExp(z float64) float64 {
-	if z > 0 {
-		return z + math.Log1p(math.Exp(-z))
-	}
-	return math.Log1p(math.Exp(z))
-}
-
 // Prior is the zero-shot classifier: the logits of x are Scale·x·Tᵀ + Bias.
 type Prior struct {
 	// T is C×D. For findings a row is the positive less the negative text

@@ -34,6 +34,9 @@ type Options struct {
 	// ClassWeight is "none", the default, or "balanced": n/(K·n_c) for each
 	// sample of class c, as in scikit-learn.
 	ClassWeight string
+	// Weights holds a weight of each row, as scikit-learn's sample_weight; nil
+	// stands for 1.
+	Weights []float64
 	// Standardize scales every dimension to mean 0 and variance 1 before
 	// fitting; the head applies to vectors as given.
 	Standardize bool
@@ -46,6 +49,8 @@ type Options struct {
 	Seed uint64
 	// Space is noted in the head.
 	Space Space
+	// Multiplier multiplies matrices; nil means pure Go.
+	Multiplier Multiplier
 }
 
 func (o *Options) setDefaults() {
@@ -92,6 +97,22 @@ func (o *Options) validate(classes, dim int) error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// checkWeights returns an error unless there is a weight for each of n rows.
+func (o *Options) checkWeights(n int) error {
+	if o.Weights == nil {
+		return nil
+	}
+	if len(o.Weights) != n {
+		return fmt.Errorf("%d weights for %d vectors: want as many", len(o.Weights), n)
+	}
+	for i, w := range o.Weights {
+		if !(w >= 0) || math.IsInf(w, 0) {
+			return fmt.Errorf("row %d: weight %v: want a number from 0", i, w)
+		}
+	}
+	return nil
 }
 
 // candidates returns the values of C to choose from, the strongest penalty
@@ -159,7 +180,7 @@ type ClassFit struct {
 	Iterations int     `json:"iterations"`
 	Converged  bool    `json:"converged"`
 	// GradientNorm is the greatest norm of the objective's gradient at a
-	// solution, relative to that at zero.
+	// solution, relative to that at the start.
 	GradientNorm float64 `json:"gradient_norm"`
 	// Path is what cross-validation saw, the strongest penalty first.
 	Path []PathPoint `json:"path,omitempty"`
@@ -216,5 +237,5 @@ func (f ClassFit) String() string {
 	if f.C == 0 {
 		return fmt.Sprintf("%s: λ = ∞ (%s): the zero-shot classifier", name, how)
 	}
-	return fmt.Sprintf("%s: C = %.4g, λ = %.4g (%s), objective %.6g after %d iterations, gradient %.1e of that at zero", name, f.C, float64(f.Lambda), how, f.Objective, f.Iterations, f.GradientNorm)
+	return fmt.Sprintf("%s: C = %.4g, λ = %.4g (%s), objective %.6g after %d iterations, gradient %.1e of that at the start", name, f.C, float64(f.Lambda), how, f.Objective, f.Iterations, f.GradientNorm)
 }

@@ -51,7 +51,12 @@ of class names. With a single --C the objective is scikit-learn's,
 				return err
 			}
 			f.options.Seed = s.seed
-			head, err := f.fit(cmd)
+			var head *trainer.Head
+			err := s.usingMultiplier(func(m trainer.Multiplier) (err error) {
+				f.options.Multiplier = m
+				head, err = f.fit(cmd)
+				return err
+			})
 			if err != nil {
 				return err
 			}
