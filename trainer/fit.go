@@ -59,7 +59,12 @@ func Fit(ctx context.Context, x blas32.General, y Targets, groups []string, o Op
 		}
 		return h, nil
 	}
-
+	if o.Head != Logistic && o.Head != LinearProbe {
+		if err := fitShots(ctx, x, y, groups, o, h); err != nil {
+			return nil, fmt.Errorf("trainer: fit: %w", err)
+		}
+		return h, nil
+	}
 	tasks, err := newTasks(x, y, groups, o)
 	if err != nil {
 		return nil, fmt.Errorf("trainer: fit: %w", err)
@@ -153,6 +158,11 @@ func newTasks(x blas32.General, y Targets, groups []string, o Options) ([]*task,
 	if err != nil {
 		return nil, err
 	}
+	return tasksOn(d, x, y, groups, o)
+}
+
+// tasksOn gathers what is to be fitted on a design of the rows of x.
+func tasksOn(d *design, x blas32.General, y Targets, groups []string, o Options) ([]*task, error) {
 	if y.Exclusive {
 		t, err := newTask(x, y, groups, o, d, -1)
 		return []*task{t}, err
@@ -290,11 +300,7 @@ func (t *task) title() string { return cmp.Or(t.name, "the classes") }
 
 // final lists the problems whose solutions the head is made of.
 func (t *task) final() []*problem {
-	all := make([]int, len(t.rows))
-	for i := range all {
-		all[i] = i
-	}
-	m := t.calibrated(all)
+	m := t.calibrated(t.all())
 	var problems []*problem
 	for _, s := range t.shares {
 		if t.base == nil || s.c != 0 {
@@ -306,6 +312,9 @@ func (t *task) final() []*problem {
 	t.zero = m
 	return problems
 }
+
+// all lists the rows of the task.
+func (t *task) all() []int { return upTo(len(t.rows)) }
 
 // solved counts the problems that final lists.
 func (t *task) solved() int {
@@ -360,14 +369,23 @@ func (t *task) write(h *Head, solutions []solution) error {
 			if t.base != nil {
 				w[j] += scale * float64(t.o.Prior.T.Data[c*t.o.Prior.T.Stride+j])
 			}
-			h.W.Data[c*h.W.Stride+j] = float32(w[j])
 		}
-		b := sum[(k+1)*stride-1] + shift
-		h.B[c] = float32(b)
-		for _, v := range append(w, b) {
-			if !(math.Abs(v) <= math.MaxFloat32) {
-				return fmt.Errorf("a weight of %q is %v, beyond float32; scale the vectors to length one", h.Classes[c], v)
-			}
+		if err := h.set(c, w, sum[(k+1)*stride-1]+shift); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// set puts weights and bias of class c into the head.
+func (h *Head) set(c int, w []float64, b float64) error {
+	for j, v := range w {
+		h.W.Data[c*h.W.Stride+j] = float32(v)
+	}
+	h.B[c] = float32(b)
+	for _, v := range append(slices.Clone(w), b) {
+		if !(math.Abs(v) <= math.MaxFloat32) {
+			return fmt.Errorf("a weight of %q is %v, beyond float32; scale the vectors to length one", h.Classes[c], v)
 		}
 	}
 	return nil

@@ -198,14 +198,6 @@ func TestScalesAtTheEndsOfFloat32(t *testing.T) {
 	}
 }
 
-func upTo(n int) []int {
-	out := make([]int, n)
-	for i := range out {
-		out[i] = i
-	}
-	return out
-}
-
 // What leaves nothing to learn, or no more than one row says, has a defined
 // head: found, and found to be the minimum.
 func TestDegenerateData(t *testing.T) {

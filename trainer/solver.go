@@ -62,6 +62,10 @@ const (
 	selectTolerance    = 1e-5
 	enoughTolerance    = 1e-4
 	convergedTolerance = 1e-8
+	roundingTolerance  = 1e-13
+	// leastGain of the objective is what the last step of a head's fit may have
+	// gained: the next one, as Newton's method goes, would gain the square.
+	leastGain = 1e-6
 	// smallProduct is how many multiplications are so few that float64 takes no
 	// longer.
 	smallProduct = 1 << 18
@@ -125,6 +129,7 @@ type path struct {
 	*problem
 	first       int
 	value, norm float64
+	gain        float64 // of the last step at this precision
 	iterations  int
 	stalled     int // steps in a row that gained nothing but rounding
 	parked      bool
@@ -178,7 +183,8 @@ func (b *descent) run(ctx context.Context, tolerance float64) error {
 			if tolerance == selectTolerance {
 				enough = enoughTolerance
 			}
-			if p.stalled, p.parked = 0, false; p.reference == 0 || p.iterations == 0 || p.norm > enough*p.reference {
+			p.gain = math.Inf(1)
+			if p.stalled, p.parked = 0, false; p.reference == 0 || p.iterations == 0 || p.norm > enough*p.reference || b.precision == mixed && tolerance < selectTolerance {
 				active = append(active, p)
 			}
 		}
@@ -211,7 +217,8 @@ func (b *descent) descend(ctx context.Context, active []*path, goal float64) err
 		}
 		var left []*path
 		for _, p := range active {
-			if !p.parked && p.norm > goal*p.reference && p.stalled < 3 && p.iterations < maxIterations {
+			there := p.norm <= goal*p.reference && (goal >= selectTolerance || p.gain <= leastGain*math.Abs(p.value) || p.norm <= roundingTolerance*p.reference)
+			if !p.parked && !there && p.stalled < 3 && p.iterations < maxIterations {
 				left = append(left, p)
 			}
 		}
@@ -447,7 +454,7 @@ func (b *descent) search(p *path, d, along blas64.General) float64 {
 				if p.stalled++; p.value-value > rounding {
 					p.stalled = 0
 				}
-				p.value = value
+				p.gain, p.value = p.value-value, value
 				return t
 			}
 		}

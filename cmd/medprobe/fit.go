@@ -44,6 +44,9 @@ of class names. With a single --C the objective is scikit-learn's,
 			if err := errors.Join(near.Check("--head", f.options.Head, trainer.Kinds()), near.Check("--class-weight", f.options.ClassWeight, []string{"none", "balanced"})); err != nil {
 				return usagef(cmd, "%w", err)
 			}
+			if trainer.NeedsPrior(f.options.Head) && f.prior == "" {
+				return usagef(cmd, "--head %s starts from zero-shot: name its texts with --prior T.npy", f.options.Head)
+			}
 			if err := f.parseGrid(cmd); err != nil {
 				return err
 			}
@@ -85,6 +88,9 @@ of class names. With a single --C the objective is scikit-learn's,
 	flags.StringVar(&f.options.ClassWeight, "class-weight", "none", "none or balanced")
 	flags.BoolVar(&f.options.Standardize, "standardize", false, "scale every dimension to variance one; folded into the weights")
 	flags.StringVar(&f.prior, "prior", "", "zero-shot classifier, .npy [C, D]")
+	flags.Float64Var(&f.options.Alpha, "alpha", 0, "α of tip-adapter, tip-adapter-f and gda (default: chosen by cross-validation)")
+	flags.Float64Var(&f.options.Beta, "beta", 0, "β of tip-adapter and tip-adapter-f (default: chosen by cross-validation)")
+	flags.IntVar(&f.options.Neighbours, "neighbours", 0, "k of knn (default: chosen by cross-validation)")
 	flags.Float64Var(&f.logitScale, "logit-scale", 100, "scale of the zero-shot logits")
 	flags.StringVar(&f.out, "out", "", "head to write, .safetensors (required)")
 	flags.BoolVar(&f.asJSON, "json", false, "print one JSON document")
