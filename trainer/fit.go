@@ -41,8 +41,12 @@ import (
 // through golearn.
 func Fit(ctx context.Context, x blas32.General, y Targets, groups []string, o Options) (*Head, error) {
 	o.setDefaults()
-	if err := errors.Join(finite(x), o.validate(len(y.Classes), x.Cols), y.validate(x.Rows), checkGroups(groups, x.Rows), o.checkWeights(x.Rows)); err != nil {
-		return nil, fmt.Errorf("trainer: fit: %w", err)
+	faults := errors.Join(finite(x), o.validate(len(y.Classes), x.Cols), y.validate(x.Rows), checkGroups(groups, x.Rows), o.checkWeights(x.Rows))
+	if y.Exclusive && (len(o.Thresholds) > 0 || o.Calibrate != "" && o.Calibrate != Temperature) {
+		faults = errors.Join(faults, fmt.Errorf("classes that exclude one another are calibrated by a %s, and have no thresholds", Temperature))
+	}
+	if faults != nil {
+		return nil, fmt.Errorf("trainer: fit: %w", faults)
 	}
 	if x, y, groups, o.Weights = labelled(x, y, groups, o.Weights); x.Rows == 0 {
 		return nil, fmt.Errorf("trainer: fit: %w", y.oneSided())
@@ -53,26 +57,28 @@ func Fit(ctx context.Context, x blas32.General, y Targets, groups []string, o Op
 	}
 	h.W = blas32.General{Rows: len(y.Classes), Cols: x.Cols, Stride: max(1, x.Cols), Data: make([]float32, len(y.Classes)*x.Cols)}
 	h.B = make([]float32, len(y.Classes))
-	if o.Head == GolearnLogistic {
-		if err := fitGolearn(ctx, x, y, o, h); err != nil {
-			return nil, fmt.Errorf("trainer: fit: %w", err)
-		}
-		return h, nil
-	}
-	if o.Head != Logistic && o.Head != LinearProbe {
-		if err := fitShots(ctx, x, y, groups, o, h); err != nil {
-			return nil, fmt.Errorf("trainer: fit: %w", err)
-		}
-		return h, nil
-	}
-	tasks, err := newTasks(x, y, groups, o)
-	if err != nil {
+	if err := h.fit(ctx, x, y, groups, o); err != nil {
 		return nil, fmt.Errorf("trainer: fit: %w", err)
 	}
-	if err := fitTasks(ctx, tasks, h); err != nil {
+	if err := h.finish(ctx, x, y, groups, o); err != nil {
 		return nil, fmt.Errorf("trainer: fit: %w", err)
 	}
 	return h, nil
+}
+
+// fit fits a head of its kind.
+func (h *Head) fit(ctx context.Context, x blas32.General, y Targets, groups []string, o Options) error {
+	switch o.Head {
+	case GolearnLogistic:
+		return fitGolearn(ctx, x, y, o, h)
+	case Logistic, LinearProbe:
+		tasks, err := newTasks(x, y, groups, o)
+		if err != nil {
+			return err
+		}
+		return fitTasks(ctx, tasks, h)
+	}
+	return fitShots(ctx, x, y, groups, o, h)
 }
 
 // fitTasks chooses the penalties of all tasks, solves, and writes weights and

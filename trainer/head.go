@@ -8,6 +8,7 @@ import (
 
 	"gonum.org/v1/gonum/blas/blas32"
 	"gonum.org/v1/gonum/blas/blas64"
+	"gonum.org/v1/gonum/floats"
 )
 
 // Space names the vectors that a head was trained on: the fingerprints of
@@ -43,6 +44,11 @@ type Head struct {
 	Cache *Cache
 	// Networks, if any, add their outputs, those of the first classes first.
 	Networks []*Network
+	// Calibration, if any, turns the logits into probabilities: one for each
+	// finding, or one temperature for exclusive classes.
+	Calibration []Calibration
+	// Thresholds are those chosen for the findings, by class and rule.
+	Thresholds []Threshold
 	// Space is what it was trained on.
 	Space Space
 	// Fits says how each class was fitted; one entry for all exclusive classes
@@ -122,7 +128,8 @@ func (h *Head) addRest(x blas32.General, z blas64.General) error {
 
 // Probabilities returns the n×C probabilities of the rows of x: the softmax of
 // the logits where the classes exclude one another, the logistic function of
-// each otherwise. Errors are those of [Head.Logits].
+// each otherwise, or what the calibration makes of them. Errors are those of
+// [Head.Logits].
 func (h *Head) Probabilities(x blas32.General) (blas64.General, error) {
 	z, err := h.Logits(x)
 	if err != nil {
@@ -131,18 +138,25 @@ func (h *Head) Probabilities(x blas32.General) (blas64.General, error) {
 	for i := range z.Rows {
 		row := z.Data[i*z.Stride : i*z.Stride+z.Cols]
 		if h.Exclusive {
+			if h.Calibration != nil {
+				floats.Scale(h.Calibration[0].Slope, row)
+			}
 			softmax(row)
 			continue
 		}
 		for k, v := range row {
-			row[k] = sigmoid(v)
+			if h.Calibration != nil {
+				row[k] = h.Calibration[k].probability(v)
+			} else {
+				row[k] = sigmoid(v)
+			}
 		}
 	}
 	return z, nil
 }
 
-// LogOdds returns the n×C log-odds ln(p/(1−p)) of [Head.Probabilities], which
-// rank the samples for each class. They are computed from the logits, so that
+// LogOdds returns the n×C log-odds ln(p/(1−p)) of [Head.Probabilities] before
+// any calibration, which rank the samples for each class. They are computed from the logits, so that
 // samples with probabilities that round to the same number stay apart:
 // z_c − ln Σ_{k≠c} exp(z_k) where the classes exclude one another, the logits
 // otherwise. Errors are those of [Head.Logits].
@@ -190,6 +204,11 @@ func Stack(heads []*Head) (*Head, error) {
 		if h.Cache != nil {
 			caches = append(caches, h.Cache)
 		}
+		if (h.Calibration == nil) != (first.Calibration == nil) {
+			return nil, fmt.Errorf("trainer: stack: head of %q does not fit that of %q: want both calibrated, or neither", h.Classes, first.Classes)
+		}
+		all.Calibration = append(all.Calibration, h.Calibration...)
+		all.Thresholds = append(all.Thresholds, h.Thresholds...)
 		all.Networks = append(all.Networks, h.Networks...)
 		all.B = append(all.B, h.B...)
 		all.Fits = append(all.Fits, h.Fits...)

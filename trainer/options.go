@@ -55,6 +55,11 @@ type Options struct {
 	// [GDA]; Neighbours is k of [KNN]. 0 means: chosen by cross-validation.
 	Alpha, Beta float64
 	Neighbours  int
+	// Calibrate is one of [Calibrations], for exclusive classes [Temperature];
+	// empty leaves the probabilities as they are. Thresholds are chosen for each
+	// finding. Both are fitted to cross-validated scores.
+	Calibrate  string
+	Thresholds []Rule
 	// Folds of the cross-validation; 0 means 5. Up to ten patients are a fold
 	// each; below 40 rows of more patients, the folds are drawn four times.
 	Folds int
@@ -113,6 +118,16 @@ func (o *Options) validate(classes, dim int) error {
 		wrong("%s has no C; leave it out", o.Head)
 	} else if !convex && (o.ClassWeight != "none" || o.Standardize || o.Weights != nil) {
 		wrong("%s has no class weights, sample weights or standardisation; leave them out", o.Head)
+	}
+	if o.Calibrate != "" {
+		if err := near.Check("calibration", o.Calibrate, Calibrations()); err != nil {
+			errs = append(errs, err)
+		}
+	}
+	for _, r := range o.Thresholds {
+		if err := r.validate(); err != nil {
+			errs = append(errs, err)
+		}
 	}
 	for _, v := range []float64{o.Alpha, o.Beta} {
 		if !(v >= 0) || math.IsInf(v, 0) {

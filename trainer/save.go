@@ -36,6 +36,12 @@ func (h *Head) Write(w io.Writer) error {
 		{Name: "weight", Shape: []int{h.W.Rows, h.W.Cols}, Data: h.W.Data},
 		{Name: "bias", Shape: []int{len(h.B)}, Data: h.B},
 	}
+	if h.Calibration != nil {
+		texts["calibration"] = h.Calibration
+	}
+	if h.Thresholds != nil {
+		texts["thresholds"] = h.Thresholds
+	}
 	if c := h.Cache; c != nil {
 		texts["cache"] = cacheText{c.Alpha, c.Beta, c.Neighbours, c.Temperature}
 		arrays = append(arrays,
@@ -116,6 +122,9 @@ func loadHead(path string) (*Head, error) {
 	if err := finite(blas32.General{Rows: 1, Cols: len(h.B), Stride: len(h.B), Data: h.B}); err != nil {
 		return nil, fmt.Errorf("bias: %w", err)
 	}
+	if err := h.loadCalibration(metadata); err != nil {
+		return nil, err
+	}
 	if err := h.loadCache(f, metadata["cache"]); err != nil {
 		return nil, err
 	}
@@ -130,6 +139,30 @@ func readMatrix(f *safetensors.File, name string) (m blas32.General, err error) 
 	m = blas32.General{Rows: t.Shape[0], Cols: t.Shape[1], Stride: max(1, t.Shape[1])}
 	m.Data, err = f.Float32(name)
 	return m, err
+}
+
+// loadCalibration reads calibrations and thresholds, if there are any.
+func (h *Head) loadCalibration(metadata map[string]string) error {
+	for key, v := range map[string]any{"calibration": &h.Calibration, "thresholds": &h.Thresholds} {
+		if text := metadata[key]; text != "" {
+			if err := json.Unmarshal([]byte(text), v); err != nil {
+				return fmt.Errorf("metadata %s: %w", key, err)
+			}
+		}
+	}
+	want := len(h.Classes)
+	if h.Exclusive {
+		want = 1
+	}
+	if n := len(h.Calibration); h.Calibration != nil && n != want {
+		return fmt.Errorf("%d calibrations: want %d", n, want)
+	}
+	for i := range h.Calibration {
+		if err := h.Calibration[i].validate(); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // loadCache reads the cache, if the file holds one.
@@ -197,12 +230,15 @@ type Summary struct {
 	Converged    bool       `json:"converged"`
 	GradientNorm float64    `json:"gradient_norm"`
 	Labels       []ClassFit `json:"labels"`
-	Notes        []string   `json:"notes"`
+	// Calibration and Thresholds are there where they were asked for.
+	Calibration []Calibration `json:"calibration,omitempty"`
+	Thresholds  []Threshold   `json:"thresholds,omitempty"`
+	Notes       []string      `json:"notes"`
 }
 
 // Summary gathers the account of all fits.
 func (h *Head) Summary() Summary {
-	s := Summary{Head: h.Kind, Classes: h.Classes, Converged: true, Labels: h.Fits, Notes: append([]string{}, h.Notes...)}
+	s := Summary{Head: h.Kind, Classes: h.Classes, Converged: true, Labels: h.Fits, Calibration: h.Calibration, Thresholds: h.Thresholds, Notes: append([]string{}, h.Notes...)}
 	for _, f := range h.Fits {
 		s.Objective += f.Objective
 		s.Iterations += f.Iterations
