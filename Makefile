@@ -5,7 +5,7 @@ BIN     := bin/medprobe
 RACE    := ./datasets/... ./embedcache/... ./encoder/... ./trainer/... ./evaluate/... ./experiment/... ./internal/...
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 
-.PHONY: setup build demo test check lint bench bench-encoder bench-trainer bench-dicom fuzz picture clean
+.PHONY: setup build demo test check lint bench bench-encoder bench-trainer bench-heads bench-dicom fuzz picture clean
 
 setup:
 	@command -v $(GO) >/dev/null || { echo "setup: no Go; install Go 1.26 or newer" >&2; exit 1; }
@@ -51,6 +51,10 @@ bench-encoder: setup
 # The heads beside scikit-learn, where Python has it.
 bench-trainer: setup
 	$(GO) test ./trainer -run Speed -speed 3 -v -timeout 60m
+
+# Every kind of head on drawn and photographed data, into a table.
+bench-heads: setup
+	$(GO) test ./experiment -run HeadsQuality -heads 20 -v -timeout 5h
 
 # DICOM beside pydicom, where Python has it.
 bench-dicom:
