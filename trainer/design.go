@@ -39,6 +39,7 @@ type design struct {
 	terms      float64
 	multiplier Multiplier
 	spectrum   *spectrum // of the second moments; nil until asked for
+	rooms      [2][]float32
 }
 
 // newDesign takes the rows of x, n×D; they are neither copied nor changed where

@@ -14,7 +14,7 @@ const (
 	hardSystem = 25
 	// factorRows of the vectors are multiplied at a time; of those whose losses
 	// bend less than leastBend of the most, none.
-	factorRows = 1024
+	factorRows = 512
 	leastBend  = 1e-5
 )
 

@@ -34,7 +34,7 @@ func (b *descent) newton(active []*path) (blas64.General, error) {
 		s.r = make([]float64, len(s.d))
 		floats.SubTo(s.r, s.d, part(b.g, p.first, p.outputs).Data)
 		s.q = make([]float64, len(s.d))
-		s.stop = p.norm * min(0.25, math.Sqrt(p.norm/p.reference))
+		s.stop = p.norm * min(0.25, max(0.1, math.Sqrt(p.norm/p.reference)))
 		if b.precision > single {
 			s.stop = p.norm * min(0.1, max(1e-3, math.Sqrt(p.norm/p.reference)))
 		}
@@ -52,7 +52,9 @@ func (b *descent) newton(active []*path) (blas64.General, error) {
 	for range 10 * (b.dim + 1) {
 		var left []*system
 		for _, s := range systems {
-			if s.rho > 0 && floats.Norm(s.r, 2) > s.stop {
+			// What is hard is left as it is: the next step has a factor.
+			hard := s.solves > hardSystem && s.factor == nil && s.outputs == 1
+			if s.rho > 0 && !hard && floats.Norm(s.r, 2) > s.stop {
 				left = append(left, s)
 			}
 		}

@@ -27,8 +27,8 @@ func (d *design) forward(v, z blas64.General, exact bool) error {
 	}
 	switch {
 	case !exact:
-		small, scales := narrow(w)
-		out := blas32.General{Rows: z.Rows, Cols: z.Cols, Stride: z.Cols, Data: make([]float32, z.Rows*z.Cols)}
+		small, scales := narrow(w, d.room(0, len(w.Data)))
+		out := blas32.General{Rows: z.Rows, Cols: z.Cols, Stride: z.Cols, Data: d.room(1, z.Rows*z.Cols)}
 		if err := d.multiplier.Multiply(blas.Trans, small, d.fast, out); err != nil {
 			return err
 		}
@@ -58,8 +58,8 @@ func (d *design) backward(r, g blas64.General, exact bool) error {
 	w := blas64.General{Rows: g.Rows, Cols: d.dim, Stride: g.Stride, Data: g.Data}
 	switch {
 	case !exact:
-		small, scales := narrow(r)
-		out := blas32.General{Rows: r.Rows, Cols: d.dim, Stride: d.dim, Data: make([]float32, r.Rows*d.dim)}
+		small, scales := narrow(r, d.room(1, r.Rows*r.Cols))
+		out := blas32.General{Rows: r.Rows, Cols: d.dim, Stride: d.dim, Data: d.room(0, r.Rows*d.dim)}
 		if err := d.multiplier.Multiply(blas.NoTrans, small, d.fast, out); err != nil {
 			return err
 		}
@@ -132,10 +132,19 @@ func (d *design) blocks(do func(chunk, from, to int, x blas64.General)) {
 	})
 }
 
-// narrow returns the rows of m in float32, each divided by a scale that keeps it
+// room returns n values to write over: those of slot 0 are parameters, those of
+// slot 1 logits. They are used again by the next product.
+func (d *design) room(slot, n int) []float32 {
+	if len(d.rooms[slot]) < n {
+		d.rooms[slot] = make([]float32, n)
+	}
+	return d.rooms[slot][:n]
+}
+
+// narrow writes the rows of m in float32, each divided by a scale that keeps it
 // in range.
-func narrow(m blas64.General) (blas32.General, []float64) {
-	out := blas32.General{Rows: m.Rows, Cols: m.Cols, Stride: max(1, m.Cols), Data: make([]float32, m.Rows*m.Cols)}
+func narrow(m blas64.General, into []float32) (blas32.General, []float64) {
+	out := blas32.General{Rows: m.Rows, Cols: m.Cols, Stride: max(1, m.Cols), Data: into}
 	scales := make([]float64, m.Rows)
 	each(m.Rows, func(k int) {
 		row := m.Data[k*m.Stride:][:m.Cols]

@@ -220,6 +220,8 @@ func (b *descent) descend(ctx context.Context, active []*path, goal float64) err
 			there := p.norm <= goal*p.reference && (goal >= selectTolerance || p.gain <= leastGain*math.Abs(p.value) || p.norm <= roundingTolerance*p.reference)
 			if !p.parked && !there && p.stalled < 3 && p.iterations < maxIterations {
 				left = append(left, p)
+			} else {
+				p.factor = nil // large
 			}
 		}
 		if active = left; len(active) == 0 {

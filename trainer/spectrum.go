@@ -183,7 +183,7 @@ func (s *spectrum) solve(r, out blas64.General, curvature, intercept []float64) 
 
 // solvePart is solve where all but the greatest eigenvalues count as equal.
 func (s *spectrum) solvePart(r, out blas64.General, curvature []float64) error {
-	small, scales := narrow(r)
+	small, scales := narrow(r, make([]float32, r.Rows*r.Cols))
 	size := len(s.values)
 	parts := blas32.General{Rows: r.Rows, Cols: size, Stride: size, Data: make([]float32, r.Rows*size)}
 	if err := s.by.Multiply(blas.Trans, small, s.fast, parts); err != nil {
