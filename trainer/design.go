@@ -3,8 +3,9 @@ package trainer
 import (
 	"math"
 	"runtime"
+	"sync"
+	"sync/atomic"
 
-	"golang.org/x/sync/errgroup"
 	"gonum.org/v1/gonum/blas"
 	"gonum.org/v1/gonum/blas/blas32"
 	"gonum.org/v1/gonum/blas/blas64"
@@ -220,17 +221,21 @@ func (d *design) weights(u []float64) (w []float64, shift float64) {
 
 // each calls do for 0…n−1, on as many processors as there are.
 func each(n int, do func(i int)) {
-	if n == 1 {
-		do(0)
+	workers := min(n, runtime.GOMAXPROCS(0))
+	if workers <= 1 {
+		for i := range n {
+			do(i)
+		}
 		return
 	}
-	var group errgroup.Group
-	group.SetLimit(runtime.GOMAXPROCS(0))
-	for i := range n {
-		group.Go(func() error {
-			do(i)
-			return nil
+	var next atomic.Int64
+	var all sync.WaitGroup
+	for range workers {
+		all.Go(func() {
+			for i := int(next.Add(1)) - 1; i < n; i = int(next.Add(1)) - 1 {
+				do(i)
+			}
 		})
 	}
-	_ = group.Wait() // nothing fails
+	all.Wait()
 }
