@@ -5,7 +5,7 @@ BIN     := bin/medprobe
 RACE    := ./datasets/... ./embedcache/... ./encoder/... ./trainer/... ./evaluate/... ./experiment/... ./internal/...
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 
-.PHONY: setup build demo test check lint bench bench-encoder bench-dicom bench-cache test-faults fuzz picture clean
+.PHONY: setup build demo test check lint bench bench-encoder bench-trainer bench-heads bench-dicom bench-cache test-faults fuzz picture clean
 
 setup:
 	@command -v $(GO) >/dev/null || { echo "setup: no Go; install Go 1.26 or newer" >&2; exit 1; }
@@ -47,6 +47,14 @@ fuzz: setup
 # The towers beside plain ONNX Runtime and, where Python has it, PyTorch.
 bench-encoder: setup
 	$(GO) test ./encoder -run Speed -speed 9 -v -timeout 30m
+
+# The heads beside scikit-learn, where Python has it.
+bench-trainer: setup
+	$(GO) test ./trainer -run Speed -speed 3 -v -timeout 60m
+
+# Every kind of head on drawn and photographed data, into a table.
+bench-heads: setup
+	$(GO) test ./experiment -run HeadsQuality -heads 20 -v -timeout 5h
 
 # DICOM beside pydicom, where Python has it.
 bench-dicom:

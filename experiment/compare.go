@@ -103,9 +103,13 @@ func (m *method) score(x blas32.General) (err error) {
 	return nil
 }
 
-// trained fits one kind of head for every class.
+// trained fits one kind of head for every class; for all of them at once where
+// they are trained on the same samples.
 func (l *lab) trained(ctx context.Context, kind string) (*method, error) {
 	sets := l.classSets()
+	if l.config.Train.Shots == 0 {
+		sets = []classSet{upTo(len(l.data.Classes))}
+	}
 	supports, err := l.supports(sets)
 	if err != nil {
 		return nil, err
@@ -121,9 +125,10 @@ func (l *lab) trained(ctx context.Context, kind string) (*method, error) {
 				return fmt.Errorf("experiment: %s: %w", kind, err)
 			}
 			heads[s] = head
-			for _, c := range set {
+			for k, c := range set {
 				positives, negatives := l.count(supports[s], c)
-				m.details[c] = fmt.Sprintf("%d positive and %d negative, %v", positives, negatives, head.Fits[0])
+				fit := head.Fits[min(k, len(head.Fits)-1)]
+				m.details[c] = fmt.Sprintf("%d positive and %d negative, %v", positives, negatives, fit)
 			}
 			return nil
 		})
@@ -131,7 +136,7 @@ func (l *lab) trained(ctx context.Context, kind string) (*method, error) {
 	if err := group.Wait(); err != nil {
 		return nil, err
 	}
-	if l.data.Exclusive() {
+	if len(heads) == 1 {
 		m.head = heads[0]
 		return m, nil
 	}

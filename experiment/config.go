@@ -175,6 +175,8 @@ func (c *Config) validate() error {
 	for _, head := range c.Heads {
 		if err := near.Check("head", head, trainer.Kinds()); err != nil {
 			errs = append(errs, err)
+		} else if len(c.Prompts) == 0 && trainer.NeedsPrior(head) {
+			wrong("head %s starts from zero-shot, and there are no prompts", head)
 		}
 	}
 	if c.Train.Shots < 0 {

@@ -52,6 +52,14 @@ prompts: {effusion: {negative: [nothing]}}
 	}
 }
 
+func TestHeadsThatNeedPromptsSaySo(t *testing.T) {
+	t.Parallel()
+	_, err := load(t, "data: csv:labels.csv\nencoder: demo\nheads: [linear-probe, clap]\n")
+	if err == nil || !strings.Contains(err.Error(), "head clap starts from zero-shot") || strings.Contains(err.Error(), "head linear-probe") {
+		t.Errorf("error %v: want clap named, and linear-probe not", err)
+	}
+}
+
 func TestMisspeltKeyIsNamedWithItsLine(t *testing.T) {
 	t.Parallel()
 	_, err := load(t, "data: csv:labels.csv\nencoder: demo\nheadz: [logistic]\n")

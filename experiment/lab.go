@@ -23,6 +23,8 @@ type lab struct {
 	testX blas32.General
 	prior *trainer.Prior // nil without prompts
 	space trainer.Space
+	// multiplier is for the heads; nil means pure Go.
+	multiplier trainer.Multiplier
 }
 
 // classSet is the classes that are fitted together: all of them where they
@@ -61,7 +63,7 @@ func (l *lab) draw(set classSet, k, draw int) ([]int, error) {
 func (l *lab) fit(ctx context.Context, kind string, set classSet, rows []int) (*trainer.Head, error) {
 	y, groups := Targets(l.data, set, rows)
 	return trainer.Fit(ctx, gather(l.x, rows), y, groups, trainer.Options{
-		Head: kind, Prior: l.priorOf(set), Seed: l.config.Seed, Space: l.space,
+		Head: kind, Prior: l.priorOf(set), Seed: l.config.Seed, Space: l.space, Multiplier: l.multiplier,
 	})
 }
 

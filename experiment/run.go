@@ -28,6 +28,8 @@ type Options struct {
 	// Progress, if not nil, is told how far a step has come; the steps are
 	// "embed" and "train". It is called from one goroutine at a time.
 	Progress func(step string, done, total int)
+	// Multiplier multiplies matrices for the heads; nil means pure Go.
+	Multiplier trainer.Multiplier
 	// Failed, if not nil, is told of each sample that failed.
 	Failed func(embedcache.Failure)
 }
@@ -189,7 +191,7 @@ func subset(d *datasets.Dataset, rows []int) *datasets.Dataset {
 // newLab gathers the vectors of what is used.
 func (w *work) newLab(ctx context.Context) (*lab, error) {
 	rows := w.plan.used()
-	l := &lab{config: w.config, data: subset(w.data, rows), space: trainer.Space{Encoder: w.space.Encoder, Preprocess: w.space.Preprocess}}
+	l := &lab{config: w.config, multiplier: w.options.Multiplier, data: subset(w.data, rows), space: trainer.Space{Encoder: w.space.Encoder, Preprocess: w.space.Preprocess}}
 	keys := make([]embedcache.Key, len(rows))
 	for k, i := range rows {
 		keys[k] = w.keys[i]

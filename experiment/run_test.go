@@ -11,6 +11,7 @@ import (
 
 	"github.com/medprobe/medprobe/embedcache"
 	"github.com/medprobe/medprobe/evaluate"
+	"github.com/medprobe/medprobe/trainer"
 )
 
 func TestFiguresAreThoseOfThePredictions(t *testing.T) {
@@ -240,6 +241,33 @@ func TestWithoutPromptsTheFirstHeadIsTheBaseline(t *testing.T) {
 	}
 	if !slices.ContainsFunc(r.Warnings, func(s string) bool { return strings.Contains(s, "no zero-shot prior") }) {
 		t.Errorf("no word in %q of the probe being without a prior", r.Warnings)
+	}
+}
+
+// Every kind of head runs in an experiment, is kept, and scores as it did; from
+// few shots, with a support for each finding, and from all samples.
+func TestEveryKindOfHeadRuns(t *testing.T) {
+	t.Parallel()
+	for _, train := range []string{"train: {shots: 6}\n", ""} {
+		w := newWorld(t)
+		r := w.run(pairs + train + "heads: [" + strings.Join(trainer.Kinds(), ", ") + "]\n")
+		if n := len(r.Report.Findings[0].Methods); n != 1+len(trainer.Kinds()) {
+			t.Fatalf("%d methods", n)
+		}
+		for _, m := range r.Report.Findings[0].Methods {
+			if m.AUC.Point < 0.7 {
+				t.Errorf("%s: AUC %.3f of a finding that prompts name", m.Method, m.AUC.Point)
+			}
+		}
+		dir := t.TempDir() + "/run"
+		if err := r.Write(dir); err != nil {
+			t.Fatal(err)
+		}
+		for _, kind := range trainer.Kinds() {
+			if _, err := trainer.LoadHead(dir + "/heads/" + kind + ".safetensors"); err != nil {
+				t.Error(err)
+			}
+		}
 	}
 }
 

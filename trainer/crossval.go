@@ -7,10 +7,8 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math"
-	"runtime"
 	"slices"
 
-	"golang.org/x/sync/errgroup"
 	"gonum.org/v1/gonum/floats"
 )
 
@@ -22,102 +20,100 @@ const (
 	fewGroups = 10
 )
 
-// share is one penalty and its part in the head.
-type share struct{ c, weight float64 }
+// share is one penalty and its part in the head; near is a solution nearby.
+type share struct {
+	c, weight float64
+	near      solution
+}
 
-// choose finds the penalties by cross-validation grouped by patient: the one of
-// the least held-out loss, or, with a prior, an average over the path (see
-// [heldOut.average]). It sets f.Path, and f.C to the median of the shares. Where
-// there are too few patients for a cross-validation it takes the zero-shot
-// classifier, or C = 1 without a prior, and returns a note.
-func (t *task) choose(ctx context.Context, f *ClassFit) (shares []share, note string, err error) {
-	grid := t.o.candidates(t.base != nil)
-	folds := t.folds()
-	switch {
-	case len(grid) == 1:
-		f.C = grid[0]
-	case folds == nil && t.base != nil:
-		f.C, note = 0, t.title()+": too few patients to choose λ by cross-validation, the zero-shot classifier is kept"
-	case folds == nil:
-		f.C, note = 1, t.title()+": too few patients to choose C by cross-validation, C = 1 is taken"
-	default:
-		held, err := t.crossValidate(ctx, folds, grid)
-		if err != nil {
-			return nil, "", err
+// chooseAll finds the penalties of the tasks by cross-validation grouped by
+// patient: the one of the least held-out loss, or, with a prior, an average over
+// the path (see [heldOut.average]). It sets their shares, and in their fits Path
+// and, as C, the median of the shares. Where there are too few patients for a
+// cross-validation it takes the zero-shot classifier, or C = 1 without a prior,
+// with a note.
+//
+// The problems of all tasks, folds and penalties are solved together, and those
+// on all rows with them, which are near the solutions that the head is made of.
+func chooseAll(ctx context.Context, tasks []*task) error {
+	var problems []*problem
+	studies := make([]*study, len(tasks))
+	for i, t := range tasks {
+		t.fit = ClassFit{Class: t.name, C: t.o.C}
+		t.fit.count(t.y)
+		if t.name == "" {
+			t.fit.Positives, t.fit.Negatives = len(t.y), 0
 		}
-		f.Chosen, f.Path = true, held.path(grid)
+		if studies[i] = t.study(); studies[i] != nil {
+			problems = append(problems, studies[i].problems...)
+		}
+	}
+	if len(problems) == 0 {
+		return nil
+	}
+	solutions, err := tasks[0].design.minimize(ctx, problems, selectTolerance)
+	if err != nil {
+		return err
+	}
+	for i, t := range tasks {
+		if s := studies[i]; s != nil {
+			t.choose(s, solutions[:len(s.problems)])
+			solutions = solutions[len(s.problems):]
+		}
+	}
+	return nil
+}
+
+// study is the cross-validation of one task.
+type study struct {
+	grid  []float64
+	folds [][]int
+	// problems are those of each fold, and then of all rows, with each C of the
+	// grid but 0; zero is the model for that one by fold.
+	problems []*problem
+	zero     []*calibrated
+}
+
+// study returns the cross-validation that a task asks for; or nil, with the
+// task's shares set, if it asks for none.
+func (t *task) study() *study {
+	s := &study{grid: t.o.candidates(t.base != nil)}
+	only := func(c float64, note string) *study {
+		t.fit.C, t.note, t.shares = c, note, []share{{c: c, weight: 1}}
+		return nil
+	}
+	if t.o.C != 0 {
+		return only(t.o.C, "")
+	}
+	if len(s.grid) == 1 {
+		return only(s.grid[0], "")
+	}
+	if s.folds = t.folds(); s.folds == nil {
 		if t.base != nil {
-			held.average(f.Path)
+			return only(0, t.title()+": too few patients to choose λ by cross-validation, the zero-shot classifier is kept")
 		}
-		half := 0.5
-		for _, p := range f.Path {
-			if p.Weight == 0 {
+		return only(1, t.title()+": too few patients to choose C by cross-validation, C = 1 is taken")
+	}
+	for _, fold := range append(slices.Clone(s.folds), nil) {
+		m := t.calibrated(t.without(fold))
+		s.zero = append(s.zero, m)
+		for _, c := range s.grid {
+			if t.base != nil && c == 0 {
 				continue
 			}
-			shares = append(shares, share{p.C, p.Weight})
-			if half > 0 {
-				f.C = p.C
+			p := m.problem(c)
+			for _, r := range fold {
+				p.held = append(p.held, t.rows[r])
 			}
-			half -= p.Weight
+			p.needed = fold == nil
+			s.problems = append(s.problems, p)
 		}
-		return shares, "", nil
 	}
-	return []share{{f.C, 1}}, note, nil
+	return s
 }
 
-// heldOut holds held-out losses, summed over each patient's rows: one row per
-// candidate, one column per patient in the order of their names.
-type heldOut struct {
-	losses [][]float64
-	rows   float64 // rows that were held out
-}
-
-// crossValidate returns the losses of every candidate on every fold when fitted
-// on the others. Rows held out in several repeats count their mean; rows that
-// no fold could hold out are left out.
-func (t *task) crossValidate(ctx context.Context, folds [][]int, grid []float64) (*heldOut, error) {
-	byFold := make([][][]float64, len(folds)) // candidates × rows of the fold
-	group, ctx := errgroup.WithContext(ctx)
-	group.SetLimit(runtime.GOMAXPROCS(0))
-	for i, fold := range folds {
-		group.Go(func() (err error) {
-			byFold[i], err = t.holdOut(ctx, fold, grid)
-			return err
-		})
-	}
-	if err := group.Wait(); err != nil {
-		return nil, err
-	}
-	times := make([]float64, len(t.rows))
-	for _, fold := range folds {
-		for _, r := range fold {
-			times[r]++
-		}
-	}
-	column := map[string]int{}
-	for _, name := range slices.Compact(slices.Sorted(slices.Values(t.group))) {
-		column[name] = len(column)
-	}
-	h := &heldOut{losses: make([][]float64, len(grid))}
-	for g := range grid {
-		h.losses[g] = make([]float64, len(column))
-		for i, fold := range folds {
-			for k, r := range fold {
-				h.losses[g][column[t.group[r]]] += byFold[i][g][k] / times[r]
-			}
-		}
-	}
-	for _, n := range times {
-		if n > 0 {
-			h.rows++
-		}
-	}
-	return h, nil
-}
-
-// holdOut fits every candidate without the fold and returns the losses of the
-// fold's rows, in their order.
-func (t *task) holdOut(ctx context.Context, fold []int, grid []float64) ([][]float64, error) {
+// without returns the rows of the task but those of the fold.
+func (t *task) without(fold []int) []int {
 	held := make([]bool, len(t.rows))
 	for _, r := range fold {
 		held[r] = true
@@ -128,41 +124,86 @@ func (t *task) holdOut(ctx context.Context, fold []int, grid []float64) ([][]flo
 			rows = append(rows, r)
 		}
 	}
-	p := t.problem(rows)
-	losses := make([][]float64, len(grid))
-	var start params
-	for g, c := range grid {
-		m, err := t.solve(ctx, p, c, start, selectTolerance)
-		if err != nil {
-			return nil, err
-		}
-		start = m.params
-		losses[g] = make([]float64, len(fold))
-		for k, r := range fold {
-			losses[g][k] = t.weight[r] * t.loss(r, m)
-		}
-	}
-	return losses, nil
+	return rows
 }
 
-// loss is the log-loss of row r under the model.
-func (t *task) loss(r int, m model) float64 {
-	k, stride := t.outputs(), t.support.x.Cols
-	x := t.support.x.Data[t.rows[r]*stride:][:stride]
-	z := make([]float64, k)
-	for c := range k {
-		if z[c] = m.bias[c]; m.params != nil {
-			z[c] = floats.Dot(m.params[c*stride:(c+1)*stride], x)
+// choose sets the shares of the task by the solutions of its study.
+func (t *task) choose(s *study, solutions []solution) {
+	held := t.heldOut(s, solutions)
+	t.fit.Chosen, t.fit.Path = true, held.path(s.grid)
+	if t.base != nil {
+		held.average(t.fit.Path)
+	}
+	near := solutions[len(solutions)-len(s.grid)+t.zeros(s):]
+	half := 0.5
+	for g, p := range t.fit.Path {
+		if p.Weight == 0 {
+			continue
 		}
-		if t.base != nil {
-			z[c] += m.scale * t.base[r*k+c]
+		one := share{c: p.C, weight: p.Weight}
+		if k := g - t.zeros(s); k >= 0 {
+			one.near = near[k]
+		}
+		t.shares = append(t.shares, one)
+		if half > 0 {
+			t.fit.C = p.C
+		}
+		half -= p.Weight
+	}
+}
+
+// zeros counts the λ = ∞ that a study has, first in its grid.
+func (t *task) zeros(s *study) int {
+	if t.base != nil && s.grid[0] == 0 {
+		return 1
+	}
+	return 0
+}
+
+// heldOut holds held-out losses, summed over each patient's rows: one row per
+// candidate, one column per patient in the order of their names.
+type heldOut struct {
+	losses [][]float64
+	rows   float64 // rows that were held out
+}
+
+// heldOut gathers the losses of every candidate on every fold when fitted on the
+// others. Rows held out in several repeats count their mean; rows that no fold
+// could hold out are left out.
+func (t *task) heldOut(s *study, solutions []solution) *heldOut {
+	times := make([]float64, len(t.rows))
+	for _, fold := range s.folds {
+		for _, r := range fold {
+			times[r]++
 		}
 	}
-	if k == 1 {
-		return log1pExp(float64(1-2*t.y[r]) * z[0])
+	column := map[string]int{}
+	for _, name := range slices.Compact(slices.Sorted(slices.Values(t.group))) {
+		column[name] = len(column)
 	}
-	own := z[t.y[r]]
-	return softmax(z) - own
+	h := &heldOut{losses: make([][]float64, len(s.grid))}
+	for g := range s.grid {
+		h.losses[g] = make([]float64, len(column))
+	}
+	for i, fold := range s.folds {
+		for g := range s.grid {
+			var losses []float64
+			if g < t.zeros(s) {
+				losses = s.zero[i].losses(fold)
+			} else {
+				losses, solutions = solutions[0].held, solutions[1:]
+			}
+			for k, r := range fold {
+				h.losses[g][column[t.group[r]]] += t.weight[r] * losses[k] / times[r]
+			}
+		}
+	}
+	for _, n := range times {
+		if n > 0 {
+			h.rows++
+		}
+	}
+	return h
 }
 
 // path summarises the losses of each candidate: the mean per row, and the

@@ -1,4 +1,4 @@
-// Package trainer turns a matrix of embeddings and labels into a linear head.
+// Package trainer turns a matrix of embeddings and labels into a head.
 //
 // The first call to make is [Fit]: vectors (n×D, float32, length one), what is
 // known of each class in each of them ([Targets]), the patient of each row, and
@@ -16,7 +16,10 @@
 // is averaged over the path of λ, from ∞, which is zero-shot itself, to 1e-3,
 // with weights from cross-validation on the support set alone, in which no
 // patient is ever divided. "logistic" is scikit-learn's LogisticRegression, to
-// its objective and its meaning of C. "golearn-logistic" and [GolearnNeighbours]
+// its objective and its meaning of C. All their labels, folds and penalties are
+// solved side by side, as columns of the same products ([Multiplier]). The heads
+// of papers ("tip-adapter", "gda", "clap" and others; see [Kinds]) follow their
+// formulas and defaults. "golearn-logistic" and [GolearnNeighbours]
 // are the outside opinion: LIBLINEAR and nearest neighbours of golearn.
 //
 // # What it guards

@@ -6,9 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"runtime"
+	"slices"
 
-	"golang.org/x/sync/errgroup"
 	"gonum.org/v1/gonum/blas/blas32"
 	"gonum.org/v1/gonum/floats"
 )
@@ -42,8 +41,15 @@ import (
 // through golearn.
 func Fit(ctx context.Context, x blas32.General, y Targets, groups []string, o Options) (*Head, error) {
 	o.setDefaults()
-	if err := errors.Join(finite(x), o.validate(len(y.Classes), x.Cols), y.validate(x.Rows), checkGroups(groups, x.Rows)); err != nil {
-		return nil, fmt.Errorf("trainer: fit: %w", err)
+	faults := errors.Join(finite(x), o.validate(len(y.Classes), x.Cols), y.validate(x.Rows), checkGroups(groups, x.Rows), o.checkWeights(x.Rows))
+	if y.Exclusive && (len(o.Thresholds) > 0 || o.Calibrate != "" && o.Calibrate != Temperature) {
+		faults = errors.Join(faults, fmt.Errorf("classes that exclude one another are calibrated by a %s, and have no thresholds", Temperature))
+	}
+	if faults != nil {
+		return nil, fmt.Errorf("trainer: fit: %w", faults)
+	}
+	if x, y, groups, o.Weights = labelled(x, y, groups, o.Weights); x.Rows == 0 {
+		return nil, fmt.Errorf("trainer: fit: %w", y.oneSided())
 	}
 	h := &Head{Kind: o.Head, Classes: y.Classes, Exclusive: y.Exclusive, Space: o.Space}
 	if o.Head == LinearProbe && o.Prior == nil {
@@ -51,40 +57,57 @@ func Fit(ctx context.Context, x blas32.General, y Targets, groups []string, o Op
 	}
 	h.W = blas32.General{Rows: len(y.Classes), Cols: x.Cols, Stride: max(1, x.Cols), Data: make([]float32, len(y.Classes)*x.Cols)}
 	h.B = make([]float32, len(y.Classes))
-	if o.Head == GolearnLogistic {
-		if err := fitGolearn(ctx, x, y, o, h); err != nil {
-			return nil, fmt.Errorf("trainer: fit: %w", err)
-		}
-		return h, nil
-	}
-
-	tasks, err := newTasks(x, y, groups, o)
-	if err != nil {
+	if err := h.fit(ctx, x, y, groups, o); err != nil {
 		return nil, fmt.Errorf("trainer: fit: %w", err)
 	}
-	h.Fits = make([]ClassFit, len(tasks))
-	notes := make([]string, len(tasks))
-	group, ctx := errgroup.WithContext(ctx)
-	// A cross-validation runs its folds at once, each with rows of its own.
-	group.SetLimit(1)
-	if o.C != 0 {
-		group.SetLimit(runtime.GOMAXPROCS(0))
-	}
-	for i, t := range tasks {
-		group.Go(func() (err error) {
-			notes[i], err = t.fit(ctx, h, &h.Fits[i])
-			return err
-		})
-	}
-	if err := group.Wait(); err != nil {
+	if err := h.finish(ctx, x, y, groups, o); err != nil {
 		return nil, fmt.Errorf("trainer: fit: %w", err)
-	}
-	for _, n := range notes {
-		if n != "" {
-			h.Notes = append(h.Notes, n)
-		}
 	}
 	return h, nil
+}
+
+// fit fits a head of its kind.
+func (h *Head) fit(ctx context.Context, x blas32.General, y Targets, groups []string, o Options) error {
+	switch o.Head {
+	case GolearnLogistic:
+		return fitGolearn(ctx, x, y, o, h)
+	case Logistic, LinearProbe:
+		tasks, err := newTasks(x, y, groups, o)
+		if err != nil {
+			return err
+		}
+		return fitTasks(ctx, tasks, h)
+	}
+	return fitShots(ctx, x, y, groups, o, h)
+}
+
+// fitTasks chooses the penalties of all tasks, solves, and writes weights and
+// accounts into the head. The problems of all tasks are solved together.
+func fitTasks(ctx context.Context, tasks []*task, h *Head) error {
+	d := tasks[0].design
+	if err := chooseAll(ctx, tasks); err != nil {
+		return err
+	}
+	var problems []*problem
+	for _, t := range tasks {
+		problems = append(problems, t.final()...)
+	}
+	solutions, err := d.minimize(ctx, problems, fitTolerance)
+	if err != nil {
+		return err
+	}
+	for _, t := range tasks {
+		n := t.solved()
+		if err := t.write(h, solutions[:n]); err != nil {
+			return err
+		}
+		solutions = solutions[n:]
+		h.Fits = append(h.Fits, t.fit)
+		if t.note != "" {
+			h.Notes = append(h.Notes, t.note)
+		}
+	}
+	return nil
 }
 
 // whole reports whether the matrix holds what its shape says.
@@ -121,33 +144,78 @@ type task struct {
 	o       Options
 	name    string // of the finding; empty for exclusive classes
 	classes []int
-	support *support
-	rows    []int // of x, with a known label
+	design  *design
+	rows    []int // of the design, with a known label
 	y       []int // class of each of the rows; 0 and 1 for a finding
 	weight  []float64
 	group   []string
-	// base is x·T of the rows, [rows × outputs]; nil without a prior.
+	// base is x·T, outputs × rows of the design; nil without a prior.
 	base []float64
+
+	shares []share // penalties and their parts in the head
+	fit    ClassFit
+	note   string
+	zero   *calibrated // on all rows
 }
 
+// newTasks gathers what is to be fitted; all tasks share a design.
 func newTasks(x blas32.General, y Targets, groups []string, o Options) ([]*task, error) {
-	s := newSupport(x, o.Standardize, o.C == 0 || len(y.Classes) > 8)
+	d, err := newDesign(x, o.Standardize, o.Multiplier)
+	if err != nil {
+		return nil, err
+	}
+	return tasksOn(d, x, y, groups, o)
+}
+
+// tasksOn gathers what is to be fitted on a design of the rows of x.
+func tasksOn(d *design, x blas32.General, y Targets, groups []string, o Options) ([]*task, error) {
 	if y.Exclusive {
-		t, err := newTask(x, y, groups, o, s, -1)
+		t, err := newTask(x, y, groups, o, d, -1)
 		return []*task{t}, err
 	}
 	var tasks []*task
 	var errs []error
 	for c := range y.Classes {
-		t, err := newTask(x, y, groups, o, s, c)
+		t, err := newTask(x, y, groups, o, d, c)
 		tasks, errs = append(tasks, t), append(errs, err)
 	}
 	return tasks, errors.Join(errs...)
 }
 
-// newTask gathers the rows for finding c, or for all classes if c is −1.
-func newTask(x blas32.General, y Targets, groups []string, o Options, s *support, c int) (*task, error) {
-	t := &task{o: o, support: s, classes: []int{c}}
+// labelled leaves out rows without a known label.
+func labelled(x blas32.General, y Targets, groups []string, weights []float64) (blas32.General, Targets, []string, []float64) {
+	var rows []int
+	for i, values := range y.Values {
+		if slices.ContainsFunc(values, func(v int8) bool { return v != Unknown }) {
+			rows = append(rows, i)
+		}
+	}
+	if len(rows) == x.Rows {
+		return x, y, groups, weights
+	}
+	some := blas32.General{Rows: len(rows), Cols: x.Cols, Stride: max(1, x.Cols), Data: make([]float32, 0, len(rows)*x.Cols)}
+	values := make([][]int8, len(rows))
+	var names []string
+	var parts []float64
+	for k, i := range rows {
+		some.Data = append(some.Data, x.Data[i*x.Stride:i*x.Stride+x.Cols]...)
+		values[k] = y.Values[i]
+		if groups != nil {
+			names = append(names, groups[i])
+		} else {
+			names = append(names, fmt.Sprint(i))
+		}
+		if weights != nil {
+			parts = append(parts, weights[i])
+		}
+	}
+	y.Values = values
+	return some, y, names, parts
+}
+
+// newTask gathers the rows of one class, or of all classes together for c < 0.
+func newTask(x blas32.General, y Targets, groups []string, o Options, d *design, c int) (*task, error) {
+	t := &task{o: o, design: d, classes: []int{c}}
 	if c < 0 {
 		t.classes = make([]int, len(y.Classes))
 		for k := range t.classes {
@@ -161,11 +229,7 @@ func newTask(x blas32.General, y Targets, groups []string, o Options, s *support
 		if c >= 0 {
 			class = int(values[c])
 		} else {
-			for k, v := range values {
-				if v == Positive {
-					class = k
-				}
-			}
+			class = slices.Index(values, Positive)
 		}
 		if class < 0 {
 			continue
@@ -200,7 +264,7 @@ func (t *task) weigh(names []string) error {
 			continue
 		}
 		if t.name != "" {
-			return fmt.Errorf("%q has %d positives and %d negatives: want at least one of each", t.name, counts[1], counts[0])
+			return oneSided(t.name, counts[1], counts[0])
 		}
 		return fmt.Errorf("class %q has no sample: want at least one of each class", names[k])
 	}
@@ -210,16 +274,25 @@ func (t *task) weigh(names []string) error {
 		if t.o.ClassWeight == "balanced" {
 			t.weight[i] = float64(len(t.y)) / float64(len(counts)*counts[k])
 		}
+		if t.o.Weights != nil {
+			t.weight[i] *= t.o.Weights[t.rows[i]]
+		}
 	}
 	return nil
 }
 
+func oneSided(name string, positives, negatives int) error {
+	return fmt.Errorf("%q has %d positives and %d negatives: want at least one of each", name, positives, negatives)
+}
+
+// priorScores returns x·Tᵀ, outputs × rows.
 func (t *task) priorScores(x, prior blas32.General) []float64 {
-	scores := make([]float64, 0, len(t.rows)*t.outputs())
-	for _, i := range t.rows {
-		for _, c := range t.classes {
+	scores := make([]float64, 0, x.Rows*t.outputs())
+	for _, c := range t.classes {
+		row := prior.Data[c*prior.Stride : c*prior.Stride+prior.Cols]
+		for i := range x.Rows {
 			sum := 0.0
-			for j, v := range prior.Data[c*prior.Stride : c*prior.Stride+prior.Cols] {
+			for j, v := range row {
 				sum += float64(float64(v) * float64(x.Data[i*x.Stride+j]))
 			}
 			scores = append(scores, sum)
@@ -231,90 +304,94 @@ func (t *task) priorScores(x, prior blas32.General) []float64 {
 // title names the task in notes.
 func (t *task) title() string { return cmp.Or(t.name, "the classes") }
 
-// fit chooses the penalty if need be, solves, and writes weights and account
-// into the head; tasks write to rows of their own.
-func (t *task) fit(ctx context.Context, h *Head, f *ClassFit) (note string, err error) {
-	*f = ClassFit{Class: t.name, C: t.o.C}
-	f.count(t.y)
-	if t.name == "" {
-		f.Positives, f.Negatives = len(t.y), 0
-	}
-	shares := []share{{t.o.C, 1}}
-	if t.o.C == 0 {
-		if shares, note, err = t.choose(ctx, f); err != nil {
-			return "", err
+// final lists the problems whose solutions the head is made of.
+func (t *task) final() []*problem {
+	m := t.calibrated(t.all())
+	var problems []*problem
+	for _, s := range t.shares {
+		if t.base == nil || s.c != 0 {
+			p := m.problem(s.c)
+			p.start, p.reference, p.needed = s.near.params, s.near.reference, true
+			problems = append(problems, p)
 		}
 	}
-	f.Lambda = lambdaOf(f.C)
-	all := make([]int, len(t.rows))
-	for i := range all {
-		all[i] = i
-	}
-	p := t.problem(all)
-	sum := t.newSum()
-	f.Converged = true
-	var start params
-	for _, s := range shares {
-		m, err := t.solve(ctx, p, s.c, start, fitTolerance)
-		if err != nil {
-			return "", err
+	t.zero = m
+	return problems
+}
+
+// all lists the rows of the task.
+func (t *task) all() []int { return upTo(len(t.rows)) }
+
+// solved counts the problems that final lists.
+func (t *task) solved() int {
+	n := 0
+	for _, s := range t.shares {
+		if t.base == nil || s.c != 0 {
+			n++
 		}
-		start = m.params
+	}
+	return n
+}
+
+// write puts the average of the solutions, prior included, into the head, and
+// the account of them into fit.
+func (t *task) write(h *Head, solutions []solution) error {
+	f, d := &t.fit, t.design
+	stride := d.dim + 1
+	sum, scale := make(params, t.outputs()*stride), 0.0
+	f.Lambda, f.Converged = lambdaOf(f.C), true
+	for _, s := range t.shares {
+		if t.base != nil && s.c == 0 {
+			zero, bias, loss := t.zero.zeroShot()
+			scale += s.weight * zero
+			for k, b := range bias {
+				sum[(k+1)*stride-1] += s.weight * b
+			}
+			if f.C == 0 {
+				f.Objective = loss
+			}
+			continue
+		}
+		m := solutions[0]
+		solutions = solutions[1:]
 		if s.c == f.C {
-			f.Objective = m.objective
+			f.Objective = d.objective(m.objective)
 		}
-		f.Iterations += m.iterations
+		f.Iterations += m.iterations + s.near.iterations
 		f.Converged = f.Converged && m.converged
 		f.GradientNorm = max(f.GradientNorm, m.gradient)
-		f.Scale += s.weight * m.scale
-		sum.add(m, s.weight)
+		scale += s.weight * t.zero.scale
+		floats.AddScaled(sum, s.weight, m.params)
+	}
+	if t.base != nil {
+		f.Scale = scale
 	}
 	if !f.Converged {
-		note = fmt.Sprintf("%s: stopped after %d iterations with a gradient of %.1e of that at zero", t.title(), f.Iterations, f.GradientNorm)
+		t.note = fmt.Sprintf("%s: stopped after %d iterations with a gradient of %.1e of that at the start", t.title(), f.Iterations, f.GradientNorm)
 	}
-	return note, sum.write(h)
-}
-
-// sum is a weighted sum of models.
-type sum struct {
-	t      *task
-	params params // outputs × (r+1), without the prior
-	scale  float64
-}
-
-func (t *task) newSum() *sum {
-	return &sum{t: t, params: make(params, t.outputs()*t.support.x.Cols)}
-}
-
-func (s *sum) add(m model, weight float64) {
-	s.scale += weight * m.scale
-	if m.params != nil {
-		floats.AddScaled(s.params, weight, m.params)
-		return
-	}
-	stride := s.t.support.x.Cols
-	for k, b := range m.bias {
-		s.params[(k+1)*stride-1] += weight * b
-	}
-}
-
-// write puts the weights, prior included, into the head.
-func (s *sum) write(h *Head) error {
-	t, stride := s.t, s.t.support.x.Cols
 	for k, c := range t.classes {
-		w, shift := t.support.weights(s.params[k*stride : (k+1)*stride-1])
+		w, shift := d.weights(sum[k*stride : (k+1)*stride-1])
 		for j := range w {
 			if t.base != nil {
-				w[j] += s.scale * float64(t.o.Prior.T.Data[c*t.o.Prior.T.Stride+j])
+				w[j] += scale * float64(t.o.Prior.T.Data[c*t.o.Prior.T.Stride+j])
 			}
-			h.W.Data[c*h.W.Stride+j] = float32(w[j])
 		}
-		b := s.params[(k+1)*stride-1] + shift
-		h.B[c] = float32(b)
-		for _, v := range append(w, b) {
-			if !(math.Abs(v) <= math.MaxFloat32) {
-				return fmt.Errorf("a weight of %q is %v, beyond float32; scale the vectors to length one", h.Classes[c], v)
-			}
+		if err := h.set(c, w, sum[(k+1)*stride-1]+shift); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// set puts weights and bias of class c into the head.
+func (h *Head) set(c int, w []float64, b float64) error {
+	for j, v := range w {
+		h.W.Data[c*h.W.Stride+j] = float32(v)
+	}
+	h.B[c] = float32(b)
+	for _, v := range append(slices.Clone(w), b) {
+		if !(math.Abs(v) <= math.MaxFloat32) {
+			return fmt.Errorf("a weight of %q is %v, beyond float32; scale the vectors to length one", h.Classes[c], v)
 		}
 	}
 	return nil

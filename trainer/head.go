@@ -8,6 +8,7 @@ import (
 
 	"gonum.org/v1/gonum/blas/blas32"
 	"gonum.org/v1/gonum/blas/blas64"
+	"gonum.org/v1/gonum/floats"
 )
 
 // Space names the vectors that a head was trained on: the fingerprints of
@@ -28,15 +29,26 @@ func (e *FingerprintError) Error() string {
 		e.Head, e.Want.Encoder, e.Want.Preprocess, e.Got.Encoder, e.Got.Preprocess)
 }
 
-// Head is a linear classifier over embeddings.
+// Head is a classifier over embeddings: a linear one, to which a cache or
+// networks may add.
 type Head struct {
-	// Kind is how it was trained: "logistic", "linear-probe" or "zero-shot".
+	// Kind is how it was trained: one of [Kinds], or "zero-shot".
 	Kind      string
 	Classes   []string
 	Exclusive bool
-	// W is C×D and B has length C: the logits of x are W·x + B.
+	// W is C×D and B has length C: the logits of x are W·x + B, and what Cache
+	// and Networks add.
 	W blas32.General
 	B []float32
+	// Cache, if not nil, adds what samples say that are like x.
+	Cache *Cache
+	// Networks, if any, add their outputs, those of the first classes first.
+	Networks []*Network
+	// Calibration, if any, turns the logits into probabilities: one for each
+	// finding, or one temperature for exclusive classes.
+	Calibration []Calibration
+	// Thresholds are those chosen for the findings, by class and rule.
+	Thresholds []Threshold
 	// Space is what it was trained on.
 	Space Space
 	// Fits says how each class was fitted; one entry for all exclusive classes
@@ -55,8 +67,12 @@ func (h *Head) Check(s Space) error {
 	return nil
 }
 
-// Logits returns the n×C logits W·x + B of the rows of x, n×D, summed in
-// float64. A value that is not finite is an error that names its row.
+// Linear reports whether the logits are W·x + B and nothing more.
+func (h *Head) Linear() bool { return h.Cache == nil && len(h.Networks) == 0 }
+
+// Logits returns the n×C logits of the rows of x, n×D: W·x + B, summed in
+// float64, and what cache and networks add. A value that is not finite is an
+// error that names its row.
 func (h *Head) Logits(x blas32.General) (blas64.General, error) {
 	if err := whole(x); err != nil {
 		return blas64.General{}, fmt.Errorf("trainer: %w", err)
@@ -73,18 +89,47 @@ func (h *Head) Logits(x blas32.General) (blas64.General, error) {
 			for j, w := range h.W.Data[k*h.W.Stride : k*h.W.Stride+h.W.Cols] {
 				sum += float64(float64(w) * float64(row[j]))
 			}
-			if math.IsNaN(sum) || math.IsInf(sum, 0) {
-				return z, fmt.Errorf("trainer: row %d: the logit of %q is %v: want finite vectors and weights", i, h.Classes[k], sum)
-			}
 			z.Data[i*c+k] = sum
+		}
+	}
+	if err := h.addRest(x, z); err != nil {
+		return z, fmt.Errorf("trainer: %w", err)
+	}
+	for at, v := range z.Data {
+		if math.IsNaN(v) || math.IsInf(v, 0) {
+			return z, fmt.Errorf("trainer: row %d: the logit of %q is %v: want finite vectors and weights", at/c, h.Classes[at%c], v)
 		}
 	}
 	return z, nil
 }
 
+// addRest adds to the logits what is not linear.
+func (h *Head) addRest(x blas32.General, z blas64.General) error {
+	if h.Linear() {
+		return nil
+	}
+	if err := finite(x); err != nil {
+		return err
+	}
+	if h.Cache != nil {
+		if err := h.Cache.add(x, z, h.Exclusive); err != nil {
+			return err
+		}
+	}
+	first := 0
+	for _, n := range h.Networks {
+		if err := n.add(x, z, first); err != nil {
+			return err
+		}
+		first += n.outputs()
+	}
+	return nil
+}
+
 // Probabilities returns the n×C probabilities of the rows of x: the softmax of
 // the logits where the classes exclude one another, the logistic function of
-// each otherwise. Errors are those of [Head.Logits].
+// each otherwise, or what the calibration makes of them. Errors are those of
+// [Head.Logits].
 func (h *Head) Probabilities(x blas32.General) (blas64.General, error) {
 	z, err := h.Logits(x)
 	if err != nil {
@@ -93,18 +138,25 @@ func (h *Head) Probabilities(x blas32.General) (blas64.General, error) {
 	for i := range z.Rows {
 		row := z.Data[i*z.Stride : i*z.Stride+z.Cols]
 		if h.Exclusive {
+			if h.Calibration != nil {
+				floats.Scale(h.Calibration[0].Slope, row)
+			}
 			softmax(row)
 			continue
 		}
 		for k, v := range row {
-			row[k] = sigmoid(v)
+			if h.Calibration != nil {
+				row[k] = h.Calibration[k].probability(v)
+			} else {
+				row[k] = sigmoid(v)
+			}
 		}
 	}
 	return z, nil
 }
 
-// LogOdds returns the n×C log-odds ln(p/(1−p)) of [Head.Probabilities], which
-// rank the samples for each class. They are computed from the logits, so that
+// LogOdds returns the n×C log-odds ln(p/(1−p)) of [Head.Probabilities] before
+// any calibration, which rank the samples for each class. They are computed from the logits, so that
 // samples with probabilities that round to the same number stay apart:
 // z_c − ln Σ_{k≠c} exp(z_k) where the classes exclude one another, the logits
 // otherwise. Errors are those of [Head.Logits].
@@ -133,6 +185,7 @@ func Stack(heads []*Head) (*Head, error) {
 	}
 	first := heads[0]
 	all := &Head{Kind: first.Kind, Space: first.Space, W: blas32.General{Cols: first.W.Cols, Stride: first.W.Cols}}
+	var caches []*Cache
 	for _, h := range heads {
 		if h.Exclusive || h.Kind != first.Kind || h.Space != first.Space || h.W.Cols != first.W.Cols {
 			return nil, fmt.Errorf("trainer: stack: head of %q does not fit that of %q: want findings of one kind and space", h.Classes, first.Classes)
@@ -145,6 +198,18 @@ func Stack(heads []*Head) (*Head, error) {
 			all.W.Data = append(all.W.Data, h.W.Data[c*h.W.Stride:c*h.W.Stride+h.W.Cols]...)
 			all.W.Rows++
 		}
+		if (h.Cache == nil) != (first.Cache == nil) || (h.Networks == nil) != (first.Networks == nil) {
+			return nil, fmt.Errorf("trainer: stack: head of %q does not fit that of %q: want both linear, or neither", h.Classes, first.Classes)
+		}
+		if h.Cache != nil {
+			caches = append(caches, h.Cache)
+		}
+		if (h.Calibration == nil) != (first.Calibration == nil) {
+			return nil, fmt.Errorf("trainer: stack: head of %q does not fit that of %q: want both calibrated, or neither", h.Classes, first.Classes)
+		}
+		all.Calibration = append(all.Calibration, h.Calibration...)
+		all.Thresholds = append(all.Thresholds, h.Thresholds...)
+		all.Networks = append(all.Networks, h.Networks...)
 		all.B = append(all.B, h.B...)
 		all.Fits = append(all.Fits, h.Fits...)
 		for _, note := range h.Notes {
@@ -152,6 +217,9 @@ func Stack(heads []*Head) (*Head, error) {
 				all.Notes = append(all.Notes, note)
 			}
 		}
+	}
+	if len(caches) > 0 {
+		all.Cache = stackCaches(caches)
 	}
 	return all, nil
 }
@@ -180,14 +248,6 @@ func softmax(z []float64) float64 {
 		z[k] /= sum
 	}
 	return highest + math.Log(sum)
-}
-
-// log1pExp is log(1+eᶻ) without overflow.
-func log1pExp(z float64) float64 {
-	if z > 0 {
-		return z + math.Log1p(math.Exp(-z))
-	}
-	return math.Log1p(math.Exp(z))
 }
 
 // Prior is the zero-shot classifier: the logits of x are Scale·x·Tᵀ + Bias.

@@ -15,6 +15,15 @@ import (
 const (
 	Logistic    = "logistic"
 	LinearProbe = "linear-probe"
+	TipAdapter  = "tip-adapter"
+	TipAdapterF = "tip-adapter-f"
+	GDA         = "gda"
+	Prototype   = "prototype"
+	KNN         = "knn"
+	MLP         = "mlp"
+	LPPlusPlus  = "lp++"
+	CLAP        = "clap"
+	SSText      = "ss-text"
 	// GolearnLogistic is LIBLINEAR as golearn ships it, at C or else at C = 1,
 	// without class weights or standardisation.
 	GolearnLogistic = "golearn-logistic"
@@ -23,7 +32,7 @@ const (
 // Options says how to fit. The zero value asks for a linear probe with a
 // penalty chosen by cross-validation.
 type Options struct {
-	// Head is [Logistic], [GolearnLogistic] or [LinearProbe], the default.
+	// Head is one of [Kinds]; [LinearProbe] is the default.
 	Head string
 	// C is scikit-learn's inverse penalty, 1/λ. If C is 0 it is chosen by
 	// cross-validation over CGrid.
@@ -34,11 +43,23 @@ type Options struct {
 	// ClassWeight is "none", the default, or "balanced": n/(K·n_c) for each
 	// sample of class c, as in scikit-learn.
 	ClassWeight string
+	// Weights holds a weight of each row, as scikit-learn's sample_weight; nil
+	// stands for 1.
+	Weights []float64
 	// Standardize scales every dimension to mean 0 and variance 1 before
 	// fitting; the head applies to vectors as given.
 	Standardize bool
 	// Prior is the zero-shot classifier that the linear probe starts from.
 	Prior *Prior
+	// Alpha and Beta are those of [TipAdapter], [TipAdapterF] and, Alpha, of
+	// [GDA]; Neighbours is k of [KNN]. 0 means: chosen by cross-validation.
+	Alpha, Beta float64
+	Neighbours  int
+	// Calibrate is one of [Calibrations], for exclusive classes [Temperature];
+	// empty leaves the probabilities as they are. Thresholds are chosen for each
+	// finding. Both are fitted to cross-validated scores.
+	Calibrate  string
+	Thresholds []Rule
 	// Folds of the cross-validation; 0 means 5. Up to ten patients are a fold
 	// each; below 40 rows of more patients, the folds are drawn four times.
 	Folds int
@@ -46,6 +67,8 @@ type Options struct {
 	Seed uint64
 	// Space is noted in the head.
 	Space Space
+	// Multiplier multiplies matrices; nil means pure Go.
+	Multiplier Multiplier
 }
 
 func (o *Options) setDefaults() {
@@ -61,7 +84,15 @@ func (o *Options) setDefaults() {
 }
 
 // Kinds lists the kinds of heads, the default first.
-func Kinds() []string { return []string{LinearProbe, Logistic, GolearnLogistic} }
+func Kinds() []string {
+	return []string{LinearProbe, Logistic, TipAdapter, TipAdapterF, GDA, Prototype, KNN, MLP, LPPlusPlus, CLAP, SSText, GolearnLogistic}
+}
+
+// NeedsPrior reports whether a kind of head is nothing without a zero-shot
+// classifier.
+func NeedsPrior(kind string) bool {
+	return slices.Contains([]string{TipAdapter, TipAdapterF, LPPlusPlus, CLAP, SSText}, kind)
+}
 
 func (o *Options) validate(classes, dim int) error {
 	var errs []error
@@ -69,8 +100,8 @@ func (o *Options) validate(classes, dim int) error {
 	if err := near.Check("head", o.Head, Kinds()); err != nil {
 		errs = append(errs, err)
 	}
-	if o.Head == GolearnLogistic && (o.ClassWeight != "none" || o.Standardize || len(o.CGrid) > 0) {
-		wrong("%s has no class weights, standardisation or grid of C; leave them out", o.Head)
+	if o.Head == GolearnLogistic && len(o.CGrid) > 0 {
+		wrong("%s has no grid of C; leave it out", o.Head)
 	}
 	if err := near.Check("class weight", o.ClassWeight, []string{"none", "balanced"}); err != nil {
 		errs = append(errs, err)
@@ -83,6 +114,36 @@ func (o *Options) validate(classes, dim int) error {
 	if slices.Contains(o.CGrid, 0) {
 		wrong("C = 0 in the grid: want positive numbers")
 	}
+	if convex := o.Head == Logistic || o.Head == LinearProbe; !convex && o.Head != GolearnLogistic && (o.C != 0 || len(o.CGrid) > 0) {
+		wrong("%s has no C; leave it out", o.Head)
+	} else if !convex && (o.ClassWeight != "none" || o.Standardize || o.Weights != nil) {
+		wrong("%s has no class weights, sample weights or standardisation; leave them out", o.Head)
+	}
+	if o.Calibrate != "" {
+		if err := near.Check("calibration", o.Calibrate, Calibrations()); err != nil {
+			errs = append(errs, err)
+		}
+	}
+	for _, r := range o.Thresholds {
+		if err := r.validate(); err != nil {
+			errs = append(errs, err)
+		}
+	}
+	for _, v := range []float64{o.Alpha, o.Beta} {
+		if !(v >= 0) || math.IsInf(v, 0) {
+			wrong("alpha %v and beta %v: want positive numbers", o.Alpha, o.Beta)
+			break
+		}
+	}
+	if o.Alpha != 0 && o.Head != TipAdapter && o.Head != TipAdapterF && o.Head != GDA || o.Beta != 0 && o.Head != TipAdapter && o.Head != TipAdapterF {
+		wrong("%s has no alpha %v and beta %v; leave them out", o.Head, o.Alpha, o.Beta)
+	}
+	if o.Neighbours < 0 || o.Neighbours > 0 && o.Head != KNN {
+		wrong("%d neighbours for %s: want a positive number for %s, none for others", o.Neighbours, o.Head, KNN)
+	}
+	if o.Prior == nil && NeedsPrior(o.Head) {
+		wrong("%s starts from zero-shot: want a prior", o.Head)
+	}
 	if o.Folds < 2 {
 		wrong("%d folds: want at least 2", o.Folds)
 	}
@@ -92,6 +153,22 @@ func (o *Options) validate(classes, dim int) error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// checkWeights returns an error unless there is a weight for each of n rows.
+func (o *Options) checkWeights(n int) error {
+	if o.Weights == nil {
+		return nil
+	}
+	if len(o.Weights) != n {
+		return fmt.Errorf("%d weights for %d vectors: want as many", len(o.Weights), n)
+	}
+	for i, w := range o.Weights {
+		if !(w >= 0) || math.IsInf(w, 0) {
+			return fmt.Errorf("row %d: weight %v: want a number from 0", i, w)
+		}
+	}
+	return nil
 }
 
 // candidates returns the values of C to choose from, the strongest penalty
@@ -152,6 +229,12 @@ type ClassFit struct {
 	Chosen bool    `json:"chosen"`
 	// Scale is τ of the zero-shot score inside a linear probe.
 	Scale float64 `json:"scale,omitempty"`
+	// Alpha, Beta and Neighbours are those in use, of heads that have them.
+	Alpha      float64 `json:"alpha,omitempty"`
+	Beta       float64 `json:"beta,omitempty"`
+	Neighbours int     `json:"neighbours,omitempty"`
+	// HeldOut is the mean held-out log-loss per sample of the choice.
+	HeldOut float64 `json:"held_out,omitempty"`
 	// Objective is ½‖w‖² + C·Σ log-loss at the solution for C; with λ = ∞,
 	// where only scale and bias are fitted, the log-loss alone. Iterations is
 	// the sum over the penalties in the head.
@@ -159,7 +242,7 @@ type ClassFit struct {
 	Iterations int     `json:"iterations"`
 	Converged  bool    `json:"converged"`
 	// GradientNorm is the greatest norm of the objective's gradient at a
-	// solution, relative to that at zero.
+	// solution, relative to that at the start.
 	GradientNorm float64 `json:"gradient_norm"`
 	// Path is what cross-validation saw, the strongest penalty first.
 	Path []PathPoint `json:"path,omitempty"`
@@ -190,6 +273,24 @@ type PathPoint struct {
 	Weight float64 `json:"weight"`
 }
 
+// plain describes a fit that has no penalty.
+func (f ClassFit) plain() string {
+	text := fmt.Sprintf("%s: %d positives, %d negatives", cmp.Or(f.Class, "all classes"), f.Positives, f.Negatives)
+	if f.Alpha != 0 {
+		text += fmt.Sprintf(", α = %.4g", f.Alpha)
+	}
+	if f.Beta != 0 {
+		text += fmt.Sprintf(", β = %.4g", f.Beta)
+	}
+	if f.Neighbours != 0 {
+		text += fmt.Sprintf(", k = %d", f.Neighbours)
+	}
+	if f.Chosen {
+		text += " (chosen by cross-validation)"
+	}
+	return text
+}
+
 func lambdaOf(c float64) Penalty {
 	if c == 0 {
 		return Penalty(math.Inf(1))
@@ -199,6 +300,9 @@ func lambdaOf(c float64) Penalty {
 
 // String describes the fit in one line.
 func (f ClassFit) String() string {
+	if f.Lambda == 0 {
+		return f.plain()
+	}
 	shares := 0
 	for _, p := range f.Path {
 		if p.Weight > 0 {
@@ -216,5 +320,5 @@ func (f ClassFit) String() string {
 	if f.C == 0 {
 		return fmt.Sprintf("%s: λ = ∞ (%s): the zero-shot classifier", name, how)
 	}
-	return fmt.Sprintf("%s: C = %.4g, λ = %.4g (%s), objective %.6g after %d iterations, gradient %.1e of that at zero", name, f.C, float64(f.Lambda), how, f.Objective, f.Iterations, f.GradientNorm)
+	return fmt.Sprintf("%s: C = %.4g, λ = %.4g (%s), objective %.6g after %d iterations, gradient %.1e of that at the start", name, f.C, float64(f.Lambda), how, f.Objective, f.Iterations, f.GradientNorm)
 }

@@ -161,13 +161,113 @@ func TestPenaltyAndScaleBehave(t *testing.T) {
 	if d := distance(base, other, -1); d > 1e-5 {
 		t.Errorf("swapped labels differ from swapped weights by %.1e", d)
 	}
-	for _, factor := range []float32{1e-18, 1e18} {
-		extreme := permuted(s, order(60))
-		for i := range extreme.X.Data {
-			extreme.X.Data[i] *= factor
+}
+
+// Vectors as short or as long as float32 goes have the probabilities of vectors
+// of length one with C as much greater or smaller.
+func TestScalesAtTheEndsOfFloat32(t *testing.T) {
+	t.Parallel()
+	for _, rows := range []int{10, 60} { // fewer than dimensions, and more
+		s, _ := draw(7, 30, 1)
+		s = permuted(s, order(60)[:rows])
+		for _, factor := range []float64{1e-30, 1e-10, 1e10, 1e30} {
+			extreme := permuted(s, upTo(rows))
+			for i := range extreme.X.Data {
+				extreme.X.Data[i] *= float32(factor)
+			}
+			for _, c := range []float64{1e-4, 1, 1e4} {
+				h := fit(t, extreme, Options{Head: Logistic, C: c})
+				if !h.Fits[0].Converged {
+					t.Errorf("%d vectors of length %g, C = %v: not converged: %s", rows, factor, c, h.Fits[0])
+				}
+				p, err := h.Probabilities(extreme.X)
+				if err != nil {
+					t.Fatal(err)
+				}
+				want, err := fit(t, s, Options{Head: Logistic, C: c * factor * factor}).Probabilities(s.X)
+				if err != nil {
+					t.Fatal(err)
+				}
+				for i, v := range p.Data {
+					if math.Abs(v-want.Data[i]) > 1e-5 {
+						t.Fatalf("%d vectors of length %g, C = %v: probability %v, want %v", rows, factor, c, v, want.Data[i])
+					}
+				}
+			}
 		}
-		if h := at(extreme, 1); !h.Fits[0].Converged {
-			t.Errorf("vectors of length %g: not converged: %s", factor, h.Fits[0])
+	}
+}
+
+// What leaves nothing to learn, or no more than one row says, has a defined
+// head: found, and found to be the minimum.
+func TestDegenerateData(t *testing.T) {
+	t.Parallel()
+	s, _ := draw(5, 20, 1)
+	alike := permuted(s, order(40))
+	for i := range alike.X.Data {
+		alike.X.Data[i] = alike.X.Data[i%alike.X.Cols]
+	}
+	lone := permuted(s, order(40))
+	for i := range lone.Labels {
+		lone.Labels[i] = 0
+	}
+	lone.Labels[7] = 1
+	collinear := permuted(s, order(40))
+	for i := range collinear.X.Rows {
+		row := collinear.X.Data[i*24 : (i+1)*24]
+		for j := 1; j < 24; j++ {
+			row[j] = row[0] * float32(j)
+		}
+	}
+	for name, data := range map[string]testworld.Sample{"rows all alike": alike, "one positive": lone, "columns that are multiples of one": collinear} {
+		for _, standardize := range []bool{false, true} {
+			for _, c := range []float64{1e-4, 1, 1e4} {
+				h := fit(t, data, Options{Head: Logistic, C: c, Standardize: standardize})
+				if f := h.Fits[0]; !f.Converged {
+					t.Errorf("%s, C = %v: %s", name, c, f)
+				}
+				if standardize {
+					continue
+				}
+				least := objective(data.X, binaryTargets(data.Labels), h, c)
+				if want := h.Fits[0].Objective; math.Abs(least-want) > 1e-5*want {
+					t.Errorf("%s, C = %v: objective of the head %.9g, reported %.9g", name, c, least, want)
+				}
+				if name != "rows all alike" {
+					continue
+				}
+				for _, w := range h.W.Data {
+					if math.Abs(float64(w)) > 1e-6 {
+						t.Fatalf("%s: weight %v, want 0", name, w)
+					}
+				}
+			}
+		}
+	}
+}
+
+// A weight counts as so many rows, and a weight of 0 as none.
+func TestSampleWeights(t *testing.T) {
+	t.Parallel()
+	for _, patients := range []int{8, 40} {
+		s, _ := draw(6, patients, 1)
+		weights := make([]float64, len(s.Labels))
+		var repeated []int
+		for i := range weights {
+			weights[i] = float64(i % 3)
+			for range i % 3 {
+				repeated = append(repeated, i)
+			}
+		}
+		got := fit(t, s, Options{Head: Logistic, C: 3, Weights: weights})
+		if d := distance(fit(t, permuted(s, repeated), Options{Head: Logistic, C: 3}), got, 1); d > 1e-5 {
+			t.Errorf("weights of 0, 1 and 2 differ from so many rows by %.1e", d)
+		}
+	}
+	s, _ := draw(6, 3, 1)
+	for _, weights := range [][]float64{{1}, {1, 1, 1, -1, 1, 1}, {1, 1, math.NaN(), 1, 1, 1}} {
+		if _, err := Fit(t.Context(), s.X, binaryTargets(s.Labels), nil, Options{Head: Logistic, C: 1, Weights: weights}); err == nil {
+			t.Errorf("weights %v: no error", weights)
 		}
 	}
 }

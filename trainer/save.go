@@ -22,25 +22,59 @@ func (h *Head) Save(path string) error {
 	return nil
 }
 
-// Write writes the head as safetensors: weight [C, D], bias [C], and the rest
-// as strings in the metadata. The same head gives the same bytes.
+// Write writes the head as safetensors: weight [C, D], bias [C], those of a
+// cache, cache.keys [N, D] and cache.values [C, N], and of networks,
+// network.0.layer.0.weight [units, inputs] and bias [units], and the rest as
+// strings in the metadata. The same head gives the same bytes.
 func (h *Head) Write(w io.Writer) error {
 	metadata := map[string]string{
 		"format": headFormat, "kind": h.Kind, "exclusive": strconv.FormatBool(h.Exclusive),
 		"encoder": h.Space.Encoder, "preprocess": h.Space.Preprocess,
 	}
-	for key, v := range map[string]any{"classes": h.Classes, "fits": h.Fits, "notes": h.Notes} {
+	texts := map[string]any{"classes": h.Classes, "fits": h.Fits, "notes": h.Notes}
+	arrays := []safetensors.Array{
+		{Name: "weight", Shape: []int{h.W.Rows, h.W.Cols}, Data: h.W.Data},
+		{Name: "bias", Shape: []int{len(h.B)}, Data: h.B},
+	}
+	if h.Calibration != nil {
+		texts["calibration"] = h.Calibration
+	}
+	if h.Thresholds != nil {
+		texts["thresholds"] = h.Thresholds
+	}
+	if c := h.Cache; c != nil {
+		texts["cache"] = cacheText{c.Alpha, c.Beta, c.Neighbours, c.Temperature}
+		arrays = append(arrays,
+			safetensors.Array{Name: "cache.keys", Shape: []int{c.Keys.Rows, c.Keys.Cols}, Data: compact(c.Keys).Data},
+			safetensors.Array{Name: "cache.values", Shape: []int{c.Values.Rows, c.Values.Cols}, Data: compact(c.Values).Data})
+	}
+	for i, n := range h.Networks {
+		for l, w := range n.Weights {
+			name := layerName(i, l)
+			arrays = append(arrays,
+				safetensors.Array{Name: name + ".weight", Shape: []int{w.Rows, w.Cols}, Data: w.Data},
+				safetensors.Array{Name: name + ".bias", Shape: []int{w.Rows}, Data: n.Biases[l]})
+		}
+	}
+	for key, v := range texts {
 		text, err := json.Marshal(v)
 		if err != nil {
 			return fmt.Errorf("trainer: write head: %s: %w", key, err)
 		}
 		metadata[key] = string(text)
 	}
-	return safetensors.Write(w, []safetensors.Array{
-		{Name: "weight", Shape: []int{h.W.Rows, h.W.Cols}, Data: h.W.Data},
-		{Name: "bias", Shape: []int{len(h.B)}, Data: h.B},
-	}, metadata)
+	return safetensors.Write(w, arrays, metadata)
 }
+
+// cacheText is what the metadata say of a cache.
+type cacheText struct {
+	Alpha       []float64 `json:"alpha,omitempty"`
+	Beta        []float64 `json:"beta,omitempty"`
+	Neighbours  []int     `json:"neighbours,omitempty"`
+	Temperature float64   `json:"temperature"`
+}
+
+func layerName(network, layer int) string { return fmt.Sprintf("network.%d.layer.%d", network, layer) }
 
 // LoadHead reads a head that Save wrote.
 func LoadHead(path string) (*Head, error) {
@@ -70,13 +104,11 @@ func loadHead(path string) (*Head, error) {
 			return nil, fmt.Errorf("metadata %s: %w", key, err)
 		}
 	}
-	weight, ok := f.Tensor("weight")
-	if !ok || len(weight.Shape) != 2 || weight.Shape[0] != len(h.Classes) {
-		return nil, fmt.Errorf("weight %v: want [%d classes, dimensions]", weight.Shape, len(h.Classes))
-	}
-	h.W = blas32.General{Rows: weight.Shape[0], Cols: weight.Shape[1], Stride: max(1, weight.Shape[1])}
-	if h.W.Data, err = f.Float32("weight"); err != nil {
+	if h.W, err = readMatrix(f, "weight"); err != nil {
 		return nil, err
+	}
+	if h.W.Rows != len(h.Classes) {
+		return nil, fmt.Errorf("weight of %d×%d: want [%d classes, dimensions]", h.W.Rows, h.W.Cols, len(h.Classes))
 	}
 	if h.B, err = f.Float32("bias"); err != nil {
 		return nil, err
@@ -90,7 +122,101 @@ func loadHead(path string) (*Head, error) {
 	if err := finite(blas32.General{Rows: 1, Cols: len(h.B), Stride: len(h.B), Data: h.B}); err != nil {
 		return nil, fmt.Errorf("bias: %w", err)
 	}
-	return h, nil
+	if err := h.loadCalibration(metadata); err != nil {
+		return nil, err
+	}
+	if err := h.loadCache(f, metadata["cache"]); err != nil {
+		return nil, err
+	}
+	return h, h.loadNetworks(f)
+}
+
+func readMatrix(f *safetensors.File, name string) (m blas32.General, err error) {
+	t, ok := f.Tensor(name)
+	if !ok || len(t.Shape) != 2 {
+		return m, fmt.Errorf("%s %v: want a matrix", name, t.Shape)
+	}
+	m = blas32.General{Rows: t.Shape[0], Cols: t.Shape[1], Stride: max(1, t.Shape[1])}
+	m.Data, err = f.Float32(name)
+	return m, err
+}
+
+// loadCalibration reads calibrations and thresholds, if there are any.
+func (h *Head) loadCalibration(metadata map[string]string) error {
+	for key, v := range map[string]any{"calibration": &h.Calibration, "thresholds": &h.Thresholds} {
+		if text := metadata[key]; text != "" {
+			if err := json.Unmarshal([]byte(text), v); err != nil {
+				return fmt.Errorf("metadata %s: %w", key, err)
+			}
+		}
+	}
+	want := len(h.Classes)
+	if h.Exclusive {
+		want = 1
+	}
+	if n := len(h.Calibration); h.Calibration != nil && n != want {
+		return fmt.Errorf("%d calibrations: want %d", n, want)
+	}
+	for i := range h.Calibration {
+		if err := h.Calibration[i].validate(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// loadCache reads the cache, if the file holds one.
+func (h *Head) loadCache(f *safetensors.File, text string) (err error) {
+	if text == "" {
+		return nil
+	}
+	var c cacheText
+	if err := json.Unmarshal([]byte(text), &c); err != nil {
+		return fmt.Errorf("metadata cache: %w", err)
+	}
+	h.Cache = &Cache{Alpha: c.Alpha, Beta: c.Beta, Neighbours: c.Neighbours, Temperature: c.Temperature}
+	if h.Cache.Keys, err = readMatrix(f, "cache.keys"); err != nil {
+		return err
+	}
+	if h.Cache.Values, err = readMatrix(f, "cache.values"); err != nil {
+		return err
+	}
+	return h.Cache.validate(len(h.Classes), h.W.Cols)
+}
+
+// loadNetworks reads the networks that the file holds.
+func (h *Head) loadNetworks(f *safetensors.File) error {
+	outputs := 0
+	for i := 0; ; i++ {
+		n := &Network{}
+		for l := 0; ; l++ {
+			name := layerName(i, l)
+			if _, ok := f.Tensor(name + ".weight"); !ok {
+				break
+			}
+			w, err := readMatrix(f, name+".weight")
+			if err != nil {
+				return err
+			}
+			b, err := f.Float32(name + ".bias")
+			if err != nil {
+				return err
+			}
+			n.Weights, n.Biases = append(n.Weights, w), append(n.Biases, b)
+		}
+		if len(n.Weights) == 0 {
+			break
+		}
+		if err := n.validate(h.W.Cols); err != nil {
+			return err
+		}
+		h.Networks = append(h.Networks, n)
+		outputs += n.outputs()
+	}
+	if len(h.Networks) > 0 && outputs != len(h.Classes) {
+		return fmt.Errorf("networks of %d outputs: want %d, one per class", outputs, len(h.Classes))
+	}
+	return nil
 }
 
 // Summary is what `medprobe fit --json` prints.
@@ -104,12 +230,15 @@ type Summary struct {
 	Converged    bool       `json:"converged"`
 	GradientNorm float64    `json:"gradient_norm"`
 	Labels       []ClassFit `json:"labels"`
-	Notes        []string   `json:"notes"`
+	// Calibration and Thresholds are there where they were asked for.
+	Calibration []Calibration `json:"calibration,omitempty"`
+	Thresholds  []Threshold   `json:"thresholds,omitempty"`
+	Notes       []string      `json:"notes"`
 }
 
 // Summary gathers the account of all fits.
 func (h *Head) Summary() Summary {
-	s := Summary{Head: h.Kind, Classes: h.Classes, Converged: true, Labels: h.Fits, Notes: append([]string{}, h.Notes...)}
+	s := Summary{Head: h.Kind, Classes: h.Classes, Converged: true, Labels: h.Fits, Calibration: h.Calibration, Thresholds: h.Thresholds, Notes: append([]string{}, h.Notes...)}
 	for _, f := range h.Fits {
 		s.Objective += f.Objective
 		s.Iterations += f.Iterations

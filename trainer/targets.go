@@ -72,3 +72,16 @@ func (y Targets) validate(n int) error {
 	}
 	return errors.Join(faults...)
 }
+
+// oneSided is the error of labels that say nothing.
+func (y Targets) oneSided() error {
+	var errs []error
+	for _, name := range y.Classes {
+		if y.Exclusive {
+			errs = append(errs, fmt.Errorf("class %q has no sample: want at least one of each class", name))
+		} else {
+			errs = append(errs, oneSided(name, 0, 0))
+		}
+	}
+	return errors.Join(errs...)
+}

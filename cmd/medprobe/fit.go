@@ -22,6 +22,7 @@ type fitFlags struct {
 	grid                          string
 	prior                         string
 	logitScale                    float64
+	thresholds                    []string
 	options                       trainer.Options
 	asJSON                        bool
 }
@@ -41,17 +42,32 @@ of class names. With a single --C the objective is scikit-learn's,
 			if err := needFlags(cmd, "features", "labels", "out"); err != nil {
 				return err
 			}
-			if err := errors.Join(near.Check("--head", f.options.Head, trainer.Kinds()), near.Check("--class-weight", f.options.ClassWeight, []string{"none", "balanced"})); err != nil {
+			if err := errors.Join(near.Check("--head", f.options.Head, trainer.Kinds()), near.Check("--class-weight", f.options.ClassWeight, []string{"none", "balanced"}), near.Check("--calibrate", f.options.Calibrate, append([]string{""}, trainer.Calibrations()...))); err != nil {
 				return usagef(cmd, "%w", err)
+			}
+			if trainer.NeedsPrior(f.options.Head) && f.prior == "" {
+				return usagef(cmd, "--head %s starts from zero-shot: name its texts with --prior T.npy", f.options.Head)
 			}
 			if err := f.parseGrid(cmd); err != nil {
 				return err
+			}
+			for _, text := range f.thresholds {
+				rule, err := trainer.ParseRule(text)
+				if err != nil {
+					return usagef(cmd, "--%v", err)
+				}
+				f.options.Thresholds = append(f.options.Thresholds, rule)
 			}
 			if err := checkOut(f.out); err != nil {
 				return err
 			}
 			f.options.Seed = s.seed
-			head, err := f.fit(cmd)
+			var head *trainer.Head
+			err := s.usingMultiplier(func(m trainer.Multiplier) (err error) {
+				f.options.Multiplier = m
+				head, err = f.fit(cmd)
+				return err
+			})
 			if err != nil {
 				return err
 			}
@@ -67,6 +83,9 @@ of class names. With a single --C the objective is scikit-learn's,
 			for _, c := range head.Fits {
 				fmt.Fprintln(s.out, quoteControl(c.String()))
 			}
+			for _, t := range head.Thresholds {
+				fmt.Fprintf(s.out, "%s: present from a probability of %.4g (%s): sensitivity %.3f, specificity %.3f, PPV %.3f in cross-validation\n", quoteControl(t.Class), t.Probability, t.Rule, t.Sensitivity, t.Specificity, t.PPV)
+			}
 			return nil
 		},
 	}
@@ -79,7 +98,12 @@ of class names. With a single --C the objective is scikit-learn's,
 	flags.StringVar(&f.grid, "C-grid", "", "values of C to choose from, comma-separated")
 	flags.StringVar(&f.options.ClassWeight, "class-weight", "none", "none or balanced")
 	flags.BoolVar(&f.options.Standardize, "standardize", false, "scale every dimension to variance one; folded into the weights")
+	flags.StringVar(&f.options.Calibrate, "calibrate", "", "platt, temperature or isotonic, on cross-validated scores (default: none)")
+	flags.StringArrayVar(&f.thresholds, "threshold", nil, "youden, sensitivity=S, specificity=S, ppv=P or cost=RATIO, on cross-validated scores (repeatable)")
 	flags.StringVar(&f.prior, "prior", "", "zero-shot classifier, .npy [C, D]")
+	flags.Float64Var(&f.options.Alpha, "alpha", 0, "α of tip-adapter, tip-adapter-f and gda (default: chosen by cross-validation)")
+	flags.Float64Var(&f.options.Beta, "beta", 0, "β of tip-adapter and tip-adapter-f (default: chosen by cross-validation)")
+	flags.IntVar(&f.options.Neighbours, "neighbours", 0, "k of knn (default: chosen by cross-validation)")
 	flags.Float64Var(&f.logitScale, "logit-scale", 100, "scale of the zero-shot logits")
 	flags.StringVar(&f.out, "out", "", "head to write, .safetensors (required)")
 	flags.BoolVar(&f.asJSON, "json", false, "print one JSON document")
@@ -135,7 +159,7 @@ func (f *fitFlags) fit(cmd *cobra.Command) (*trainer.Head, error) {
 }
 
 func (s *settings) predictCommand() *cobra.Command {
-	var headPath, features, out string
+	var headPath, features, out, decide string
 	var logits bool
 	cmd := &cobra.Command{
 		Use:     "predict",
@@ -148,6 +172,16 @@ func (s *settings) predictCommand() *cobra.Command {
 			}
 			if err := checkOut(out); err != nil {
 				return err
+			}
+			if logits && decide != "" {
+				return usagef(cmd, "--logits and --decide exclude one another")
+			}
+			var rule trainer.Rule
+			if decide != "" {
+				var err error
+				if rule, err = trainer.ParseRule(decide); err != nil {
+					return usagef(cmd, "--decide: %w", err)
+				}
 			}
 			head, err := trainer.LoadHead(headPath)
 			if err != nil {
@@ -165,6 +199,17 @@ func (s *settings) predictCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if decide != "" {
+				called, err := head.Decide(scores.Data, rule)
+				if err != nil {
+					return fmt.Errorf("%s: %w", headPath, err)
+				}
+				for i, yes := range called {
+					if scores.Data[i] = 0; yes {
+						scores.Data[i] = 1
+					}
+				}
+			}
 			var columns []texttab.Column
 			for c, name := range head.Classes {
 				column := texttab.Column{Name: name, Numbers: make([]float64, scores.Rows)}
@@ -179,6 +224,7 @@ func (s *settings) predictCommand() *cobra.Command {
 	cmd.Flags().StringVar(&headPath, "head", "", "head, .safetensors (required)")
 	cmd.Flags().StringVar(&features, "features", "", "matrix of vectors, .npy (required)")
 	cmd.Flags().StringVar(&out, "out", "", "table to write, .csv or .parquet (required)")
+	cmd.Flags().StringVar(&decide, "decide", "", "write 1 and 0 by a threshold that the head was fitted with, such as youden")
 	cmd.Flags().BoolVar(&logits, "logits", false, "write logits, not probabilities")
 	return cmd
 }

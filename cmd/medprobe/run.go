@@ -17,6 +17,7 @@ import (
 	"github.com/medprobe/medprobe/experiment"
 	"github.com/medprobe/medprobe/internal/atomicfile"
 	"github.com/medprobe/medprobe/report"
+	"github.com/medprobe/medprobe/trainer"
 	"github.com/spf13/cobra"
 )
 
@@ -91,14 +92,16 @@ func checkRunFolder(dir string) error {
 // withEncoder lets do use an encoder, the cache and the terminal.
 func (s *settings) withEncoder(ctx context.Context, name, profile string, do func(experiment.Options) error) error {
 	return s.usingVectors(ctx, name, profile, func(e experiment.Encoder, cache *embedcache.Cache) error {
-		steps := s.steps()
-		defer steps.finish()
-		return do(experiment.Options{
-			Encoder: e, Cache: cache, Progress: steps.update,
-			Failed: func(f embedcache.Failure) {
-				steps.finish() // the next stroke of the bar would take the note away
-				s.note("failed: %s: %s", f.ID, f.Reason)
-			},
+		return s.usingMultiplier(func(m trainer.Multiplier) error {
+			steps := s.steps()
+			defer steps.finish()
+			return do(experiment.Options{
+				Encoder: e, Cache: cache, Multiplier: m, Progress: steps.update,
+				Failed: func(f embedcache.Failure) {
+					steps.finish() // the next stroke of the bar would take the note away
+					s.note("failed: %s: %s", f.ID, f.Reason)
+				},
+			})
 		})
 	})
 }

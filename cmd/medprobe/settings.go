@@ -17,6 +17,7 @@ import (
 	"github.com/medprobe/medprobe/examples"
 	"github.com/medprobe/medprobe/experiment"
 	"github.com/medprobe/medprobe/internal/near"
+	"github.com/medprobe/medprobe/trainer"
 	"github.com/spf13/cobra"
 )
 
@@ -109,6 +110,23 @@ func (s *settings) usingVectors(ctx context.Context, name, profile string, do fu
 		}
 	}
 	return s.using(ctx, name, profile, func(e *encoder.Encoder) error { return do(e, cache) })
+}
+
+// usingMultiplier lets do multiply matrices by ONNX Runtime; where there is
+// none, and none was asked for, by nil, which goes more slowly.
+func (s *settings) usingMultiplier(do func(trainer.Multiplier) error) (err error) {
+	if _, _, err := encoder.FindRuntime(s.ortLib); err != nil {
+		if s.ortLib != "" {
+			return err
+		}
+		return do(nil)
+	}
+	m, err := encoder.NewMultiplier()
+	if err != nil {
+		return err
+	}
+	defer closing(m, &err)
+	return do(m)
 }
 
 // importDemo puts the encoder that comes with medprobe into the store, unless

@@ -1,0 +1,111 @@
+package encoder
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"runtime"
+	"sync"
+
+	"github.com/medprobe/medprobe/internal/onnxgraph"
+	ort "github.com/yalue/onnxruntime_go"
+	"gonum.org/v1/gonum/blas"
+	"gonum.org/v1/gonum/blas/blas32"
+)
+
+// Multiplier multiplies float32 matrices by ONNX Runtime, five to ten times as
+// fast as pure Go. Its methods are safe for concurrent use.
+type Multiplier struct {
+	running  sync.RWMutex                  // held for reading by each product
+	sessions []*ort.DynamicAdvancedSession // a·b and a·bᵀ; nil once closed
+}
+
+// NewMultiplier returns a multiplier that uses all processors. The library must
+// be loaded ([FindRuntime]).
+func NewMultiplier() (_ *Multiplier, err error) {
+	options, err := ort.NewSessionOptions()
+	if err != nil {
+		return nil, fmt.Errorf("encoder: multiplier: %w", err)
+	}
+	defer func() { err = errors.Join(err, options.Destroy()) }()
+	err = errors.Join(
+		options.SetIntraOpNumThreads(runtime.GOMAXPROCS(0)),
+		options.SetInterOpNumThreads(1),
+		options.AddSessionConfigEntry("session.intra_op.allow_spinning", "0"),
+	)
+	if err != nil {
+		return nil, fmt.Errorf("encoder: multiplier: %w", err)
+	}
+	m := &Multiplier{}
+	for _, transposed := range []int64{0, 1} {
+		s, err := ort.NewDynamicAdvancedSessionWithONNXData(product(transposed), []string{"a", "b"}, []string{"c"}, options)
+		if err != nil {
+			return nil, fmt.Errorf("encoder: multiplier: %w", errors.Join(err, m.Close()))
+		}
+		m.sessions = append(m.sessions, s)
+	}
+	return m, nil
+}
+
+// product is a model of one node: c = a·b, or a·bᵀ.
+func product(transposed int64) []byte {
+	dim := func(name string) onnxgraph.Dim { return onnxgraph.Dim{Name: name} }
+	g := onnxgraph.New("product")
+	a := g.Input("a", onnxgraph.Float, dim("m"), dim("k"))
+	b := g.Input("b", onnxgraph.Float, dim("b_rows"), dim("b_columns"))
+	g.Output("c", g.Op("Gemm", []string{a, b}, onnxgraph.Attr{Name: "transB", Value: transposed}), onnxgraph.Float, dim("m"), dim("n"))
+	return g.Model()
+}
+
+// Multiply sets c, m×n, to a·b, or to a·bᵀ if t is [blas.Trans]. a is m×k, and
+// every row follows the one before it without a gap.
+func (m *Multiplier) Multiply(t blas.Transpose, a, b, c blas32.General) (err error) {
+	inner, columns := b.Rows, b.Cols
+	if t == blas.Trans {
+		inner, columns = columns, inner
+	}
+	if a.Cols != inner || c.Rows != a.Rows || c.Cols != columns {
+		return fmt.Errorf("encoder: multiply: %d×%d by %d×%d (transposed: %v) into %d×%d: the shapes do not fit", a.Rows, a.Cols, b.Rows, b.Cols, t == blas.Trans, c.Rows, c.Cols)
+	}
+	values := make([]ort.Value, 0, 3)
+	defer func() {
+		for _, v := range values {
+			err = errors.Join(err, v.Destroy())
+		}
+	}()
+	for _, x := range []blas32.General{a, b, c} {
+		if x.Stride != x.Cols || len(x.Data) < x.Rows*x.Cols {
+			return fmt.Errorf("encoder: multiply: a matrix of %d×%d with stride %d and %d values: want rows without gaps", x.Rows, x.Cols, x.Stride, len(x.Data))
+		}
+		v, err := ort.NewTensor(ort.NewShape(int64(x.Rows), int64(x.Cols)), x.Data[:x.Rows*x.Cols])
+		if err != nil {
+			return fmt.Errorf("encoder: multiply: %w", err)
+		}
+		values = append(values, v)
+	}
+	m.running.RLock()
+	defer m.running.RUnlock()
+	if m.sessions == nil {
+		return os.ErrClosed
+	}
+	s := m.sessions[0]
+	if t == blas.Trans {
+		s = m.sessions[1]
+	}
+	if err := s.Run(values[:2], values[2:]); err != nil {
+		return fmt.Errorf("encoder: multiply: %w", err)
+	}
+	return nil
+}
+
+// Close waits for the products under way. Later ones say [os.ErrClosed].
+func (m *Multiplier) Close() error {
+	m.running.Lock()
+	defer m.running.Unlock()
+	var errs []error
+	for _, s := range m.sessions {
+		errs = append(errs, s.Destroy())
+	}
+	m.sessions = nil
+	return errors.Join(errs...)
+}

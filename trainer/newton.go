@@ -1,0 +1,216 @@
+package trainer
+
+import (
+	"math"
+	"slices"
+
+	"gonum.org/v1/gonum/blas"
+	"gonum.org/v1/gonum/blas/blas64"
+	"gonum.org/v1/gonum/floats"
+	"gonum.org/v1/gonum/mat"
+)
+
+// system is the Newton system H·d = −g of one path, on its way to be solved; d,
+// the residual r and the direction q are outputs × (dim+1).
+type system struct {
+	*path
+	d, r, q   []float64
+	rho, stop float64
+	// curvature times the second moments is about the Hessian of each output;
+	// intercept is that of its intercept.
+	curvature, intercept []float64
+}
+
+// newton returns the Newton steps of the paths, side by side, to a residual that
+// falls with the gradient, by preconditioned conjugate gradients.
+func (b *descent) newton(active []*path) (blas64.General, error) {
+	steps := matrix(rowsOf(active), b.dim+1)
+	if err := b.factorize(active); err != nil {
+		return steps, err
+	}
+	systems := make([]*system, len(active))
+	eachPath(active, func(p *path, at int) {
+		s := &system{path: p, d: part(steps, at, p.outputs).Data}
+		s.r = make([]float64, len(s.d))
+		floats.SubTo(s.r, s.d, part(b.g, p.first, p.outputs).Data)
+		s.q = make([]float64, len(s.d))
+		s.stop = p.norm * min(0.25, max(0.1, math.Sqrt(p.norm/p.reference)))
+		if b.precision > single {
+			s.stop = p.norm * min(0.1, max(1e-3, math.Sqrt(p.norm/p.reference)))
+		}
+		b.curvatures(s)
+		p.solves = 0
+		for i := range active {
+			if active[i] == p {
+				systems[i] = s
+			}
+		}
+	})
+	if err := b.direct(systems); err != nil {
+		return steps, err
+	}
+	for range 10 * (b.dim + 1) {
+		var left []*system
+		for _, s := range systems {
+			// What is hard is left as it is: the next step has a factor.
+			hard := s.solves > hardSystem && s.factor == nil && s.outputs == 1
+			if s.rho > 0 && !hard && floats.Norm(s.r, 2) > s.stop {
+				left = append(left, s)
+			}
+		}
+		if systems = left; len(systems) == 0 {
+			break
+		}
+		hq, err := b.hessianTimes(systems)
+		if err != nil {
+			return steps, err
+		}
+		for i, s := range systems {
+			s.solves++
+			curvature := floats.Dot(s.q, hq[i])
+			if !(curvature > 0) {
+				s.stop = math.Inf(1) // as far as the precision goes
+				continue
+			}
+			alpha := s.rho / curvature
+			floats.AddScaled(s.d, alpha, s.q)
+			floats.AddScaled(s.r, -alpha, hq[i])
+		}
+		if err := b.direct(systems); err != nil {
+			return steps, err
+		}
+	}
+	return steps, nil
+}
+
+// curvatures sets how the system's Hessian compares to the second moments.
+func (b *descent) curvatures(s *system) {
+	prob := part(b.prob, s.first, s.outputs)
+	for k := range s.outputs {
+		sum := 0.0
+		row := prob.Data[k*prob.Stride:][:b.rows]
+		for i, w := range s.weight {
+			if w != 0 {
+				sum += w * row[i] * (1 - row[i])
+			}
+		}
+		s.curvature = append(s.curvature, s.c*sum/float64(b.rows))
+		s.intercept = append(s.intercept, max(s.c*sum, math.SmallestNonzeroFloat64*0x1p60))
+	}
+}
+
+// sideBySide returns rows of the systems side by side.
+func sideBySide(systems []*system, rows func(s *system) []float64, columns int) blas64.General {
+	m := blas64.General{Cols: columns, Stride: columns}
+	for _, s := range systems {
+		m.Data = append(m.Data, rows(s)...)
+		m.Rows += s.outputs
+	}
+	return m
+}
+
+// direct turns the directions of the systems to their residuals, as the factor
+// of a Hessian nearby has them, or else the second moments.
+func (b *descent) direct(systems []*system) error {
+	var plain []*system
+	for _, s := range systems {
+		if s.factor == nil {
+			plain = append(plain, s)
+		}
+	}
+	r := sideBySide(plain, func(s *system) []float64 { return s.r }, b.dim+1)
+	y := matrix(r.Rows, r.Cols)
+	var curvature, intercept []float64
+	for _, s := range plain {
+		curvature, intercept = append(curvature, s.curvature...), append(intercept, s.intercept...)
+	}
+	if len(plain) > 0 {
+		if err := b.moments.solve(r, y, curvature, intercept); err != nil {
+			return err
+		}
+	}
+	rest := y.Data
+	for _, s := range plain {
+		s.turn(rest[:len(s.r)])
+		rest = rest[len(s.r):]
+	}
+	each(len(systems), func(i int) {
+		if s := systems[i]; s.factor != nil {
+			own := slices.Clone(s.r)
+			u := s.factor.RawU().(mat.RawTriangular).RawTriangular()
+			blas64.Trsv(blas.Trans, u, blas64.Vector{N: len(own), Inc: 1, Data: own})
+			blas64.Trsv(blas.NoTrans, u, blas64.Vector{N: len(own), Inc: 1, Data: own})
+			s.turn(own)
+		}
+	})
+	return nil
+}
+
+// turn makes the next direction conjugate to those before; own is the residual
+// as the preconditioner has it.
+func (s *system) turn(own []float64) {
+	rho := floats.Dot(s.r, own)
+	if s.rho > 0 {
+		floats.AddScaledTo(s.q, own, rho/s.rho, s.q)
+	} else {
+		copy(s.q, own)
+	}
+	s.rho = rho
+}
+
+// hessianTimes returns H·q of each system. The intercepts of a softmax may be
+// moved together without effect; along that direction H gets a curvature of its
+// own, which changes no step since no gradient lies along it.
+func (b *descent) hessianTimes(systems []*system) ([][]float64, error) {
+	q := sideBySide(systems, func(s *system) []float64 { return s.q }, b.dim+1)
+	t, out := part(b.spare, 0, q.Rows), matrix(q.Rows, b.dim+1)
+	if err := b.forward(q, t, b.precision == double); err != nil {
+		return nil, err
+	}
+	paths := make([]*path, len(systems))
+	for i, s := range systems {
+		paths[i] = s.path
+	}
+	eachPath(paths, func(p *path, at int) { b.bend(p, part(t, at, p.outputs)) })
+	if err := b.backward(t, out, b.precision == double); err != nil {
+		return nil, err
+	}
+	addPenalty(out, q)
+	hq, at := make([][]float64, len(systems)), 0
+	for i, s := range systems {
+		hq[i] = out.Data[at*out.Stride:][:len(s.q)]
+		at += s.outputs
+		if s.outputs > 1 {
+			shift := 0.0
+			for k := range s.outputs {
+				shift += s.q[(k+1)*out.Stride-1]
+			}
+			for k := range s.outputs {
+				hq[i][(k+1)*out.Stride-1] += shift
+			}
+		}
+	}
+	return hq, nil
+}
+
+// bend multiplies changes of the logits by the curvature of the losses.
+func (b *descent) bend(p *path, t blas64.General) {
+	prob := part(b.prob, p.first, p.outputs)
+	if p.outputs == 1 {
+		for i, s := range p.weight {
+			q := prob.Data[i]
+			t.Data[i] *= p.c * s * q * (1 - q)
+		}
+		return
+	}
+	for i, s := range p.weight {
+		mean := 0.0
+		for k := range p.outputs {
+			mean += t.Data[k*t.Stride+i] * prob.Data[k*prob.Stride+i]
+		}
+		for k := range p.outputs {
+			at := k*t.Stride + i
+			t.Data[at] = p.c * s * prob.Data[k*prob.Stride+i] * (t.Data[at] - mean)
+		}
+	}
+}

@@ -1,0 +1,165 @@
+package trainer
+
+import (
+	"math"
+
+	"gonum.org/v1/gonum/blas"
+	"gonum.org/v1/gonum/blas/blas32"
+	"gonum.org/v1/gonum/blas/blas64"
+	"gonum.org/v1/gonum/floats"
+)
+
+// forward sets z, k×rows, to v·Xᵀ + b, where the rows of v, k×(dim+1), hold
+// weights and, last, their intercept; in float64 if exact is asked for.
+func (d *design) forward(v, z blas64.General, exact bool) error {
+	w := blas64.General{Rows: v.Rows, Cols: d.dim, Stride: d.dim, Data: make([]float64, v.Rows*d.dim)}
+	shift := make([]float64, v.Rows)
+	for k := range v.Rows {
+		from, to := v.Data[k*v.Stride:][:d.dim+1], w.Data[k*d.dim:][:d.dim]
+		copy(to, from)
+		shift[k] = from[d.dim]
+		if d.exact.Data == nil {
+			if d.dev != nil {
+				floats.Div(to, d.dev)
+			}
+			shift[k] -= floats.Dot(to, d.mean)
+		}
+	}
+	switch {
+	case !exact:
+		small, scales := narrow(w, d.room(0, len(w.Data)))
+		out := blas32.General{Rows: z.Rows, Cols: z.Cols, Stride: z.Cols, Data: d.room(1, z.Rows*z.Cols)}
+		if err := d.multiplier.Multiply(blas.Trans, small, d.fast, out); err != nil {
+			return err
+		}
+		each(z.Rows, func(k int) {
+			row := z.Data[k*z.Stride:][:z.Cols]
+			for i, v := range out.Data[k*z.Cols : (k+1)*z.Cols] {
+				row[i] = float64(v) * scales[k]
+			}
+		})
+	case d.exact.Data != nil:
+		blas64.Gemm(blas.NoTrans, blas.Trans, 1, w, d.exact, 0, z)
+	default:
+		d.blocks(func(_, from, to int, x blas64.General) {
+			part := blas64.General{Rows: z.Rows, Cols: to - from, Stride: z.Stride, Data: z.Data[from:]}
+			blas64.Gemm(blas.NoTrans, blas.Trans, 1, w, x, 0, part)
+		})
+	}
+	for k, s := range shift {
+		floats.AddConst(s, z.Data[k*z.Stride:][:z.Cols])
+	}
+	return nil
+}
+
+// backward sets g, k×(dim+1), to r·X and, last, Σ r, where r is k×rows; in
+// float64 if exact is asked for.
+func (d *design) backward(r, g blas64.General, exact bool) error {
+	w := blas64.General{Rows: g.Rows, Cols: d.dim, Stride: g.Stride, Data: g.Data}
+	switch {
+	case !exact:
+		small, scales := narrow(r, d.room(1, r.Rows*r.Cols))
+		out := blas32.General{Rows: r.Rows, Cols: d.dim, Stride: d.dim, Data: d.room(0, r.Rows*d.dim)}
+		if err := d.multiplier.Multiply(blas.NoTrans, small, d.fast, out); err != nil {
+			return err
+		}
+		for k, s := range scales {
+			for j, v := range out.Data[k*d.dim : (k+1)*d.dim] {
+				g.Data[k*g.Stride+j] = float64(v) * s
+			}
+		}
+	case d.exact.Data != nil:
+		blas64.Gemm(blas.NoTrans, blas.NoTrans, 1, r, d.exact, 0, w)
+	default:
+		d.exactBackward(r, w)
+	}
+	for k := range g.Rows {
+		row, sum := g.Data[k*g.Stride:][:d.dim+1], floats.Sum(r.Data[k*r.Stride:][:r.Cols])
+		if d.exact.Data == nil {
+			floats.AddScaled(row[:d.dim], -sum, d.mean)
+			if d.dev != nil {
+				floats.Div(row[:d.dim], d.dev)
+			}
+		}
+		row[d.dim] = sum
+	}
+	return nil
+}
+
+func (d *design) exactBackward(r, w blas64.General) {
+	parts := make([]blas64.General, chunks)
+	d.blocks(func(chunk, from, to int, x blas64.General) {
+		p := &parts[chunk]
+		if p.Data == nil {
+			*p = blas64.General{Rows: w.Rows, Cols: w.Cols, Stride: w.Cols, Data: make([]float64, w.Rows*w.Cols)}
+		}
+		blas64.Gemm(blas.NoTrans, blas.NoTrans, 1, blas64.General{Rows: r.Rows, Cols: to - from, Stride: r.Stride, Data: r.Data[from:]}, x, 1, *p)
+	})
+	for k := range w.Rows {
+		row := w.Data[k*w.Stride:][:w.Cols]
+		clear(row)
+		for _, p := range parts {
+			if p.Data != nil {
+				floats.Add(row, p.Data[k*p.Stride:][:w.Cols])
+			}
+		}
+	}
+}
+
+const (
+	// chunks is into how many pieces a sum over rows is divided, so that it is
+	// the same on any number of processors; blockRows of a piece are in float64
+	// at a time.
+	chunks    = 8
+	blockRows = 64
+)
+
+// blocks shows every row in float64, a block of each chunk at a time. The
+// blocks of a chunk follow one another.
+func (d *design) blocks(do func(chunk, from, to int, x blas64.General)) {
+	size := (d.rows + chunks - 1) / chunks
+	each(chunks, func(chunk int) {
+		x := blas64.General{Cols: d.dim, Stride: d.dim, Data: make([]float64, blockRows*d.dim)}
+		end := min(d.rows, (chunk+1)*size)
+		for from := chunk * size; from < end; from += blockRows {
+			to := min(end, from+blockRows)
+			for i, v := range d.fast.Data[from*d.dim : to*d.dim] {
+				x.Data[i] = float64(v)
+			}
+			x.Rows = to - from
+			do(chunk, from, to, x)
+		}
+	})
+}
+
+// room returns n values to write over: those of slot 0 are parameters, those of
+// slot 1 logits. They are used again by the next product.
+func (d *design) room(slot, n int) []float32 {
+	if len(d.rooms[slot]) < n {
+		d.rooms[slot] = make([]float32, n)
+	}
+	return d.rooms[slot][:n]
+}
+
+// narrow writes the rows of m in float32, each divided by a scale that keeps it
+// in range.
+func narrow(m blas64.General, into []float32) (blas32.General, []float64) {
+	out := blas32.General{Rows: m.Rows, Cols: m.Cols, Stride: max(1, m.Cols), Data: into}
+	scales := make([]float64, m.Rows)
+	each(m.Rows, func(k int) {
+		row := m.Data[k*m.Stride:][:m.Cols]
+		largest := 0.0
+		for _, v := range row {
+			if v = math.Abs(v); v > largest {
+				largest = v
+			}
+		}
+		_, exponent := math.Frexp(largest)
+		scales[k] = math.Ldexp(1, min(max(exponent, -1000), 1000))
+		inverse := 1 / scales[k]
+		for j, v := range row {
+			out.Data[k*m.Cols+j] = float32(v * inverse)
+		}
+	})
+	return out, scales
+}
