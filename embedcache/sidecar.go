@@ -25,7 +25,8 @@ import (
 //
 //	the rows, in the order they came into the database
 //	a key of keySize bytes for each row
-//	a uint32 for each row: the rows in the order of their keys
+//	for each row in the order of their keys, orderSize bytes: the first 8 of the
+//	key, big-endian as they stand there, and the row's number
 //	a footer of footerSize bytes: what it is, and the mark of the shelf
 //
 // Its methods take a nil sidecar for an empty one, and are safe for concurrent use.
@@ -47,6 +48,7 @@ const (
 	keyScale   = 52
 	keyLength  = 56
 	keySum     = 64
+	orderSize  = 12
 	footerSize = 128
 )
 
@@ -121,7 +123,7 @@ func openSidecar(path string, s shelf) (*sidecar, error) {
 	if want := s.footer(rows); string(footer) != string(want) {
 		return nil, errors.New("it is another shelf's, or of another time")
 	}
-	if info.Size() != int64(rows)*int64(s.size()+keySize+4)+footerSize {
+	if info.Size() != int64(rows)*int64(s.size()+keySize+orderSize)+footerSize {
 		return nil, errors.New("it is cut off")
 	}
 	sc := &sidecar{shelf: s, rows: rows}
@@ -130,7 +132,7 @@ func openSidecar(path string, s shelf) (*sidecar, error) {
 	}
 	sc.vectors = sc.mapped[:rows*s.size()]
 	sc.keys = sc.mapped[len(sc.vectors):][:rows*keySize]
-	sc.order = sc.mapped[len(sc.vectors)+len(sc.keys):][:rows*4]
+	sc.order = sc.mapped[len(sc.vectors)+len(sc.keys):][:rows*orderSize]
 	return sc, nil
 }
 
@@ -172,6 +174,10 @@ func (sc *sidecar) use(k Key, take func(data []byte, length float64)) (ok bool) 
 		return false
 	}
 	at, found := sort.Find(sc.rows, func(i int) int {
+		// Mostly the beginnings differ, which lie side by side.
+		if c := bytes.Compare(want[:8], sc.order[orderSize*i:][:8]); c != 0 {
+			return c
+		}
 		return bytes.Compare(want[:keyScale], sc.key(sc.ordered(i))[:keyScale])
 	})
 	if !found {
@@ -202,7 +208,7 @@ func (sc *sidecar) intact(row int) bool {
 // ordered is the i-th row by key. A byte that is wrong leads to a wrong row, which
 // its sum tells.
 func (sc *sidecar) ordered(i int) int {
-	return min(int(binary.LittleEndian.Uint32(sc.order[4*i:])), sc.rows-1)
+	return min(int(binary.LittleEndian.Uint32(sc.order[orderSize*i+8:])), sc.rows-1)
 }
 
 func (sc *sidecar) key(row int) []byte { return sc.keys[row*keySize : (row+1)*keySize] }
@@ -220,7 +226,7 @@ func (sc *sidecar) broken() (row int) {
 		faulted(recover())
 	}()
 	for row = range sc.rows {
-		if !sc.intact(row) || sc.ordered(row) >= sc.rows {
+		if !sc.intact(row) || !bytes.Equal(sc.order[orderSize*row:][:8], sc.key(sc.ordered(row))[:8]) {
 			return row
 		}
 	}

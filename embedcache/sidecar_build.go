@@ -69,8 +69,12 @@ func (c *Cache) copyRows(ctx context.Context, conn *sql.Conn, s shelf, w io.Writ
 	if _, err := w.Write(keys); err != nil {
 		return err
 	}
-	if err := binary.Write(w, binary.LittleEndian, order); err != nil {
-		return err
+	var entry []byte
+	for _, row := range order {
+		entry = binary.LittleEndian.AppendUint32(append(entry[:0], at(row)[:8]...), row)
+		if _, err := w.Write(entry); err != nil {
+			return err
+		}
 	}
 	_, err = w.Write(s.footer(rows))
 	return err

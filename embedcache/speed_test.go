@@ -51,7 +51,7 @@ func syntheticSidecar(t *testing.T, store Store, rows int) *sidecar {
 			binary.LittleEndian.PutUint32(key[keyScale:], math.Float32bits(scale))
 			binary.LittleEndian.PutUint32(key[keySum:], rowSum(data, key[:]))
 			keys = append(keys, key[:]...)
-			order = binary.LittleEndian.AppendUint32(order, uint32(row))
+			order = binary.LittleEndian.AppendUint32(append(order, key[:8]...), uint32(row))
 		}
 		for _, part := range [][]byte{keys, order, s.footer(rows)} {
 			if _, err := w.Write(part); err != nil {
