@@ -275,7 +275,10 @@ type PathPoint struct {
 
 // plain describes a fit that has no penalty.
 func (f ClassFit) plain() string {
-	text := fmt.Sprintf("%s: %d positives, %d negatives", cmp.Or(f.Class, "all classes"), f.Positives, f.Negatives)
+	text := fmt.Sprintf("%s: %d positives, %d negatives", f.Class, f.Positives, f.Negatives)
+	if f.Class == "" {
+		text = fmt.Sprintf("all classes: %d samples", f.Positives)
+	}
 	if f.Alpha != 0 {
 		text += fmt.Sprintf(", α = %.4g", f.Alpha)
 	}
