@@ -9,11 +9,8 @@ import (
 	"errors"
 	"fmt"
 	"image"
-	"runtime"
-	"slices"
+	"sync"
 	"time"
-
-	"golang.org/x/sync/errgroup"
 )
 
 var (
@@ -119,40 +116,44 @@ func (c *Cache) put(ctx context.Context, tx *sql.Tx, s shelf, batch []stored) er
 	}
 	defer statement.Close()
 	now := time.Now().Unix()
-	for part := range slices.Chunk(batch, 256) {
-		sums, err := s.seal(part)
-		if err != nil {
-			return err
+	// The next rows are sealed while the database takes these.
+	var ahead sync.WaitGroup
+	defer ahead.Wait()
+	ready := make(chan sealed, len(batch))
+	ahead.Go(func() {
+		for i := range batch {
+			ready <- s.seal(&batch[i])
 		}
-		for i, row := range part {
-			if _, err := statement.ExecContext(ctx, s.id, row.key.Content[:], row.key.region(), row.key.Frame, row.data, sums[i][:], cmp.Or(row.at, now)); err != nil {
-				return c.explain(err)
-			}
+	})
+	for i := range batch {
+		row, is := &batch[i], <-ready
+		if is.err != nil {
+			return is.err
+		}
+		if _, err := statement.ExecContext(ctx, s.id, row.key.Content[:], row.key.region(), row.key.Frame, is.data, is.sum[:], cmp.Or(row.at, now)); err != nil {
+			return c.explain(err)
 		}
 	}
 	return nil
 }
 
-// seal encodes the vectors that are not yet, and returns their checksums.
-func (s shelf) seal(batch []stored) ([][16]byte, error) {
-	sums := make([][16]byte, len(batch))
-	group := errgroup.Group{}
-	size := max(16, (len(batch)+runtime.GOMAXPROCS(0)-1)/runtime.GOMAXPROCS(0))
-	for first := 0; first < len(batch); first += size {
-		group.Go(func() (err error) {
-			for i := first; i < min(first+size, len(batch)); i++ {
-				row := &batch[i]
-				if row.data == nil {
-					if row.data, err = s.store.encode(row.values); err != nil {
-						return fmt.Errorf("embedcache: content %x: %w", row.key.Content[:6], err)
-					}
-				}
-				sums[i] = checksum(s.Space, row.key, row.data)
-			}
-			return nil
-		})
+// sealed is a vector as it is written.
+type sealed struct {
+	data []byte
+	sum  [16]byte
+	err  error
+}
+
+// seal encodes a vector, if it is not yet, and works out its checksum.
+func (s shelf) seal(row *stored) sealed {
+	data := row.data
+	if data == nil {
+		var err error
+		if data, err = s.store.encode(row.values); err != nil {
+			return sealed{err: fmt.Errorf("embedcache: content %x: %w", row.key.Content[:6], err)}
+		}
 	}
-	return sums, group.Wait()
+	return sealed{data: data, sum: checksum(s.Space, row.key, data)}
 }
 
 // writeBatch is how many vectors are written at once where many are at hand. Keys
