@@ -12,6 +12,7 @@ TEXT ·dot(SB), NOSPLIT, $0-28
 	VXORPS Y3, Y3, Y3
 
 loop:
+	PREFETCHT0 2304(SI) // a row of MedSigLIP's ahead
 	VCVTPH2PS (SI), Y4
 	VCVTPH2PS 16(SI), Y5
 	VCVTPH2PS 32(SI), Y6
