@@ -31,7 +31,7 @@ type Estimate struct {
 	// StdErr is the standard error; 0 where it cannot be estimated.
 	StdErr float64 `json:"std_err,omitempty"`
 	// Method names how the interval was made: "delong", "newcombe", "mover",
-	// "percentile" or "bca".
+	// "percentile", "bca" or "wilson".
 	Method string `json:"method"`
 	// N is the number of samples, of which Positives are positive.
 	N         int `json:"n"`
