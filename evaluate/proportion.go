@@ -176,3 +176,21 @@ func Operate(scores []float64, labels []bool, groups []string, threshold float64
 	}
 	return o, nil
 }
+
+// Cut is a threshold that a rule chose on other samples, with what it reaches on
+// those of the test part.
+type Cut struct {
+	Rule string `json:"rule"`
+	// ChosenOn is "cross-validation" or "validation"; Chosen is what it reached
+	// there, which is a little too good.
+	ChosenOn string `json:"chosen_on"`
+	Chosen   Chosen `json:"chosen"`
+	Operating
+}
+
+// Chosen is what a threshold reached where it was chosen.
+type Chosen struct {
+	Sensitivity float64 `json:"sensitivity"`
+	Specificity float64 `json:"specificity"`
+	PPV         float64 `json:"ppv"`
+}

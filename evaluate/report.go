@@ -150,6 +150,9 @@ type MethodResult struct {
 	ECE     *Estimate `json:"ece"`
 	// ROC is simplified for drawing, to within 0.0005.
 	ROC []Point `json:"roc,omitempty"`
+	// Cuts are thresholds that were chosen without the test part, with what they
+	// reach on it.
+	Cuts []Cut `json:"thresholds,omitempty"`
 	// Detail says how the method was fitted: "C = 0.1, 64 patients".
 	Detail string `json:"detail,omitempty"`
 }

@@ -20,7 +20,7 @@ func (l *lab) aggregate() (warning string, err error) {
 	}
 	units, odd := map[string]int{}, 0
 	var members [][]int
-	for part, rows := range [][]int{l.train, l.test} {
+	for part, rows := range [][]int{l.train, l.test, l.validation} {
 		for _, i := range rows {
 			unit := a.Of(&l.data.Samples[i])
 			if unit == "" {
@@ -36,14 +36,16 @@ func (l *lab) aggregate() (warning string, err error) {
 			members[k] = append(members[k], i)
 		}
 	}
-	trained := map[int]bool{}
-	for _, i := range l.train {
-		trained[i] = true
+	part := map[int]*[]int{}
+	for _, rows := range []*[]int{&l.train, &l.test, &l.validation} {
+		for _, i := range *rows {
+			part[i] = rows
+		}
+		*rows = nil
 	}
 	data := *l.data
 	data.Samples = make([]datasets.Sample, len(members))
 	x := blas32.General{Rows: len(members), Cols: l.x.Cols, Stride: max(1, l.x.Cols), Data: make([]float32, len(members)*l.x.Cols)}
-	l.train, l.test = nil, nil
 	for k, rows := range members {
 		s := l.data.Samples[rows[0]]
 		s.ID = a.Of(&s)
@@ -55,11 +57,8 @@ func (l *lab) aggregate() (warning string, err error) {
 		if err := pool(row(x, k), l.x, rows, a.How); err != nil {
 			return "", fmt.Errorf("experiment: aggregate %s %q: %w", a.By, s.ID, err)
 		}
-		if trained[rows[0]] {
-			l.train = append(l.train, k)
-		} else {
-			l.test = append(l.test, k)
-		}
+		into := part[rows[0]]
+		*into = append(*into, k)
 	}
 	n := len(l.data.Samples)
 	l.data, l.x = &data, x

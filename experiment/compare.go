@@ -120,7 +120,7 @@ func (l *lab) trained(ctx context.Context, kind string) (*method, error) {
 	group.SetLimit(runtime.GOMAXPROCS(0))
 	for s, set := range sets {
 		group.Go(func() error {
-			head, err := l.fit(ctx, kind, set, supports[s])
+			head, err := l.fitTuned(ctx, kind, set, supports[s])
 			if err != nil {
 				return fmt.Errorf("experiment: %s: %w", kind, err)
 			}
@@ -180,6 +180,13 @@ func (l *lab) compare(ctx context.Context, methods []*method, tests []finding) (
 	findings, macro, err := evaluate.Assess(ctx, trials, l.data.Unit, evaluate.Bootstrap{Seed: l.config.Seed})
 	if err != nil {
 		return nil, nil, fmt.Errorf("experiment: %w", err)
+	}
+	for c, test := range tests {
+		for k, m := range methods {
+			if findings[c].Methods[k].Cuts, err = l.cuts(m, c, test); err != nil {
+				return nil, nil, err
+			}
+		}
 	}
 	return findings, macro, nil
 }

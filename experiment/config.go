@@ -50,6 +50,14 @@ type Config struct {
 	// Heads are trained and compared with zero-shot; default: linear-probe and
 	// logistic. The first is the one the report is about.
 	Heads []string `yaml:"heads"`
+	// Calibrate is how probabilities are made of scores: "platt", "temperature"
+	// or "isotonic"; empty leaves them as they are. Threshold holds rules for
+	// where a finding begins, such as "youden" and "sensitivity=0.9". Both are
+	// chosen on the part "validation" where the data has one, and otherwise on
+	// cross-validated scores of the training part; never on test.
+	Calibrate string   `yaml:"calibrate" json:",omitempty"`
+	Threshold []string `yaml:"threshold" json:",omitempty"`
+
 	// Train says on how much the heads of the main table are trained.
 	Train Train `yaml:"train"`
 	// Curve says for which shots the learning curve is drawn.
@@ -178,6 +186,14 @@ func (c *Config) validate() error {
 		} else if len(c.Prompts) == 0 && trainer.NeedsPrior(head) {
 			wrong("head %s starts from zero-shot, and there are no prompts", head)
 		}
+	}
+	if c.Calibrate != "" {
+		if err := near.Check("calibrate", c.Calibrate, trainer.Calibrations()); err != nil {
+			errs = append(errs, err)
+		}
+	}
+	if _, err := c.rules(); err != nil {
+		errs = append(errs, err)
 	}
 	if c.Train.Shots < 0 {
 		wrong("train: shots %d: want 0 (all) or more", c.Train.Shots)

@@ -158,7 +158,7 @@ func (w *work) lookForTwins(ctx context.Context) (pixels [][sha256.Size]byte, er
 	var train, test []int
 	for k, i := range rows {
 		keys[k] = w.keys[i]
-		if w.plan[i].part == trainPart {
+		if w.plan[i].part != testPart {
 			train = append(train, k)
 		} else {
 			test = append(test, k)
@@ -194,7 +194,7 @@ func (w *work) lookForTwins(ctx context.Context) (pixels [][sha256.Size]byte, er
 // nearDuplicates describes the pairs that are left when leaks are closed.
 func (w *work) nearDuplicates(ctx context.Context) *evaluate.NearDuplicates {
 	left := slices.DeleteFunc(slices.Clone(w.twins), func(t twin) bool {
-		return w.plan[t.train].part != trainPart || w.plan[t.test].part != testPart
+		return w.plan[t.train].part == unusedPart || w.plan[t.test].part != testPart
 	})
 	if len(left) == 0 {
 		return nil

@@ -18,7 +18,9 @@ type lab struct {
 	data  *datasets.Dataset
 	x     blas32.General
 	train []int
-	test  []int
+	// validation is empty where nothing is chosen on such a part.
+	validation []int
+	test       []int
 	// testX are the rows of x for test.
 	testX blas32.General
 	prior *trainer.Prior // nil without prompts
@@ -62,9 +64,26 @@ func (l *lab) draw(set classSet, k, draw int) ([]int, error) {
 // fit trains a head for the classes of the set on the rows.
 func (l *lab) fit(ctx context.Context, kind string, set classSet, rows []int) (*trainer.Head, error) {
 	y, groups := Targets(l.data, set, rows)
-	return trainer.Fit(ctx, gather(l.x, rows), y, groups, trainer.Options{
-		Head: kind, Prior: l.priorOf(set), Seed: l.config.Seed, Space: l.space, Multiplier: l.multiplier,
-	})
+	return trainer.Fit(ctx, gather(l.x, rows), y, groups, l.fitOptions(kind, set))
+}
+
+func (l *lab) fitOptions(kind string, set classSet) trainer.Options {
+	return trainer.Options{Head: kind, Prior: l.priorOf(set), Seed: l.config.Seed, Space: l.space, Multiplier: l.multiplier}
+}
+
+// fitTuned is fit with calibration and thresholds, if the experiment asks for
+// them.
+func (l *lab) fitTuned(ctx context.Context, kind string, set classSet, rows []int) (*trainer.Head, error) {
+	o := l.fitOptions(kind, set)
+	if err := l.tuned(&o); err != nil {
+		return nil, err
+	}
+	y, groups := Targets(l.data, set, rows)
+	head, err := trainer.Fit(ctx, gather(l.x, rows), y, groups, o)
+	if err != nil {
+		return nil, err
+	}
+	return head, l.tune(head, set)
 }
 
 // priorOf returns the zero-shot classifier of the classes of the set.

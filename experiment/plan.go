@@ -26,7 +26,7 @@ const (
 
 // fate says what a sample was for and what became of it.
 type fate struct {
-	// part is trainPart, testPart or unusedPart.
+	// part is trainPart, validationPart, testPart or unusedPart.
 	part string
 	// outcome is used, excluded or failed.
 	outcome string
@@ -47,6 +47,9 @@ func newPlan(c *Config, d *datasets.Dataset) (plan, error) {
 	if len(d.Classes) == 0 {
 		return nil, fmt.Errorf("experiment: %s: %w", d.Spec, errNoLabels)
 	}
+	if err := c.checkTuning(d); err != nil {
+		return nil, err
+	}
 	parts, err := divide(c, d)
 	if err != nil {
 		return nil, err
@@ -57,7 +60,7 @@ func newPlan(c *Config, d *datasets.Dataset) (plan, error) {
 		switch {
 		case part == unusedPart:
 			p.leaveOut(i, excluded, "in no part of the split")
-		case part != trainPart && part != testPart:
+		case part != trainPart && part != testPart && !(part == validationPart && c.tunes()):
 			p.leaveOut(i, excluded, fmt.Sprintf("in part %q, which the experiment does not use", part))
 		case !slices.ContainsFunc(d.Samples[i].Labels, known):
 			p.leaveOut(i, excluded, noLabel)
@@ -177,7 +180,8 @@ func (p plan) closeLeaks(c *Config, d *datasets.Dataset, contents datasets.Conte
 	}
 }
 
-// dropFromTrain leaves out of train what also stands in test.
+// dropFromTrain leaves out of train what also stands in test or validation, and
+// out of validation what also stands in test.
 func (p plan) dropFromTrain(d *datasets.Dataset, c datasets.Contents) int {
 	tested := map[any]bool{}
 	shows := func(i int) []any {
@@ -189,18 +193,20 @@ func (p plan) dropFromTrain(d *datasets.Dataset, c datasets.Contents) int {
 		}
 		return all
 	}
-	for i := range p {
-		if p[i].part == testPart {
-			for _, what := range shows(i) {
-				tested[what] = true
+	n := 0
+	for _, from := range []string{validationPart, trainPart} {
+		for i := range p {
+			if p[i].part != from && p[i].part != trainPart && p[i].part != unusedPart {
+				for _, what := range shows(i) {
+					tested[what] = true
+				}
 			}
 		}
-	}
-	n := 0
-	for i := range p {
-		if p[i].part == trainPart && slices.ContainsFunc(shows(i), func(what any) bool { return tested[what] }) {
-			p.leaveOut(i, excluded, "in train, and its patient or image in test too")
-			n++
+		for i := range p {
+			if p[i].part == from && slices.ContainsFunc(shows(i), func(what any) bool { return tested[what] }) {
+				p.leaveOut(i, excluded, "in "+from+", and its patient or image in test too")
+				n++
+			}
 		}
 	}
 	return n

@@ -195,9 +195,12 @@ func (w *work) newLab(ctx context.Context) (*lab, error) {
 	keys := make([]embedcache.Key, len(rows))
 	for k, i := range rows {
 		keys[k] = w.keys[i]
-		if w.plan[i].part == trainPart {
+		switch w.plan[i].part {
+		case trainPart:
 			l.train = append(l.train, k)
-		} else {
+		case validationPart:
+			l.validation = append(l.validation, k)
+		default:
 			l.test = append(l.test, k)
 		}
 	}
@@ -285,6 +288,9 @@ func (w *work) report(l *lab) *evaluate.Report {
 	}
 	if len(l.train) > 0 {
 		r.Splits[trainPart] = l.part(l.train)
+	}
+	if len(l.validation) > 0 {
+		r.Splits[validationPart] = l.part(l.validation)
 	}
 	if name := w.data.Contaminated; name != "" {
 		r.Warnings = append(r.Warnings, fmt.Sprintf("the data seems to be of %s, which MedSigLIP was pre-trained on: figures may be too good, zero-shot's above all", name))

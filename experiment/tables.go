@@ -7,7 +7,7 @@ import "github.com/medprobe/medprobe/datasets"
 type SampleRow struct {
 	ID      string `parquet:"id"`
 	Patient string `parquet:"patient"`
-	// Part is "train", "test" or empty.
+	// Part is "train", "validation", "test" or empty.
 	Part string `parquet:"split"`
 	// Outcome is "used", "excluded" or "failed", Reason why.
 	Outcome string `parquet:"outcome"`
@@ -42,8 +42,9 @@ type PredictionRow struct {
 	// Label is 1, 0 or null where it is not known.
 	Label  *int32 `parquet:"label"`
 	Method string `parquet:"method"`
-	// Score ranks the samples: the log-odds of the finding. Probability is its
-	// logistic function.
+	// Score ranks the samples: the log-odds of the finding before any
+	// calibration. Probability is its logistic function, or what the calibration
+	// makes of it.
 	Score       float64 `parquet:"score"`
 	Probability float64 `parquet:"probability"`
 }

@@ -80,6 +80,9 @@ type page struct {
 	Others  []publishedRow
 	// Patients is what the patients are called.
 	Patients string
+	// Cuts are thresholds with what they reach on test.
+	Cuts    []cutTable
+	CutNote string
 }
 
 type fact struct {
@@ -159,6 +162,9 @@ func newPage(r *evaluate.Report) *page {
 			p.Prompts = append(p.Prompts, f)
 		}
 		p.addFigures(f)
+	}
+	if p.Cuts = newCutTables(r); p.Cuts != nil {
+		p.CutNote = cutNote(r)
 	}
 	p.addCounts(r)
 	p.Details = details(r)

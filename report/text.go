@@ -31,6 +31,7 @@ func Text(w io.Writer, r *evaluate.Report) error {
 	textAUCs(&b, r)
 	textNotes(&b, r)
 	textDifferences(&b, r)
+	textCuts(&b, r)
 	textCounts(&b, r)
 	if warnings := doubts(r); len(warnings) > 0 {
 		b.WriteString("\nWarnings\n")

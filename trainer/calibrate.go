@@ -2,6 +2,7 @@ package trainer
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -163,9 +164,71 @@ func (h *Head) finish(ctx context.Context, x blas32.General, y Targets, groups [
 	if err != nil {
 		return err
 	}
+	h.tune(z, times, y, o, "cross-validation")
+	return nil
+}
+
+// Calibrate calibrates the head, and chooses thresholds by the rules, on vectors
+// that it was not fitted on, such as a validation part: x, n×D, with labels y of
+// the head's classes. kind is one of [Calibrations], or empty for none. Findings
+// of which only one side is known are an error that names them all.
+func (h *Head) Calibrate(x blas32.General, y Targets, kind string, rules []Rule) error {
+	o := Options{Calibrate: kind, Thresholds: rules}
+	o.setDefaults()
+	faults := errors.Join(finite(x), o.validate(len(y.Classes), x.Cols), y.validate(x.Rows), y.tunable(o))
+	if !slices.Equal(y.Classes, h.Classes) || y.Exclusive != h.Exclusive {
+		faults = errors.Join(faults, fmt.Errorf("labels of %q for a head of %q: want the same classes", y.Classes, h.Classes))
+	}
+	if faults != nil {
+		return fmt.Errorf("trainer: calibrate: %w", faults)
+	}
+	z, err := h.Logits(x)
+	if err != nil {
+		return err
+	}
+	times := make([]float64, len(z.Data))
+	var errs []error
+	for c, name := range y.Classes {
+		positives, negatives := 0, 0
+		for i, row := range y.Values {
+			switch row[c] {
+			case Positive:
+				positives++
+			case Negative:
+				negatives++
+			default:
+				continue
+			}
+			times[i*z.Stride+c] = 1
+		}
+		if positives == 0 || negatives == 0 {
+			errs = append(errs, oneSided(name, positives, negatives))
+		}
+	}
+	if err := errors.Join(errs...); err != nil {
+		return fmt.Errorf("trainer: calibrate: %w", err)
+	}
+	h.Calibration, h.Thresholds = nil, nil
+	h.tune(z, times, y, o, "validation")
+	return nil
+}
+
+// tunable returns an error if exclusive classes are to have what they cannot.
+func (y Targets) tunable(o Options) error {
+	if y.Exclusive && (len(o.Thresholds) > 0 || o.Calibrate != "" && o.Calibrate != Temperature) {
+		return fmt.Errorf("classes that exclude one another are calibrated by a %s, and have no thresholds", Temperature)
+	}
+	return nil
+}
+
+// tune sets calibration and thresholds by logits z, n×C, of rows that were held
+// out so many times; on says how they came to be.
+func (h *Head) tune(z blas64.General, times []float64, y Targets, o Options, on string) {
 	if y.Exclusive {
-		h.Calibration = []Calibration{softmaxTemperature(z, times, y)}
-		return nil
+		if o.Calibrate != "" {
+			h.Calibration = []Calibration{softmaxTemperature(z, times, y)}
+		}
+		return
 	}
 	for c, name := range y.Classes {
 		var scores []float64
@@ -185,14 +248,13 @@ func (h *Head) finish(ctx context.Context, x blas32.General, y Targets, groups [
 		}
 		for _, rule := range o.Thresholds {
 			t, ok := rule.choose(scores, labels)
-			if t.Class = name; !ok {
-				h.Notes = append(h.Notes, fmt.Sprintf("%s: no threshold reaches %s on cross-validated scores", name, rule))
+			if t.Class, t.ChosenOn = name, on; !ok {
+				h.Notes = append(h.Notes, fmt.Sprintf("%s: no threshold reaches %s in %s", name, rule, on))
 				continue
 			}
 			h.Thresholds = append(h.Thresholds, t)
 		}
 	}
-	return nil
 }
 
 // calibrate fits a calibration of a finding's logits to its labels, 1 or 0.

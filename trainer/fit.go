@@ -41,10 +41,7 @@ import (
 // through golearn.
 func Fit(ctx context.Context, x blas32.General, y Targets, groups []string, o Options) (*Head, error) {
 	o.setDefaults()
-	faults := errors.Join(finite(x), o.validate(len(y.Classes), x.Cols), y.validate(x.Rows), checkGroups(groups, x.Rows), o.checkWeights(x.Rows))
-	if y.Exclusive && (len(o.Thresholds) > 0 || o.Calibrate != "" && o.Calibrate != Temperature) {
-		faults = errors.Join(faults, fmt.Errorf("classes that exclude one another are calibrated by a %s, and have no thresholds", Temperature))
-	}
+	faults := errors.Join(finite(x), o.validate(len(y.Classes), x.Cols), y.validate(x.Rows), checkGroups(groups, x.Rows), o.checkWeights(x.Rows), y.tunable(o))
 	if faults != nil {
 		return nil, fmt.Errorf("trainer: fit: %w", faults)
 	}

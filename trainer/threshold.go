@@ -61,10 +61,12 @@ func (r Rule) validate() error {
 }
 
 // Threshold is a probability from which a finding counts as present, and what it
-// reaches on the cross-validated scores that it was chosen on.
+// reaches on the scores that it was chosen on: those of ChosenOn, which is
+// "cross-validation" or "validation".
 type Threshold struct {
 	Class       string  `json:"class"`
 	Rule        string  `json:"rule"`
+	ChosenOn    string  `json:"chosen_on,omitempty"`
 	Probability float64 `json:"probability"`
 	Sensitivity float64 `json:"sensitivity"`
 	Specificity float64 `json:"specificity"`
