@@ -87,7 +87,8 @@ func Proportion(hits []bool, groups []string) (Estimate, error) {
 			sum += float64(d * d)
 		}
 		if effective = n; sum > 0 {
-			effective = min(n, spread*n*n*float64(units-1)/(float64(units)*sum))
+			deff := float64(units) / float64(units-1) * sum / (n * n) / (spread / (n - 1))
+			effective = min(n, n/deff)
 		}
 		e.StdErr = math.Sqrt(spread / effective)
 	}

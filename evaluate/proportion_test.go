@@ -60,6 +60,14 @@ func TestProportionAtTheEdges(t *testing.T) {
 	if _, err := Proportion(nil, nil); err == nil {
 		t.Error("a proportion of nothing")
 	}
+	// Without groups it is Wilson's interval and nothing else.
+	plain, err := Proportion([]bool{true, true, true, true, false}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	low, high := Wilson(4, 5, Level)
+	within(t, "four of five: low", plain.Low, low, 1e-12)
+	within(t, "four of five: high", plain.High, high, 1e-12)
 	// Twelve samples of three patients, all hits, say as much as three.
 	e, err := Proportion([]bool{true, true, true, true, true, true, true, true, true, true, true, true}, []string{"a", "a", "a", "a", "b", "b", "b", "b", "c", "c", "c", "c"})
 	if err != nil {

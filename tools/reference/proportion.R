@@ -28,7 +28,7 @@ clustered <- lapply(c(12, 40, 90), function(patients) {
   p <- mean(hit); n <- length(hit)
   k <- tapply(hit, group, sum); m <- tapply(hit, group, length)
   v <- patients / (patients - 1) * sum((k - p * m)^2) / n^2
-  effective <- min(n, p * (1 - p) / v)
+  effective <- min(n, n * (p * (1 - p) / (n - 1)) / v)
   list(hit = hit, group = paste0("p", group), effective = effective, std_err = sqrt(p * (1 - p) / effective))
 })
 writeLines(json(list(tool = R.version.string, cases = cases, clustered = clustered)), out)
