@@ -22,7 +22,7 @@ func TestThresholdsAreShown(t *testing.T) {
 	title := "Linear probe, threshold sensitivity=0.9, chosen on the validation part"
 	page := written(t, HTML, r)
 	checkPage(t, "thresholds", page)
-	for _, want := range []string{title, "80.0 (37.6–96.4) of 5", "75.0 (30.1–95.4) of 4", "– of none", "heart &lt;b&gt;"} {
+	for _, want := range []string{title, "80.0 (37.6–96.4) of 5", "66.7 (20.8–93.9) of 3", "– of none", "heart &lt;b&gt;"} {
 		if !strings.Contains(page, want) {
 			t.Errorf("the page lacks %q", want)
 		}

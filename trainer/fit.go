@@ -69,6 +69,9 @@ func (h *Head) fit(ctx context.Context, x blas32.General, y Targets, groups []st
 	case GolearnLogistic:
 		return fitGolearn(ctx, x, y, o, h)
 	case Logistic, LinearProbe:
+		if o.L1Ratio > 0 {
+			return fitElastic(ctx, x, y, groups, o, h)
+		}
 		tasks, err := newTasks(x, y, groups, o)
 		if err != nil {
 			return err

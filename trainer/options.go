@@ -40,6 +40,9 @@ type Options struct {
 	// CGrid holds the values to choose from; default: every half decade of
 	// 1e-4…1e4 for logistic, and of λ = 1e-3…1e4 and λ = ∞ for the linear probe.
 	CGrid []float64
+	// L1Ratio makes the penalty of [Logistic] an elastic net, from 0, which is
+	// ½‖w‖² alone, to 1, ‖w‖₁ alone, as scikit-learn's l1_ratio.
+	L1Ratio float64
 	// ClassWeight is "none", the default, or "balanced": n/(K·n_c) for each
 	// sample of class c, as in scikit-learn.
 	ClassWeight string
@@ -118,6 +121,11 @@ func (o *Options) validate(classes, dim int) error {
 		wrong("%s has no C; leave it out", o.Head)
 	} else if !convex && (o.ClassWeight != "none" || o.Standardize || o.Weights != nil) {
 		wrong("%s has no class weights, sample weights or standardisation; leave them out", o.Head)
+	}
+	if !(o.L1Ratio >= 0 && o.L1Ratio <= 1) {
+		wrong("l1 ratio %v: want a number from 0 to 1", o.L1Ratio)
+	} else if o.L1Ratio > 0 && o.Head != Logistic {
+		wrong("%s has no l1 ratio; leave it out, or take %s", o.Head, Logistic)
 	}
 	if o.Calibrate != "" {
 		if err := near.Check("calibration", o.Calibrate, Calibrations()); err != nil {
@@ -227,6 +235,9 @@ type ClassFit struct {
 	C      float64 `json:"c"`
 	Lambda Penalty `json:"lambda"`
 	Chosen bool    `json:"chosen"`
+	// L1Ratio is that of an elastic net, of whose weights Nonzero are not 0.
+	L1Ratio float64 `json:"l1_ratio,omitempty"`
+	Nonzero int     `json:"nonzero,omitempty"`
 	// Scale is τ of the zero-shot score inside a linear probe.
 	Scale float64 `json:"scale,omitempty"`
 	// Alpha, Beta and Neighbours are those in use, of heads that have them.
@@ -235,7 +246,8 @@ type ClassFit struct {
 	Neighbours int     `json:"neighbours,omitempty"`
 	// HeldOut is the mean held-out log-loss per sample of the choice.
 	HeldOut float64 `json:"held_out,omitempty"`
-	// Objective is ½‖w‖² + C·Σ log-loss at the solution for C; with λ = ∞,
+	// Objective is ½‖w‖² + C·Σ log-loss at the solution for C, with the penalty
+	// of an elastic net where it is one; with λ = ∞,
 	// where only scale and bias are fitted, the log-loss alone. Iterations is
 	// the sum over the penalties in the head.
 	Objective  float64 `json:"objective"`
@@ -322,6 +334,9 @@ func (f ClassFit) String() string {
 	name := cmp.Or(f.Class, "all classes")
 	if f.C == 0 {
 		return fmt.Sprintf("%s: λ = ∞ (%s): the zero-shot classifier", name, how)
+	}
+	if f.L1Ratio > 0 {
+		how += fmt.Sprintf(", l1 ratio %.4g, %d weights not 0", f.L1Ratio, f.Nonzero)
 	}
 	return fmt.Sprintf("%s: C = %.4g, λ = %.4g (%s), objective %.6g after %d iterations, gradient %.1e of that at the start", name, f.C, float64(f.Lambda), how, f.Objective, f.Iterations, f.GradientNorm)
 }
