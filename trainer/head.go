@@ -32,7 +32,7 @@ func (e *FingerprintError) Error() string {
 // Head is a classifier over embeddings: a linear one, to which a cache or
 // networks may add.
 type Head struct {
-	// Kind is how it was trained: one of [Kinds], or "zero-shot".
+	// Kind is how it was trained: one of [Kinds] or [ValueKinds], or "zero-shot".
 	Kind      string
 	Classes   []string
 	Exclusive bool
@@ -74,6 +74,14 @@ func (h *Head) Linear() bool { return h.Cache == nil && len(h.Networks) == 0 }
 // float64, and what cache and networks add. A value that is not finite is an
 // error that names its row.
 func (h *Head) Logits(x blas32.General) (blas64.General, error) {
+	if h.GivesValues() {
+		return blas64.General{}, fmt.Errorf("trainer: %s gives values and no probabilities", h.Kind)
+	}
+	return h.outputs(x)
+}
+
+// outputs returns what stands before any link.
+func (h *Head) outputs(x blas32.General) (blas64.General, error) {
 	if err := whole(x); err != nil {
 		return blas64.General{}, fmt.Errorf("trainer: %w", err)
 	}

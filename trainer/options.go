@@ -55,7 +55,7 @@ type Options struct {
 	// Prior is the zero-shot classifier that the linear probe starts from.
 	Prior *Prior
 	// Alpha and Beta are those of [TipAdapter], [TipAdapterF] and, Alpha, of
-	// [GDA]; Neighbours is k of [KNN]. 0 means: chosen by cross-validation.
+	// [GDA], and of [Ridge] and [RidgePrior]; Neighbours is k of [KNN]. 0 means: chosen by cross-validation.
 	Alpha, Beta float64
 	Neighbours  int
 	// Calibrate is one of [Calibrations], for exclusive classes [Temperature];
@@ -229,6 +229,8 @@ type ClassFit struct {
 	Class     string `json:"class,omitempty"`
 	Positives int    `json:"positives"`
 	Negatives int    `json:"negatives"`
+	// Samples counts the known values, of heads that give values.
+	Samples int `json:"samples,omitempty"`
 	// C and Lambda = 1/C are the penalty in use, or the median one where the
 	// head is an average over Path; Chosen says whether it was chosen by
 	// cross-validation.
@@ -306,6 +308,18 @@ func (f ClassFit) plain() string {
 	return text
 }
 
+// ofValue describes the fit of a value.
+func (f ClassFit) ofValue() string {
+	text := fmt.Sprintf("%s: %d values, α = %.4g", f.Class, f.Samples, f.alpha())
+	if math.IsInf(f.alpha(), 1) {
+		text = fmt.Sprintf("%s: %d values, α = ∞: the zero-shot axis", f.Class, f.Samples)
+	}
+	if f.Chosen {
+		text += fmt.Sprintf(" (chosen by cross-validation, where the mean squared error is %.4g)", f.HeldOut)
+	}
+	return text
+}
+
 func lambdaOf(c float64) Penalty {
 	if c == 0 {
 		return Penalty(math.Inf(1))
@@ -315,6 +329,9 @@ func lambdaOf(c float64) Penalty {
 
 // String describes the fit in one line.
 func (f ClassFit) String() string {
+	if f.Samples > 0 {
+		return f.ofValue()
+	}
 	if f.Lambda == 0 {
 		return f.plain()
 	}

@@ -11,8 +11,12 @@ import (
 	"gonum.org/v1/gonum/blas/blas32"
 )
 
-// headFormat is the version of the file; readers refuse others.
-const headFormat = "medprobe.head/1"
+// headFormat is the version of the file; readers refuse others. valuesFormat is
+// that of heads that give values, so that none is taken for a classifier.
+const (
+	headFormat   = "medprobe.head/1"
+	valuesFormat = "medprobe.values/1"
+)
 
 // Save writes the head to a file; see [Head.Write].
 func (h *Head) Save(path string) error {
@@ -30,6 +34,9 @@ func (h *Head) Write(w io.Writer) error {
 	metadata := map[string]string{
 		"format": headFormat, "kind": h.Kind, "exclusive": strconv.FormatBool(h.Exclusive),
 		"encoder": h.Space.Encoder, "preprocess": h.Space.Preprocess,
+	}
+	if h.GivesValues() {
+		metadata["format"] = valuesFormat
 	}
 	texts := map[string]any{"classes": h.Classes, "fits": h.Fits, "notes": h.Notes}
 	arrays := []safetensors.Array{
@@ -92,10 +99,14 @@ func loadHead(path string) (*Head, error) {
 	}
 	defer f.Close()
 	metadata := f.Metadata()
-	if metadata["format"] != headFormat {
-		return nil, fmt.Errorf("format %q: want %s", metadata["format"], headFormat)
-	}
 	h := &Head{Kind: metadata["kind"], Space: Space{metadata["encoder"], metadata["preprocess"]}}
+	want := headFormat
+	if h.GivesValues() {
+		want = valuesFormat
+	}
+	if metadata["format"] != want {
+		return nil, fmt.Errorf("format %q of a head %q: want %s", metadata["format"], h.Kind, want)
+	}
 	if h.Exclusive, err = strconv.ParseBool(metadata["exclusive"]); err != nil {
 		return nil, fmt.Errorf("exclusive: %w", err)
 	}

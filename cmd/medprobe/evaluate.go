@@ -14,7 +14,7 @@ import (
 
 func (s *settings) evaluateCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "evaluate", Short: "Turn scores and labels into figures with intervals"}
-	cmd.AddCommand(s.evaluateScoresCommand())
+	cmd.AddCommand(s.evaluateScoresCommand(), s.evaluateValuesCommand())
 	return cmd
 }
 

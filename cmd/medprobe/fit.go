@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -34,7 +35,7 @@ func (s *settings) fitCommand() *cobra.Command {
 		Short: "Train a head on a matrix of vectors",
 		Long: `Fit trains a head on the rows of X.npy with the labels of Y.csv: one row per
 row of X, columns of 1, 0 or nothing named as findings, or one column "label"
-of class names. With a single --C the objective is scikit-learn's,
+of class names; for ridge and ridge-prior, columns of numbers or nothing. With a single --C the objective is scikit-learn's,
 ½‖w‖² + C·Σ log-loss with an unpenalised intercept.`,
 		Example: "  medprobe fit --features X.npy --labels Y.csv --head logistic --C 1 --out head.safetensors --json",
 		Args:    cobra.NoArgs,
@@ -42,10 +43,10 @@ of class names. With a single --C the objective is scikit-learn's,
 			if err := needFlags(cmd, "features", "labels", "out"); err != nil {
 				return err
 			}
-			if err := errors.Join(near.Check("--head", f.options.Head, trainer.Kinds()), near.Check("--class-weight", f.options.ClassWeight, []string{"none", "balanced"}), near.Check("--calibrate", f.options.Calibrate, append([]string{""}, trainer.Calibrations()...))); err != nil {
+			if err := errors.Join(near.Check("--head", f.options.Head, fitKinds()), near.Check("--class-weight", f.options.ClassWeight, []string{"none", "balanced"}), near.Check("--calibrate", f.options.Calibrate, append([]string{""}, trainer.Calibrations()...))); err != nil {
 				return usagef(cmd, "%w", err)
 			}
-			if trainer.NeedsPrior(f.options.Head) && f.prior == "" {
+			if (trainer.NeedsPrior(f.options.Head) || f.options.Head == trainer.RidgePrior) && f.prior == "" {
 				return usagef(cmd, "--head %s starts from zero-shot: name its texts with --prior T.npy", f.options.Head)
 			}
 			if err := f.parseGrid(cmd); err != nil {
@@ -93,7 +94,7 @@ of class names. With a single --C the objective is scikit-learn's,
 	flags.StringVar(&f.features, "features", "", "matrix of vectors, .npy [n, D] (required)")
 	flags.StringVar(&f.labels, "labels", "", "table of labels, .csv or .parquet (required)")
 	flags.StringVar(&f.groups, "groups", "", "column of the labels that names the patient")
-	flags.StringVar(&f.options.Head, "head", "linear-probe", strings.Join(trainer.Kinds(), ", "))
+	flags.StringVar(&f.options.Head, "head", "linear-probe", strings.Join(fitKinds(), ", "))
 	flags.Float64Var(&f.options.C, "C", 0, "scikit-learn's C (default: chosen by cross-validation)")
 	flags.StringVar(&f.grid, "C-grid", "", "values of C to choose from, comma-separated")
 	flags.Float64Var(&f.options.L1Ratio, "l1-ratio", 0, "elastic net of logistic: the share of ‖w‖₁ in the penalty, 0 to 1")
@@ -102,7 +103,7 @@ of class names. With a single --C the objective is scikit-learn's,
 	flags.StringVar(&f.options.Calibrate, "calibrate", "", "platt, temperature or isotonic, on cross-validated scores (default: none)")
 	flags.StringArrayVar(&f.thresholds, "threshold", nil, "youden, sensitivity=S, specificity=S, ppv=P or cost=RATIO, on cross-validated scores (repeatable)")
 	flags.StringVar(&f.prior, "prior", "", "zero-shot classifier, .npy [C, D]")
-	flags.Float64Var(&f.options.Alpha, "alpha", 0, "α of tip-adapter, tip-adapter-f and gda (default: chosen by cross-validation)")
+	flags.Float64Var(&f.options.Alpha, "alpha", 0, "α of tip-adapter, tip-adapter-f, gda, ridge and ridge-prior (default: chosen by cross-validation)")
 	flags.Float64Var(&f.options.Beta, "beta", 0, "β of tip-adapter and tip-adapter-f (default: chosen by cross-validation)")
 	flags.IntVar(&f.options.Neighbours, "neighbours", 0, "k of knn (default: chosen by cross-validation)")
 	flags.Float64Var(&f.logitScale, "logit-scale", 100, "scale of the zero-shot logits")
@@ -141,6 +142,9 @@ func (f *fitFlags) fit(cmd *cobra.Command) (*trainer.Head, error) {
 	if err != nil {
 		return nil, err
 	}
+	if slices.Contains(trainer.ValueKinds(), f.options.Head) {
+		return f.fitValues(cmd, x)
+	}
 	labels, err := datasets.ReadLabels(cmd.Context(), datasets.Spec{Path: f.labels, Patient: f.groups})
 	if err != nil {
 		return nil, err
@@ -148,15 +152,21 @@ func (f *fitFlags) fit(cmd *cobra.Command) (*trainer.Head, error) {
 	if len(labels.Samples) != x.Rows {
 		return nil, fmt.Errorf("%s has %d rows and %s %d: want one label row per vector", f.features, x.Rows, f.labels, len(labels.Samples))
 	}
-	if f.prior != "" {
-		t, err := npy.ReadMatrix(f.prior)
-		if err != nil {
-			return nil, err
-		}
-		f.options.Prior = &trainer.Prior{T: t, Scale: f.logitScale}
+	if err := f.readPrior(); err != nil {
+		return nil, err
 	}
 	y, groups := experiment.Targets(labels, nil, nil)
 	return trainer.Fit(cmd.Context(), x, y, groups, f.options)
+}
+
+// readPrior reads the zero-shot classifier, if one is named.
+func (f *fitFlags) readPrior() error {
+	if f.prior == "" {
+		return nil
+	}
+	t, err := npy.ReadMatrix(f.prior)
+	f.options.Prior = &trainer.Prior{T: t, Scale: f.logitScale}
+	return err
 }
 
 func (s *settings) predictCommand() *cobra.Command {
@@ -193,7 +203,12 @@ func (s *settings) predictCommand() *cobra.Command {
 				return err
 			}
 			score := head.Probabilities
-			if logits {
+			switch {
+			case head.GivesValues() && (logits || decide != ""):
+				return fmt.Errorf("%s: %s gives values, and has no logits and thresholds; leave --logits and --decide out", headPath, head.Kind)
+			case head.GivesValues():
+				score = head.Values
+			case logits:
 				score = head.Logits
 			}
 			scores, err := score(x)
