@@ -50,6 +50,11 @@ type Config struct {
 	// Heads are trained and compared with zero-shot; default: linear-probe and
 	// logistic. The first is the one the report is about.
 	Heads []string `yaml:"heads"`
+	// Covariates names attribute columns, such as age and sex, that are joined to
+	// the vectors: the report compares the first linear probe or logistic head
+	// with and without them, and with them alone.
+	Covariates []string `yaml:"covariates" json:",omitempty"`
+
 	// Calibrate is how probabilities are made of scores: "platt", "temperature"
 	// or "isotonic"; empty leaves them as they are. Threshold holds rules for
 	// where a finding begins, such as "youden" and "sensitivity=0.9". Both are
@@ -192,6 +197,7 @@ func (c *Config) validate() error {
 			errs = append(errs, err)
 		}
 	}
+	errs = append(errs, c.checkCovariates())
 	if _, err := c.rules(); err != nil {
 		errs = append(errs, err)
 	}

@@ -72,9 +72,13 @@ func (r *Result) Write(dir string) error {
 			return err
 		}
 	}
+	heads := slices.Clone(r.joined)
 	for _, head := range r.Heads {
-		name := path.Join("heads", head.Kind+".safetensors")
-		if err := m.write(dir, name, head.Write); err != nil {
+		heads = append(heads, namedHead{head.Kind, head})
+	}
+	for _, one := range heads {
+		name := path.Join("heads", one.name+".safetensors")
+		if err := m.write(dir, name, one.head.Write); err != nil {
 			return err
 		}
 	}

@@ -45,6 +45,8 @@ type Result struct {
 	config      *Config
 	samples     []SampleRow
 	predictions []PredictionRow
+	// joined are heads with covariates, and of covariates alone.
+	joined []namedHead
 }
 
 // Run does the experiment. The encoder must be the one the experiment names.
@@ -244,12 +246,22 @@ func (w *work) judge(ctx context.Context) (*Result, error) {
 	if r.Findings, r.Macro, err = l.compare(ctx, methods, tests); err != nil {
 		return nil, err
 	}
+	gains, joined, err := l.covariateGains(ctx, methods, tests)
+	if err != nil {
+		return nil, err
+	}
+	r.Covariates = gains
 	if r.Curves, err = l.curves(ctx, tests, func(done, total int) { w.options.Progress("train", done, total) }); err != nil {
 		return nil, err
 	}
 	result := &Result{
 		Report: r, Embedded: w.filled.Embedded, Cached: w.filled.Cached,
-		config: w.config, samples: w.samples(), predictions: l.predictions(methods),
+		config: w.config, samples: w.samples(), predictions: l.predictions(methods), joined: joined,
+	}
+	for _, j := range joined {
+		for _, note := range j.head.Notes {
+			r.Warnings = append(r.Warnings, j.name+": "+note)
+		}
 	}
 	for _, m := range methods {
 		if m == tuned {

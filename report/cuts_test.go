@@ -45,3 +45,30 @@ func TestThresholdsAreShown(t *testing.T) {
 		t.Errorf("two findings of one rule are not one table:\n%s", text)
 	}
 }
+
+func TestCovariatesAreShown(t *testing.T) {
+	t.Parallel()
+	r := sample(t)
+	e := evaluate.Estimate{Point: .8, Low: .7, High: .9}
+	d := evaluate.Difference{Difference: evaluate.Estimate{Point: .1, Low: -.05, High: .2}, P: .02, AdjustedP: .04}
+	r.Covariates = &evaluate.CovariateGains{Columns: []string{"age", "<b>sex"}, Head: "linear-probe", Findings: []evaluate.CovariateGain{
+		{Name: "a finding with a very long name indeed", Image: &e, Covariates: &e, Both: &e, OverImage: &d, OverCovariates: &d}, {Name: "rare"},
+	}}
+	page := written(t, HTML, r)
+	checkPage(t, "covariates", page)
+	for name, form := range map[string]string{"page": page, "text": written(t, Text, r), "Markdown": written(t, Markdown, r)} {
+		for _, want := range []string{"over covariates", "0.040", "not estimable", "shortcut"} {
+			if !strings.Contains(form, want) {
+				t.Errorf("the %s lacks %q", name, want)
+			}
+		}
+		if name != "text" && strings.Contains(form, "<b>sex") {
+			t.Errorf("the %s holds a column's name as it is", name)
+		}
+	}
+	for line := range strings.Lines(written(t, Text, r)) {
+		if utf8.RuneCountInString(line) > textWidth+1 {
+			t.Errorf("line %q is longer than %d", line, textWidth)
+		}
+	}
+}

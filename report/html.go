@@ -81,8 +81,9 @@ type page struct {
 	// Patients is what the patients are called.
 	Patients string
 	// Cuts are thresholds with what they reach on test.
-	Cuts    []cutTable
-	CutNote string
+	Cuts       []cutTable
+	CutNote    string
+	Covariates *covariatePart
 }
 
 type fact struct {
@@ -163,6 +164,7 @@ func newPage(r *evaluate.Report) *page {
 		}
 		p.addFigures(f)
 	}
+	p.Covariates = newCovariatePart(r)
 	if p.Cuts = newCutTables(r); p.Cuts != nil {
 		p.CutNote = cutNote(r)
 	}

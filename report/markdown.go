@@ -25,6 +25,7 @@ func Markdown(w io.Writer, r *evaluate.Report) error {
 	markdownAUCs(&b, r)
 	markdownDifferences(&b, r)
 	markdownCuts(&b, r)
+	markdownCovariates(&b, r)
 	c := r.Counts
 	fmt.Fprintf(&b, "Samples: %d = %d used + %d excluded + %d failed.", c.Samples, c.Used, evaluate.Total(c.Excluded), evaluate.Total(c.Failed))
 	for _, e := range c.Excluded {

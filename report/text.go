@@ -32,6 +32,7 @@ func Text(w io.Writer, r *evaluate.Report) error {
 	textNotes(&b, r)
 	textDifferences(&b, r)
 	textCuts(&b, r)
+	textCovariates(&b, r)
 	textCounts(&b, r)
 	if warnings := doubts(r); len(warnings) > 0 {
 		b.WriteString("\nWarnings\n")

@@ -49,6 +49,8 @@ type Head struct {
 	Calibration []Calibration
 	// Thresholds are those chosen for the findings, by class and rule.
 	Thresholds []Threshold
+	// Covariates, if not nil, joins clinical attributes to vectors; x is both.
+	Covariates *Encoding
 	// Space is what it was trained on.
 	Space Space
 	// Fits says how each class was fitted; one entry for all exclusive classes
@@ -88,7 +90,7 @@ func (h *Head) outputs(x blas32.General) (blas64.General, error) {
 	c := len(h.Classes)
 	z := blas64.General{Rows: x.Rows, Cols: c, Stride: c, Data: make([]float64, x.Rows*c)}
 	if x.Cols != h.W.Cols {
-		return z, fmt.Errorf("trainer: vectors of %d dimensions for a head of %d", x.Cols, h.W.Cols)
+		return z, h.wanted(x.Cols)
 	}
 	for i := range x.Rows {
 		row := x.Data[i*x.Stride : i*x.Stride+x.Cols]
@@ -195,6 +197,9 @@ func Stack(heads []*Head) (*Head, error) {
 	all := &Head{Kind: first.Kind, Space: first.Space, W: blas32.General{Cols: first.W.Cols, Stride: first.W.Cols}}
 	var caches []*Cache
 	for _, h := range heads {
+		if h.Covariates != nil {
+			return nil, fmt.Errorf("trainer: stack: head of %q has covariates: want heads of vectors alone", h.Classes)
+		}
 		if h.Exclusive || h.Kind != first.Kind || h.Space != first.Space || h.W.Cols != first.W.Cols {
 			return nil, fmt.Errorf("trainer: stack: head of %q does not fit that of %q: want findings of one kind and space", h.Classes, first.Classes)
 		}

@@ -46,6 +46,9 @@ func (h *Head) Write(w io.Writer) error {
 	if h.Calibration != nil {
 		texts["calibration"] = h.Calibration
 	}
+	if h.Covariates != nil {
+		texts["covariates"] = h.Covariates
+	}
 	if h.Thresholds != nil {
 		texts["thresholds"] = h.Thresholds
 	}
@@ -134,6 +137,14 @@ func loadHead(path string) (*Head, error) {
 		return nil, fmt.Errorf("bias: %w", err)
 	}
 	if err := h.loadCalibration(metadata); err != nil {
+		return nil, err
+	}
+	if text := metadata["covariates"]; text != "" {
+		if err := json.Unmarshal([]byte(text), &h.Covariates); err != nil {
+			return nil, fmt.Errorf("metadata covariates: %w", err)
+		}
+	}
+	if err := h.checkCovariates(); err != nil {
 		return nil, err
 	}
 	if err := h.loadCache(f, metadata["cache"]); err != nil {

@@ -20,6 +20,7 @@ import (
 // fitFlags are what `medprobe fit` is told.
 type fitFlags struct {
 	features, labels, groups, out string
+	covariates                    string
 	grid                          string
 	prior                         string
 	logitScale                    float64
@@ -94,6 +95,7 @@ of class names; for ridge and ridge-prior, columns of numbers or nothing. With a
 	flags.StringVar(&f.features, "features", "", "matrix of vectors, .npy [n, D] (required)")
 	flags.StringVar(&f.labels, "labels", "", "table of labels, .csv or .parquet (required)")
 	flags.StringVar(&f.groups, "groups", "", "column of the labels that names the patient")
+	flags.StringVar(&f.covariates, "covariates", "", "table of clinical attributes, one row per vector, joined to it (linear-probe and logistic)")
 	flags.StringVar(&f.options.Head, "head", "linear-probe", strings.Join(fitKinds(), ", "))
 	flags.Float64Var(&f.options.C, "C", 0, "scikit-learn's C (default: chosen by cross-validation)")
 	flags.StringVar(&f.grid, "C-grid", "", "values of C to choose from, comma-separated")
@@ -143,6 +145,9 @@ func (f *fitFlags) fit(cmd *cobra.Command) (*trainer.Head, error) {
 		return nil, err
 	}
 	if slices.Contains(trainer.ValueKinds(), f.options.Head) {
+		if f.covariates != "" {
+			return nil, fmt.Errorf("%s takes no covariates: leave --covariates out", f.options.Head)
+		}
 		return f.fitValues(cmd, x)
 	}
 	labels, err := datasets.ReadLabels(cmd.Context(), datasets.Spec{Path: f.labels, Patient: f.groups})
@@ -156,6 +161,16 @@ func (f *fitFlags) fit(cmd *cobra.Command) (*trainer.Head, error) {
 		return nil, err
 	}
 	y, groups := experiment.Targets(labels, nil, nil)
+	if f.covariates != "" {
+		table, err := readTable(f.covariates)
+		if err != nil {
+			return nil, err
+		}
+		if len(table.rows) != x.Rows {
+			return nil, fmt.Errorf("%s has %d rows and %s %d: want one row of covariates per vector", f.features, x.Rows, f.covariates, len(table.rows))
+		}
+		return trainer.FitJoined(cmd.Context(), x, trainer.Covariates{Names: table.header, Rows: table.rows}, y, groups, f.options)
+	}
 	return trainer.Fit(cmd.Context(), x, y, groups, f.options)
 }
 
@@ -170,7 +185,7 @@ func (f *fitFlags) readPrior() error {
 }
 
 func (s *settings) predictCommand() *cobra.Command {
-	var headPath, features, out, decide string
+	var headPath, features, covariates, out, decide string
 	var logits bool
 	cmd := &cobra.Command{
 		Use:     "predict",
@@ -201,6 +216,9 @@ func (s *settings) predictCommand() *cobra.Command {
 			x, err := npy.ReadMatrix(features)
 			if err != nil {
 				return err
+			}
+			if x, err = joinCovariates(head, x, covariates); err != nil {
+				return fmt.Errorf("%s: %w", headPath, err)
 			}
 			score := head.Probabilities
 			switch {
@@ -239,6 +257,7 @@ func (s *settings) predictCommand() *cobra.Command {
 	}
 	cmd.Flags().StringVar(&headPath, "head", "", "head, .safetensors (required)")
 	cmd.Flags().StringVar(&features, "features", "", "matrix of vectors, .npy (required)")
+	cmd.Flags().StringVar(&covariates, "covariates", "", "table of clinical attributes, for a head that was fitted with them")
 	cmd.Flags().StringVar(&out, "out", "", "table to write, .csv or .parquet (required)")
 	cmd.Flags().StringVar(&decide, "decide", "", "write 1 and 0 by a threshold that the head was fitted with, such as youden")
 	cmd.Flags().BoolVar(&logits, "logits", false, "write logits, not probabilities")

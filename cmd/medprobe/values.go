@@ -208,3 +208,20 @@ func (t *textTable) numbers(name string) ([]float64, error) {
 	}
 	return numbers, nil
 }
+
+// joinCovariates joins a table of covariates to vectors, as the head wants them.
+func joinCovariates(head *trainer.Head, x blas32.General, path string) (blas32.General, error) {
+	switch {
+	case head.Covariates == nil && path == "":
+		return x, nil
+	case head.Covariates == nil:
+		return x, errors.New("the head was fitted without covariates; leave --covariates out")
+	case path == "":
+		return x, fmt.Errorf("the head was fitted with the covariates %q: name their table with --covariates", head.Covariates.Names())
+	}
+	table, err := readTable(path)
+	if err != nil {
+		return x, err
+	}
+	return head.Covariates.Join(x, trainer.Covariates{Names: table.header, Rows: table.rows})
+}
