@@ -199,15 +199,20 @@ func GolearnNeighbours(ctx context.Context, x blas32.General, labels []int8, tes
 // instances shows a matrix as golearn sees data: one float attribute per
 // dimension, and the label as a category.
 func instances(x blas32.General, labels []int8) (*base.DenseInstances, error) {
+	class := base.NewCategoricalAttribute()
+	class.SetName("label")
+	class.GetSysValFromString("0") // so that 0 and 1 have the same codes everywhere
+	class.GetSysValFromString("1")
+	return instancesOf(x, labels, class)
+}
+
+// instancesOf is instances with a label of another kind.
+func instancesOf(x blas32.General, labels []int8, class base.Attribute) (*base.DenseInstances, error) {
 	data := base.NewDenseInstances()
 	specs := make([]base.AttributeSpec, x.Cols)
 	for j := range specs {
 		specs[j] = data.AddAttribute(base.NewFloatAttribute("x" + strconv.Itoa(j)))
 	}
-	class := base.NewCategoricalAttribute()
-	class.SetName("label")
-	class.GetSysValFromString("0") // so that 0 and 1 have the same codes everywhere
-	class.GetSysValFromString("1")
 	classSpec := data.AddAttribute(class)
 	if err := data.AddClassAttribute(class); err != nil {
 		return nil, err
