@@ -63,6 +63,10 @@ type Config struct {
 	Calibrate string   `yaml:"calibrate" json:",omitempty"`
 	Threshold []string `yaml:"threshold" json:",omitempty"`
 
+	// Members are the heads of the head "ensemble"; default: linear-probe,
+	// logistic and gda.
+	Members []string `yaml:"members" json:",omitempty"`
+
 	// Train says on how much the heads of the main table are trained.
 	Train Train `yaml:"train"`
 	// Curve says for which shots the learning curve is drawn.
@@ -198,6 +202,14 @@ func (c *Config) validate() error {
 		}
 	}
 	errs = append(errs, c.checkCovariates())
+	if len(c.Members) > 0 && !slices.Contains(c.Heads, trainer.Ensemble) {
+		wrong("members: %q without the head %s", c.Members, trainer.Ensemble)
+	}
+	for _, member := range c.Members {
+		if err := near.Check("member", member, trainer.Kinds()); err != nil {
+			errs = append(errs, err)
+		}
+	}
 	if _, err := c.rules(); err != nil {
 		errs = append(errs, err)
 	}

@@ -68,7 +68,11 @@ func (l *lab) fit(ctx context.Context, kind string, set classSet, rows []int) (*
 }
 
 func (l *lab) fitOptions(kind string, set classSet) trainer.Options {
-	return trainer.Options{Head: kind, Prior: l.priorOf(set), Seed: l.config.Seed, Space: l.space, Multiplier: l.multiplier}
+	o := trainer.Options{Head: kind, Prior: l.priorOf(set), Seed: l.config.Seed, Space: l.space, Multiplier: l.multiplier}
+	if kind == trainer.Ensemble {
+		o.Members = l.config.Members
+	}
+	return o
 }
 
 // fitTuned is fit with calibration and thresholds, if the experiment asks for

@@ -66,6 +66,8 @@ func Fit(ctx context.Context, x blas32.General, y Targets, groups []string, o Op
 // fit fits a head of its kind.
 func (h *Head) fit(ctx context.Context, x blas32.General, y Targets, groups []string, o Options) error {
 	switch o.Head {
+	case Ensemble:
+		return fitEnsemble(ctx, x, y, groups, o, h)
 	case GolearnLogistic:
 		return fitGolearn(ctx, x, y, o, h)
 	case Logistic, LinearProbe:

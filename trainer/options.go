@@ -24,6 +24,7 @@ const (
 	LPPlusPlus  = "lp++"
 	CLAP        = "clap"
 	SSText      = "ss-text"
+	Ensemble    = "ensemble"
 	// GolearnLogistic is LIBLINEAR as golearn ships it, at C or else at C = 1,
 	// without class weights or standardisation.
 	GolearnLogistic = "golearn-logistic"
@@ -58,6 +59,9 @@ type Options struct {
 	// [GDA], and of [Ridge] and [RidgePrior]; Neighbours is k of [KNN]. 0 means: chosen by cross-validation.
 	Alpha, Beta float64
 	Neighbours  int
+	// Members are the heads of an [Ensemble], at least two and linear in the
+	// vectors; nil stands for linear-probe, logistic and gda.
+	Members []string
 	// Calibrate is one of [Calibrations], for exclusive classes [Temperature];
 	// empty leaves the probabilities as they are. Thresholds are chosen for each
 	// finding. Both are fitted to cross-validated scores.
@@ -88,7 +92,7 @@ func (o *Options) setDefaults() {
 
 // Kinds lists the kinds of heads, the default first.
 func Kinds() []string {
-	return []string{LinearProbe, Logistic, TipAdapter, TipAdapterF, GDA, Prototype, KNN, MLP, LPPlusPlus, CLAP, SSText, GolearnLogistic}
+	return []string{LinearProbe, Logistic, TipAdapter, TipAdapterF, GDA, Prototype, KNN, MLP, LPPlusPlus, CLAP, SSText, Ensemble, GolearnLogistic}
 }
 
 // NeedsPrior reports whether a kind of head is nothing without a zero-shot
@@ -121,6 +125,9 @@ func (o *Options) validate(classes, dim int) error {
 		wrong("%s has no C; leave it out", o.Head)
 	} else if !convex && (o.ClassWeight != "none" || o.Standardize || o.Weights != nil) {
 		wrong("%s has no class weights, sample weights or standardisation; leave them out", o.Head)
+	}
+	if err := o.validateMembers(); err != nil {
+		errs = append(errs, err)
 	}
 	if !(o.L1Ratio >= 0 && o.L1Ratio <= 1) {
 		wrong("l1 ratio %v: want a number from 0 to 1", o.L1Ratio)
@@ -240,6 +247,8 @@ type ClassFit struct {
 	// L1Ratio is that of an elastic net, of whose weights Nonzero are not 0.
 	L1Ratio float64 `json:"l1_ratio,omitempty"`
 	Nonzero int     `json:"nonzero,omitempty"`
+	// Members are those of an ensemble, with their weights.
+	Members []MemberWeight `json:"members,omitempty"`
 	// Scale is τ of the zero-shot score inside a linear probe.
 	Scale float64 `json:"scale,omitempty"`
 	// Alpha, Beta and Neighbours are those in use, of heads that have them.
@@ -301,6 +310,9 @@ func (f ClassFit) plain() string {
 	}
 	if f.Neighbours != 0 {
 		text += fmt.Sprintf(", k = %d", f.Neighbours)
+	}
+	for k, m := range f.Members {
+		text += fmt.Sprintf("%s%.3f %s", map[bool]string{true: ", ", false: " + "}[k == 0], m.Weight, m.Head)
 	}
 	if f.Chosen {
 		text += " (chosen by cross-validation)"
