@@ -151,6 +151,10 @@ func (t *task) fitOn(ctx context.Context, rows []int, x blas32.General, y Target
 		}
 		o.Prior = &own
 	}
+	o.Folds = min(o.Folds, patientsOf(patients, some.Rows)) // as many as are left
+	if o.Folds < 2 {
+		o.Folds = 0
+	}
 	return Fit(ctx, some, labels, patients, o)
 }
 

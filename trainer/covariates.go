@@ -191,7 +191,9 @@ func (c *CovariateColumn) encode(cell string) ([]float32, error) {
 // Numbers have variance one, while the D numbers of a vector of length one share
 // a variance below one: covariates are penalised less than an image.
 func FitJoined(ctx context.Context, x blas32.General, c Covariates, y Targets, groups []string, o Options) (*Head, error) {
-	o.setDefaults()
+	if o.Head == "" {
+		o.Head = LinearProbe
+	}
 	if o.Head != Logistic && o.Head != LinearProbe {
 		return nil, fmt.Errorf("trainer: fit: %s takes no covariates: want %s or %s", o.Head, LinearProbe, Logistic)
 	}

@@ -61,8 +61,13 @@ func fitEnsemble(ctx context.Context, x blas32.General, y Targets, groups []stri
 		members = defaultMembers
 	}
 	o.Members = nil
+	if o.Folds = min(o.Folds, patientsOf(groups, x.Rows)); o.Folds < 2 {
+		o.Folds = 0
+	}
 	o.Calibrate, o.Thresholds = "", nil
-	tasks, err := shotTasks(x, y, groups, o)
+	whole := o
+	whole.setDefaults()
+	tasks, err := shotTasks(x, y, groups, whole)
 	if err != nil {
 		return err
 	}
@@ -82,6 +87,7 @@ func fitEnsemble(ctx context.Context, x blas32.General, y Targets, groups []stri
 			h.Notes = append(h.Notes, kind+": "+note)
 		}
 		if enough {
+			own.setDefaults()
 			z, seen, err := crossValidated(ctx, x, y, groups, own)
 			if err != nil {
 				return fmt.Errorf("member %s: %w", kind, err)

@@ -40,8 +40,9 @@ import (
 // Oracles: scikit-learn's LogisticRegression (testdata/logistic), LIBLINEAR
 // through golearn.
 func Fit(ctx context.Context, x blas32.General, y Targets, groups []string, o Options) (*Head, error) {
+	folds := checkFolds(o.Folds, groups, x.Rows)
 	o.setDefaults()
-	faults := errors.Join(finite(x), o.validate(len(y.Classes), x.Cols), y.validate(x.Rows), checkGroups(groups, x.Rows), o.checkWeights(x.Rows), y.tunable(o))
+	faults := errors.Join(folds, finite(x), o.validate(len(y.Classes), x.Cols), y.validate(x.Rows), checkGroups(groups, x.Rows), o.checkWeights(x.Rows), y.tunable(o))
 	if faults != nil {
 		return nil, fmt.Errorf("trainer: fit: %w", faults)
 	}
@@ -138,7 +139,27 @@ func checkGroups(groups []string, n int) error {
 	if groups != nil && len(groups) != n {
 		return fmt.Errorf("%d groups for %d vectors: want as many", len(groups), n)
 	}
+	if i := slices.Index(groups, ""); i >= 0 {
+		return fmt.Errorf("row %d: its group is missing: want the patient, or a name of its own where that is not known", i)
+	}
 	return nil
+}
+
+// checkFolds returns an error if more folds are asked for than there are
+// patients; 0, the default, takes as many as there can be.
+func checkFolds(folds int, groups []string, n int) error {
+	if patients := patientsOf(groups, n); folds > patients {
+		return fmt.Errorf("%d folds for %d patients: want at most as many; leave folds out to take what there is", folds, patients)
+	}
+	return nil
+}
+
+// patientsOf counts them; without groups each row is one.
+func patientsOf(groups []string, n int) int {
+	if groups == nil {
+		return n
+	}
+	return len(slices.Compact(slices.Sorted(slices.Values(groups))))
 }
 
 // task is what is fitted at once: one finding, or all exclusive classes.

@@ -269,6 +269,8 @@ type Prior struct {
 	// vector; for exclusive classes it is the class's text vector.
 	T           blas32.General
 	Scale, Bias float64
+	// Space is that of the vectors whose texts they are, if it is known.
+	Space Space
 }
 
 func (p *Prior) validate(classes, dim int) error {

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -212,7 +213,7 @@ func TestBadValuesAreNamed(t *testing.T) {
 			t.Errorf("error %v: want %q", err, want)
 		}
 	}
-	one := make([]string, x.Rows)
+	one := slices.Repeat([]string{"p"}, x.Rows)
 	if h, err := FitValues(t.Context(), x, v, one, Options{}); err != nil || len(h.Notes) != 1 {
 		t.Errorf("one patient: %v, %v: want a note", h, err)
 	}
