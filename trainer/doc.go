@@ -22,6 +22,9 @@
 // formulas and defaults. "golearn-logistic" and [GolearnNeighbours]
 // are the outside opinion: LIBLINEAR and nearest neighbours of golearn.
 //
+// "ensemble" is a mean of linear heads. [FitJoined] joins clinical covariates to
+// the vectors, [FitValues] fits heads of continuous values.
+//
 // # What it guards
 //
 // Nothing but the rows given is looked at, also not to choose a penalty. The
@@ -30,5 +33,6 @@
 // encoder or preprocessing ([Head.Check]). What did not converge is not silent.
 //
 // The package knows matrices and labels only: no images, no database, no
-// encoder. It does not choose thresholds.
+// encoder. Calibration and thresholds are chosen on cross-validated scores, or by
+// [Head.Calibrate] on a validation part.
 package trainer
