@@ -35,13 +35,16 @@ func TestSameSeedSameBytes(t *testing.T) {
 	if other := written(pairs + "seed: 1\n"); other["report.json"] == first["report.json"] {
 		t.Error("another seed draws the same shots")
 	}
-	want := []string{"heads/linear-probe.safetensors", "heads/logistic.safetensors", "heads/zero-shot.safetensors", "manifest.json", "predictions.parquet", "report.html", "report.json", "samples.parquet"}
+	want := []string{"experiment.json", "heads/linear-probe.safetensors", "heads/logistic.safetensors", "heads/zero-shot.safetensors", "manifest.json", "predictions.parquet", "report.html", "report.json", "sample.safetensors", "samples.parquet"}
 	if got := slices.Sorted(maps.Keys(first)); !slices.Equal(got, want) {
 		t.Errorf("files %q: want %q", got, want)
 	}
 	var m Manifest
 	if err := json.Unmarshal([]byte(first["manifest.json"]), &m); err != nil {
 		t.Fatal(err)
+	}
+	if got := m.Files["experiment.json"]; got != m.Experiment {
+		t.Errorf("experiment.json has digest %s, the manifest says %s", got, m.Experiment)
 	}
 	if len(m.Files) != len(want)-1 || m.Schema != ManifestSchema {
 		t.Errorf("manifest %+v: want every other file", m)

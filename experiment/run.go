@@ -12,6 +12,7 @@ import (
 	"github.com/medprobe/medprobe/embedcache"
 	"github.com/medprobe/medprobe/evaluate"
 	"github.com/medprobe/medprobe/trainer"
+	"gonum.org/v1/gonum/blas/blas32"
 )
 
 // Encoder is what an experiment needs of an encoder.
@@ -45,6 +46,8 @@ type Result struct {
 	config      *Config
 	samples     []SampleRow
 	predictions []PredictionRow
+	// sample holds vectors of the test part.
+	sample blas32.General
 }
 
 // Run does the experiment. The encoder must be the one the experiment names.
@@ -246,7 +249,7 @@ func (w *work) judge(ctx context.Context) (*Result, error) {
 	}
 	result := &Result{
 		Report: r, Embedded: w.filled.Embedded, Cached: w.filled.Cached,
-		config: w.config, samples: w.samples(), predictions: l.predictions(methods),
+		config: w.config, samples: w.samples(), predictions: l.predictions(methods), sample: l.sample(),
 	}
 	for _, m := range methods {
 		if m == tuned {
