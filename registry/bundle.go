@@ -9,21 +9,22 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/medprobe/medprobe/trainer"
 )
 
 const (
-	documentFile = "version.json"
+	documentExt = ".version.json"
 	// maxBundle bounds what is read of a bundle, in bytes.
 	maxBundle = 4 << 30
 	// maxDocument bounds a version's document.
 	maxDocument = 16 << 20
 )
 
-// WriteBundle writes a whole version as one tar file: version.json and the files it
-// lists, in their order. The same version gives the same bytes, whatever it is
+// WriteBundle writes a whole version as one tar file: its document, named by its
+// digest, DIGEST.version.json, and the files it lists, in their order. The same version gives the same bytes, whatever it is
 // called and whoever added it.
 func (r *Registry) WriteBundle(w io.Writer, v *Version) error {
 	text, digest, err := v.Document.encode()
@@ -42,7 +43,7 @@ func (r *Registry) WriteBundle(w io.Writer, v *Version) error {
 		_, err := archive.Write(b)
 		return err
 	}
-	if err := put(documentFile, text); err != nil {
+	if err := put(digest+documentExt, text); err != nil {
 		return fmt.Errorf("registry: bundle: %w", err)
 	}
 	for _, f := range v.Document.Files {
@@ -79,24 +80,27 @@ func (r *Registry) ReadBundle(ctx context.Context, model string, bundle io.Reade
 func readBundle(bundle io.Reader) (*Document, map[string][]byte, error) {
 	archive := tar.NewReader(io.LimitReader(bundle, maxBundle))
 	header, err := archive.Next()
-	if errors.Is(err, io.EOF) || err == nil && (header.Name != documentFile || header.Typeflag != tar.TypeReg) {
-		return nil, nil, fmt.Errorf("it does not begin with %s: want a file that 'medprobe registry export --format bundle' wrote", documentFile)
+	if errors.Is(err, io.EOF) || err == nil && (!strings.HasSuffix(header.Name, documentExt) || header.Typeflag != tar.TypeReg) {
+		return nil, nil, fmt.Errorf("it does not begin with the document of a version: want a file that 'medprobe registry export --format bundle' wrote")
 	} else if err != nil {
 		return nil, nil, fmt.Errorf("not a tar file: %w", err)
 	}
 	if header.Size > maxDocument {
-		return nil, nil, fmt.Errorf("%s of %d bytes: want at most %d", documentFile, header.Size, maxDocument)
+		return nil, nil, fmt.Errorf("document of %d bytes: want at most %d", header.Size, maxDocument)
 	}
 	text, err := io.ReadAll(archive)
 	if err != nil {
 		return nil, nil, err
+	}
+	if got, want := hexDigest(text), strings.TrimSuffix(header.Name, documentExt); got != want {
+		return nil, nil, fmt.Errorf("its document has digest %.12s…, want %.12q…: it was changed or damaged", got, want)
 	}
 	d, err := decodeDocument(text)
 	if err != nil {
 		return nil, nil, err
 	}
 	if again, _, err := d.encode(); err != nil || string(again) != string(text) {
-		return nil, nil, fmt.Errorf("%s is not in the form that medprobe writes; it was changed", documentFile)
+		return nil, nil, errors.New("its document is not in the form that medprobe writes")
 	}
 	files := map[string][]byte{}
 	for _, f := range d.Files {
@@ -107,7 +111,7 @@ func readBundle(bundle io.Reader) (*Document, map[string][]byte, error) {
 		files[f.Path] = b
 	}
 	if header, err := archive.Next(); err == nil {
-		return nil, nil, fmt.Errorf("%q is not in %s", header.Name, documentFile)
+		return nil, nil, fmt.Errorf("%q is not in its document", header.Name)
 	} else if !errors.Is(err, io.EOF) {
 		return nil, nil, err
 	}
@@ -152,7 +156,7 @@ func checkHead(d *Document, files map[string][]byte) error {
 		return err
 	}
 	if !slices.Equal(h.Classes, d.Head.Classes) || h.W.Cols != d.Head.Dim || h.Kind != d.Head.Kind {
-		return fmt.Errorf("%s is a %s head of %q, %s says %s of %q", headFile, h.Kind, h.Classes, documentFile, d.Head.Kind, d.Head.Classes)
+		return fmt.Errorf("%s is a %s head of %q, the document says %s of %q", headFile, h.Kind, h.Classes, d.Head.Kind, d.Head.Classes)
 	}
 	if files[sampleFile] == nil {
 		return nil
