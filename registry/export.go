@@ -1,8 +1,9 @@
 package registry
 
 import (
-	"bytes"
+	"context"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 
@@ -10,24 +11,30 @@ import (
 )
 
 // Formats lists what Export writes.
-func Formats() []string { return []string{"onnx", "safetensors", "bundle"} }
+func Formats() []string { return []string{"onnx", "safetensors", "mlflow", "oci", "hf", "bundle"} }
 
 // Export writes a version to path for other programs: "onnx" a model file (see
-// [ONNX]), "safetensors" a folder with the head, the model card and lines that load
-// it, "bundle" the whole version as one file (see [Registry.WriteBundle]). A file is
-// there whole or not at all; a folder must be new or empty. What is exported names no patient, image or path.
-func (r *Registry) Export(v *Version, format, path string) error {
+// [ONNX]); "safetensors" a folder with the head, the model card and lines that load
+// it; "mlflow" a folder with an MLmodel; "hf" one as Hugging Face's Hub wants it;
+// "oci" an OCI image layout with those files as a ModelPack artefact; "bundle" the
+// whole version as one file (see [Registry.WriteBundle]). A file or folder is there
+// whole or not at all; a folder must be new or empty. What is exported names no
+// patient, image or path.
+func (r *Registry) Export(ctx context.Context, v *Version, format, path string) error {
 	var err error
 	switch format {
 	case "onnx":
 		err = r.exportONNX(v, path)
 	case "safetensors":
-		err = r.exportSafetensors(v, path)
+		err = r.exportFolder(v, path, r.safetensorsFiles)
+	case "mlflow":
+		err = r.exportFolder(v, path, r.mlflowFiles)
+	case "hf":
+		err = r.exportFolder(v, path, r.huggingFaceFiles)
+	case "oci":
+		err = r.writeOCI(ctx, v, path)
 	case "bundle":
-		var b bytes.Buffer
-		if err = r.WriteBundle(&b, v); err == nil {
-			err = atomicfile.WriteBytes(path, b.Bytes())
-		}
+		err = atomicfile.Write(path, func(w io.Writer) error { return r.WriteBundle(w, v) })
 	default:
 		return fmt.Errorf("registry: export: format %q: want one of %q", format, Formats())
 	}
@@ -49,22 +56,36 @@ func (r *Registry) exportONNX(v *Version, path string) error {
 	return atomicfile.WriteBytes(path, model)
 }
 
-// exportSafetensors fills a folder of another name and gives it its own at the end.
-func (r *Registry) exportSafetensors(v *Version, dir string) error {
+func (r *Registry) safetensorsFiles(v *Version) (map[string][]byte, error) {
 	head, err := r.File(v, headFile)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	readme, err := r.File(v, cardFile)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	readme = append(readme, loadingLines(v)...)
-	return writeFolder(dir, map[string][]byte{headFile: head, cardFile: readme})
+	return map[string][]byte{headFile: head, cardFile: append(readme, loadingLines(v)...)}, nil
 }
 
-// writeFolder makes a folder with files in it, whole or not at all.
-func writeFolder(dir string, files map[string][]byte) error {
+func (r *Registry) exportFolder(v *Version, dir string, files func(*Version) (map[string][]byte, error)) error {
+	contents, err := files(v)
+	if err != nil {
+		return err
+	}
+	return placeFolder(dir, func(dir string) error {
+		for name, b := range contents {
+			if err := atomicfile.WriteBytes(filepath.Join(dir, name), b); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// placeFolder lets fill make a folder under another name beside dir and gives it
+// that name at the end.
+func placeFolder(dir string, fill func(dir string) error) error {
 	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
 		return err
 	}
@@ -76,10 +97,8 @@ func writeFolder(dir string, files map[string][]byte) error {
 	if err := os.Chmod(temporary, 0o755); err != nil {
 		return err
 	}
-	for name, b := range files {
-		if err := atomicfile.WriteBytes(filepath.Join(temporary, name), b); err != nil {
-			return err
-		}
+	if err := fill(temporary); err != nil {
+		return err
 	}
 	// Takes the place of an empty folder; of a full one it does not.
 	if err := os.Rename(temporary, dir); err != nil {

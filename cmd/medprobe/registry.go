@@ -412,13 +412,16 @@ func (s *settings) registryExportCommand() *cobra.Command {
   onnx         a model file: embedding [N, D] in, label [N] and probabilities
                [N, C] out, calibration folded in, core operators only
   safetensors  a folder with the head, a model card and lines for PyTorch
+  mlflow       a folder that mlflow.pyfunc.load_model loads
+  hf           a folder as Hugging Face's Hub wants it
+  oci          an OCI image layout with a ModelPack artefact
   bundle       the whole version as one file, for 'medprobe registry import'
 
 Nothing that is exported names a patient, an image or a path.`,
 		Example: "  medprobe registry export cxr@champion --format onnx --out head.onnx",
 	}
-	cmd.Flags().StringVar(&format, "format", "", "onnx, safetensors or bundle (required)")
-	cmd.Flags().StringVar(&out, "out", "", "file, or folder for safetensors (required)")
+	cmd.Flags().StringVar(&format, "format", "", "onnx, safetensors, mlflow, hf, oci or bundle (required)")
+	cmd.Flags().StringVar(&out, "out", "", "file for onnx and bundle, else a new folder (required)")
 	return s.versionCommand(cmd, func(r *registry.Registry, v *registry.Version) error {
 		if out == "" {
 			return usagef(cmd, "--out is missing")
@@ -426,7 +429,7 @@ Nothing that is exported names a patient, an image or a path.`,
 		if err := near.Check("--format", format, registry.Formats()); err != nil {
 			return usagef(cmd, "%w", err)
 		}
-		if err := r.Export(v, format, out); err != nil {
+		if err := r.Export(cmd.Context(), v, format, out); err != nil {
 			return err
 		}
 		s.note("%s is in %s", v.Reference(), out)
