@@ -14,6 +14,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/medprobe/medprobe/evaluate"
 	"github.com/medprobe/medprobe/trainer"
 	"github.com/parquet-go/parquet-go"
 )
@@ -63,7 +64,7 @@ func TestTablesAndHeadsAreReadBack(t *testing.T) {
 	if err := r.Write(dir); err != nil {
 		t.Fatal(err)
 	}
-	predictions, err := parquet.ReadFile[PredictionRow](filepath.Join(dir, "predictions.parquet"))
+	predictions, err := parquet.ReadFile[evaluate.Prediction](filepath.Join(dir, "predictions.parquet"))
 	if err != nil || !reflect.DeepEqual(predictions, r.predictions) {
 		t.Errorf("predictions are read back otherwise, %v", err)
 	}

@@ -45,7 +45,7 @@ type Result struct {
 
 	config      *Config
 	samples     []SampleRow
-	predictions []PredictionRow
+	predictions []evaluate.Prediction
 	// sample holds vectors of the test part.
 	sample blas32.General
 }

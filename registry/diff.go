@@ -3,10 +3,10 @@ package registry
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/medprobe/medprobe/evaluate"
 )
@@ -65,96 +65,27 @@ func (r *Registry) Diff(ctx context.Context, a, b Reference) (*Diff, error) {
 	if err != nil {
 		return nil, fmt.Errorf("registry: diff: %s: %w", d.B, err)
 	}
-	d.Metrics, err = compareFindings(rowsA, rowsB)
-	if errors.Is(err, errApart) {
-		d.Incomparable, err = err.Error(), nil
-	}
+	d.Metrics, d.Incomparable, err = compareFindings(rowsA, rowsB)
 	return d, err
 }
 
-func (r *Registry) predictions(v *Version) ([]prediction, error) {
-	f, ok := v.Document.file(predictionsFile)
-	if !ok {
-		return nil, errors.New("no predictions are stored")
-	}
-	table, err := r.objects.read(f)
-	if err != nil {
-		return nil, err
-	}
-	return readPredictions(table)
-}
-
-var errApart = errors.New("not tested on the same samples and labels")
-
 // compareFindings compares b with a for each finding of both.
-func compareFindings(a, b []prediction) ([]MetricChange, error) {
-	byFinding := func(rows []prediction) (names []string, byID map[string]map[string]prediction) {
-		byID = map[string]map[string]prediction{}
-		for _, row := range rows {
-			if byID[row.Finding] == nil {
-				byID[row.Finding] = map[string]prediction{}
-				names = append(names, row.Finding)
-			}
-			byID[row.Finding][row.ID] = row
+func compareFindings(a, b []evaluate.Prediction) (list []MetricChange, incomparable string, err error) {
+	// Encoders may differ: that is what one wants to see.
+	matched, differences, _, err := evaluate.Match(evaluate.Side{Name: "the first", Rows: a}, evaluate.Side{Name: "the second", Rows: b}, []string{evaluate.AllowFindings})
+	if err != nil || len(differences) > 0 {
+		return []MetricChange{}, strings.Join(differences, "; "), err
+	}
+	for _, m := range matched {
+		change := MetricChange{Finding: m.Label}
+		if c, err := evaluate.Compare(m.Candidate, m.Baseline, m.Truth, m.Groups); err != nil {
+			change.Reason = err.Error()
+		} else {
+			change.Comparison = &c
 		}
-		return names, byID
+		list = append(list, change)
 	}
-	names, inA := byFinding(a)
-	_, inB := byFinding(b)
-	list := []MetricChange{}
-	for _, name := range names {
-		if inB[name] == nil {
-			continue
-		}
-		if len(inA[name]) != len(inB[name]) {
-			return list, fmt.Errorf("%w: %d and %d samples of %q", errApart, len(inA[name]), len(inB[name]), name)
-		}
-		m, err := compareFinding(name, inA[name], inB[name])
-		if err != nil {
-			return list, err
-		}
-		list = append(list, m)
-	}
-	if len(list) == 0 {
-		return list, fmt.Errorf("%w: no finding is in both", errApart)
-	}
-	return list, nil
-}
-
-func compareFinding(name string, a, b map[string]prediction) (MetricChange, error) {
-	m := MetricChange{Finding: name}
-	var scoresA, scoresB []float64
-	var labels []bool
-	var patients []string
-	for _, id := range slices.Sorted(maps.Keys(a)) {
-		ra := a[id]
-		rb, ok := b[id]
-		if !ok || !sameLabel(ra.Label, rb.Label) || ra.Patient != rb.Patient {
-			return m, fmt.Errorf("%w: sample %s of %q", errApart, id, name)
-		}
-		if ra.Label == nil {
-			continue
-		}
-		scoresA, scoresB = append(scoresA, ra.Score), append(scoresB, rb.Score)
-		labels, patients = append(labels, *ra.Label == 1), append(patients, ra.Patient)
-	}
-	if slices.Contains(patients, "") {
-		patients = nil // every sample stands for itself
-	}
-	c, err := evaluate.Compare(scoresB, scoresA, labels, patients)
-	if err != nil {
-		m.Reason = err.Error()
-		return m, nil
-	}
-	m.Comparison = &c
-	return m, nil
-}
-
-func sameLabel(a, b *int32) bool {
-	if a == nil || b == nil {
-		return a == b
-	}
-	return *a == *b
+	return list, "", nil
 }
 
 // changes lists the fields of two documents that are not alike.
