@@ -130,6 +130,8 @@ func (m *matcher) finding(name string, a, b map[string]*Prediction) Matched {
 	for _, id := range slices.Sorted(maps.Keys(a)) {
 		ra, rb := a[id], b[id]
 		switch {
+		case rb == nil && ra.Label == nil:
+			continue // nothing is lost by it
 		case rb == nil:
 			onlyA = append(onlyA, id)
 			continue
@@ -148,8 +150,8 @@ func (m *matcher) finding(name string, a, b map[string]*Prediction) Matched {
 		l.Groups = append(l.Groups, or(ra.Patient, "sample "+id))
 		grouped = grouped || ra.Patient != ""
 	}
-	for id := range b {
-		if a[id] == nil {
+	for id, rb := range b {
+		if a[id] == nil && rb.Label != nil {
 			onlyB = append(onlyB, id)
 		}
 	}
@@ -180,4 +182,25 @@ func sameLabel(a, b *int32) bool {
 		return a == b
 	}
 	return *a == *b
+}
+
+// Side returns a table's scores as one side of a gate: its first column for each
+// label. Rows without a label are kept, with none.
+func (s *Scores) Side(name string) Side {
+	side := Side{Name: name}
+	for i := range s.Labels {
+		l := &s.Labels[i]
+		for r := range s.Rows {
+			p := Prediction{ID: s.IDs[r], Finding: l.Name, Score: l.Scores[0].Values[r]}
+			if s.Groups != nil {
+				p.Patient = s.Groups[r]
+			}
+			if v := l.Values[r]; v != Unknown {
+				known := int32(v)
+				p.Label = &known
+			}
+			side.Rows = append(side.Rows, p)
+		}
+	}
+	return side
 }
