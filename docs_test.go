@@ -86,7 +86,7 @@ func newPageTest(t *testing.T, page, bin string) *pageTest {
 	if err != nil {
 		t.Fatal(err)
 	}
-	env := append(os.Environ(), "PATH="+bin+string(os.PathListSeparator)+os.Getenv("PATH"), "HOME="+home, "XDG_CACHE_HOME="+home,
+	env := append(os.Environ(), "PATH="+bin+string(os.PathListSeparator)+os.Getenv("PATH"), "HOME="+home, "XDG_CACHE_HOME="+home, "XDG_CONFIG_HOME=", "MEDPROBE_REGISTRY=",
 		"MEDPROBE_CACHE=", "MEDPROBE_ENCODERS=", "MEDPROBE_ORT_LIB="+rt.Path)
 	return &pageTest{T: t, page: page, dir: dir, env: env}
 }

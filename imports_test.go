@@ -25,15 +25,16 @@ var mayImport = map[string][]string{
 	"embedcache":       {"datasets"},
 	"trainer":          {},
 	"evaluate":         {},
+	"registry":         {"trainer", "evaluate"},
 	"report":           {"evaluate"},
 	"experiment":       {"datasets", "encoder", "embedcache", "trainer", "evaluate", "report"},
 	"examples":         {},
-	"cmd/medprobe":     {"datasets", "datasets/phantom", "encoder", "embedcache", "trainer", "evaluate", "report", "experiment", "examples"},
+	"cmd/medprobe":     {"datasets", "datasets/phantom", "encoder", "embedcache", "trainer", "evaluate", "registry", "report", "experiment", "examples"},
 }
 
 // onlyIn says which packages may import a costly or foreign dependency.
 var onlyIn = map[string][]string{
-	"database/sql":                    {"embedcache", "internal/postgresdb", "internal/sqlitedb"},
+	"database/sql":                    {"embedcache", "registry", "internal/postgresdb", "internal/sqlitedb"},
 	"image":                           {"datasets", "datasets/phantom", "encoder", "embedcache", "cmd/medprobe", "internal/raster", "internal/dicom", "internal/layouts"},
 	"github.com/yalue/onnxruntime_go": {"encoder"},
 	"github.com/spf13/cobra":          {"cmd/medprobe"},

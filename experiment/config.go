@@ -225,14 +225,25 @@ func (c *Config) validate() error {
 	return errors.Join(append(errs, c.Prompts.validate())...)
 }
 
-// digest names the experiment as it was understood, wherever its data lies.
-func (c *Config) digest() string {
+// text is the experiment as it was understood, wherever its data lies, in JSON.
+func (c *Config) text() []byte {
 	anywhere := *c
-	anywhere.Data.Path, anywhere.Data.Root = "", ""
+	data := &anywhere.Data
+	data.Path, data.Root = "", ""
+	for _, path := range []*string{&data.Table, &data.SplitFile} {
+		if *path != "" {
+			*path = filepath.Base(*path)
+		}
+	}
 	text, err := json.Marshal(anywhere)
 	if err != nil {
 		panic(fmt.Sprintf("experiment: a config is plain data: %v", err))
 	}
-	sum := sha256.Sum256(text)
+	return text
+}
+
+// digest names the experiment: the SHA-256 of its text.
+func (c *Config) digest() string {
+	sum := sha256.Sum256(c.text())
 	return hex.EncodeToString(sum[:])
 }

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/medprobe/medprobe/evaluate"
 	"github.com/medprobe/medprobe/trainer"
 	"github.com/parquet-go/parquet-go"
 )
@@ -35,13 +36,16 @@ func TestSameSeedSameBytes(t *testing.T) {
 	if other := written(pairs + "seed: 1\n"); other["report.json"] == first["report.json"] {
 		t.Error("another seed draws the same shots")
 	}
-	want := []string{"heads/linear-probe.safetensors", "heads/logistic.safetensors", "heads/zero-shot.safetensors", "manifest.json", "predictions.parquet", "report.html", "report.json", "samples.parquet"}
+	want := []string{"experiment.json", "heads/linear-probe.safetensors", "heads/logistic.safetensors", "heads/zero-shot.safetensors", "manifest.json", "predictions.parquet", "report.html", "report.json", "sample.safetensors", "samples.parquet"}
 	if got := slices.Sorted(maps.Keys(first)); !slices.Equal(got, want) {
 		t.Errorf("files %q: want %q", got, want)
 	}
 	var m Manifest
 	if err := json.Unmarshal([]byte(first["manifest.json"]), &m); err != nil {
 		t.Fatal(err)
+	}
+	if got := m.Files["experiment.json"]; got != m.Experiment {
+		t.Errorf("experiment.json has digest %s, the manifest says %s", got, m.Experiment)
 	}
 	if len(m.Files) != len(want)-1 || m.Schema != ManifestSchema {
 		t.Errorf("manifest %+v: want every other file", m)
@@ -60,7 +64,7 @@ func TestTablesAndHeadsAreReadBack(t *testing.T) {
 	if err := r.Write(dir); err != nil {
 		t.Fatal(err)
 	}
-	predictions, err := parquet.ReadFile[PredictionRow](filepath.Join(dir, "predictions.parquet"))
+	predictions, err := parquet.ReadFile[evaluate.Prediction](filepath.Join(dir, "predictions.parquet"))
 	if err != nil || !reflect.DeepEqual(predictions, r.predictions) {
 		t.Errorf("predictions are read back otherwise, %v", err)
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/medprobe/medprobe/embedcache"
 	"github.com/medprobe/medprobe/evaluate"
 	"github.com/medprobe/medprobe/trainer"
+	"gonum.org/v1/gonum/blas/blas32"
 )
 
 // Encoder is what an experiment needs of an encoder.
@@ -44,9 +45,11 @@ type Result struct {
 
 	config      *Config
 	samples     []SampleRow
-	predictions []PredictionRow
+	predictions []evaluate.Prediction
 	// joined are heads with covariates, and of covariates alone.
 	joined []namedHead
+	// sample holds vectors of the test part.
+	sample blas32.General
 }
 
 // Run does the experiment. The encoder must be the one the experiment names.
@@ -256,7 +259,7 @@ func (w *work) judge(ctx context.Context) (*Result, error) {
 	}
 	result := &Result{
 		Report: r, Embedded: w.filled.Embedded, Cached: w.filled.Cached,
-		config: w.config, samples: w.samples(), predictions: l.predictions(methods), joined: joined,
+		config: w.config, samples: w.samples(), predictions: l.predictions(methods), sample: l.sample(), joined: joined,
 	}
 	for _, j := range joined {
 		for _, note := range j.head.Notes {

@@ -1,6 +1,9 @@
 package experiment
 
-import "github.com/medprobe/medprobe/datasets"
+import (
+	"github.com/medprobe/medprobe/datasets"
+	"github.com/medprobe/medprobe/evaluate"
+)
 
 // SampleRow is one sample in samples.parquet: what it was for and what became
 // of it.
@@ -32,31 +35,14 @@ func (w *work) samples() []SampleRow {
 	return rows
 }
 
-// PredictionRow is what one method says of one finding in one test sample, in
-// predictions.parquet.
-type PredictionRow struct {
-	ID      string `parquet:"id"`
-	Patient string `parquet:"patient"`
-	Part    string `parquet:"split"`
-	Finding string `parquet:"finding"`
-	// Label is 1, 0 or null where it is not known.
-	Label  *int32 `parquet:"label"`
-	Method string `parquet:"method"`
-	// Score ranks the samples: the log-odds of the finding before any
-	// calibration. Probability is its logistic function, or what the calibration
-	// makes of it.
-	Score       float64 `parquet:"score"`
-	Probability float64 `parquet:"probability"`
-}
-
 // predictions lists the test samples in order, for each finding and method.
-func (l *lab) predictions(methods []*method) []PredictionRow {
-	var rows []PredictionRow
+func (l *lab) predictions(methods []*method) []evaluate.Prediction {
+	var rows []evaluate.Prediction
 	for r, i := range l.test {
 		s := &l.data.Samples[i]
 		for c, name := range l.data.Classes {
 			for _, m := range methods {
-				rows = append(rows, PredictionRow{
+				rows = append(rows, evaluate.Prediction{
 					ID: s.ID, Patient: s.Patient, Part: testPart, Finding: name, Label: known01(s.Labels[c]), Method: m.name,
 					Score:       m.odds.Data[r*m.odds.Stride+c],
 					Probability: m.probabilities.Data[r*m.probabilities.Stride+c],

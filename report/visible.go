@@ -9,9 +9,9 @@ import (
 	"github.com/medprobe/medprobe/evaluate"
 )
 
-// visible returns a copy of the report in which every string is [plain].
-func visible(r *evaluate.Report) *evaluate.Report {
-	return plainCopy(reflect.ValueOf(r)).Interface().(*evaluate.Report)
+// visible returns a copy of a report or gate in which every string is [plain].
+func visible[T evaluate.Report | evaluate.Gate](r *T) *T {
+	return plainCopy(reflect.ValueOf(r)).Interface().(*T)
 }
 
 func plainCopy(v reflect.Value) reflect.Value {

@@ -45,7 +45,7 @@ func newMachine(t testing.TB) *machine {
 func (m *machine) command(args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(m.Context(), m.program, args...)
 	cmd.Dir = m.home
-	cmd.Env = append(os.Environ(), "HOME="+m.home, "XDG_CACHE_HOME="+filepath.Join(m.home, "cache"), "MEDPROBE_ORT_LIB="+m.ort, "MEDPROBE_CACHE=", "MEDPROBE_ENCODERS=")
+	cmd.Env = append(os.Environ(), "HOME="+m.home, "XDG_CACHE_HOME="+filepath.Join(m.home, "cache"), "MEDPROBE_ORT_LIB="+m.ort, "MEDPROBE_CACHE=", "MEDPROBE_ENCODERS=", "XDG_CONFIG_HOME=", "MEDPROBE_REGISTRY=")
 	return cmd
 }
 

@@ -19,10 +19,14 @@ import (
 
 // Exit codes; CONTRIBUTING.md lists who relies on them.
 const (
-	exitOK        = 0
-	exitError     = 1
-	exitUsage     = 2
-	exitInterrupt = 130
+	exitOK    = 0
+	exitError = 1
+	exitUsage = 2
+	// What a gate says.
+	exitFailed       = 3
+	exitInconclusive = 4
+	exitIncomparable = 5
+	exitInterrupt    = 130
 )
 
 // version is set by the build.
@@ -44,12 +48,15 @@ func run(args []string, stdout, stderr io.Writer) int {
 	root.SetErr(stderr)
 	err := root.ExecuteContext(ctx)
 	var usage *usageError
+	var verdict *verdictError
 	switch {
 	case err == nil:
 		return exitOK
 	case errors.As(err, &usage):
 		fmt.Fprintf(stderr, "medprobe: %s\nhint: %s --help\n", quoteControl(err.Error()), strings.TrimSpace("medprobe "+usage.command))
 		return exitUsage
+	case errors.As(err, &verdict):
+		return verdict.code()
 	case ctx.Err() != nil:
 		fmt.Fprintln(stderr, "medprobe: interrupted; what was stored stays stored, run again to continue")
 		return exitInterrupt
@@ -95,7 +102,8 @@ classifier that can be trusted, compared and shipped.
 Images go in once, embeddings stay, and everything after that is cheap, exact
 and repeatable. Start with 'medprobe demo', then see 'medprobe run --help'.
 
-Exit codes: 0 ok, 1 error, 2 usage, 130 interrupted.
+Exit codes: 0 ok, 1 error, 2 usage, 130 interrupted; of the gate, 3 failed,
+4 inconclusive, 5 incomparable.
 medprobe is research software and not a medical device.`,
 		Version:       version,
 		SilenceErrors: true,
@@ -129,7 +137,7 @@ medprobe is research software and not a medical device.`,
 		s.demoCommand(), s.doctorCommand(), s.encoderCommand(), s.tokenizeCommand(), s.preprocessCommand(), s.encodeCommand(),
 		s.datasetCommand(), s.embedCommand(), s.cacheCommand(),
 		s.zeroshotCommand(), s.fitCommand(), s.predictCommand(), s.evaluateCommand(),
-		s.runCommand(), s.reportCommand(), s.searchCommand(),
+		s.runCommand(), s.reportCommand(), s.searchCommand(), s.registryCommand(), s.gateCommand(),
 	)
 	root.SetHelpCommand(helpCommand())
 	for _, cmd := range root.Commands() {

@@ -54,6 +54,7 @@ func TestCommands(t *testing.T) {
 			home := filepath.Join(env.WorkDir, "home")
 			env.Setenv("HOME", home)
 			env.Setenv("XDG_CACHE_HOME", filepath.Join(home, "cache"))
+			env.Setenv("XDG_CONFIG_HOME", filepath.Join(home, "config"))
 			env.Setenv("MEDPROBE_ORT_LIB", ort)
 			env.Setenv("ORT", ort)
 			env.Setenv("PHANTOMS", images)

@@ -34,6 +34,8 @@ zero-shot on the test part and leaves in DIR:
   report.json          every figure with its interval, n and unit
   predictions.parquet  the score of every method for every test sample
   samples.parquet      what became of every sample
+  experiment.json      the experiment with every default, without the place of its data
+  sample.safetensors   up to 256 vectors of test, for the registry
   heads/               the trained heads
   manifest.json        digests of all of it; written last
 

@@ -30,6 +30,8 @@ type settings struct {
 	// onto the network; idKey is a file with the key that ids are hidden under.
 	allowOutside, allowRemote bool
 	idKey                     string
+	// registry is the folder of the registry.
+	registry string
 }
 
 func (s *settings) openCache(ctx context.Context) (*embedcache.Cache, error) {

@@ -19,7 +19,9 @@ const (
 	Int8    = 3
 	Int32   = 6
 	Int64   = 7
+	String  = 8
 	Float16 = 10
+	Double  = 11
 )
 
 // Contrib is the domain of ONNX Runtime's own operators.
@@ -101,6 +103,27 @@ func (g *Graph) Floats(shape []int, values ...float32) string {
 		raw = binary.LittleEndian.AppendUint32(raw, math.Float32bits(v))
 	}
 	return g.constant(Float, shape, raw)
+}
+
+// Doubles returns the name of a constant tensor of float64; a scalar for shape
+// nil.
+func (g *Graph) Doubles(shape []int, values ...float64) string {
+	var raw []byte
+	for _, v := range values {
+		raw = binary.LittleEndian.AppendUint64(raw, math.Float64bits(v))
+	}
+	return g.constant(Double, shape, raw)
+}
+
+// Strings adds a constant tensor of texts and returns its name.
+func (g *Graph) Strings(shape []int, values ...string) string {
+	name := fmt.Sprintf("strings_%d", len(g.initializers))
+	t := tensorHead(name, String, shape)
+	for _, v := range values {
+		t = text(t, 6, v) // string_data
+	}
+	g.initializers = append(g.initializers, t)
+	return name
 }
 
 func (g *Graph) constant(elem int32, shape []int, raw []byte) string {

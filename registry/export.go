@@ -1,0 +1,138 @@
+package registry
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+
+	"github.com/medprobe/medprobe/internal/atomicfile"
+)
+
+// Formats lists what Export writes.
+func Formats() []string { return []string{"onnx", "safetensors", "mlflow", "oci", "hf", "bundle"} }
+
+// Export writes a version to path for other programs: "onnx" a model file (see
+// [ONNX]); "safetensors" a folder with the head, the model card and lines that load
+// it; "mlflow" a folder with an MLmodel; "hf" one as Hugging Face's Hub wants it;
+// "oci" an OCI image layout with those files as a ModelPack artefact; "bundle" the
+// whole version as one file (see [Registry.WriteBundle]). A file or folder is there
+// whole or not at all; a folder must be new or empty. What is exported names no
+// patient, image or path.
+func (r *Registry) Export(ctx context.Context, v *Version, format, path string) error {
+	var err error
+	switch format {
+	case "onnx":
+		err = r.exportONNX(v, path)
+	case "safetensors":
+		err = r.exportFolder(v, path, r.safetensorsFiles)
+	case "mlflow":
+		err = r.exportFolder(v, path, r.mlflowFiles)
+	case "hf":
+		err = r.exportFolder(v, path, r.huggingFaceFiles)
+	case "oci":
+		err = r.writeOCI(ctx, v, path)
+	case "bundle":
+		err = atomicfile.Write(path, func(w io.Writer) error { return r.WriteBundle(w, v) })
+	default:
+		return fmt.Errorf("registry: export: format %q: want one of %q", format, Formats())
+	}
+	if err != nil {
+		return fmt.Errorf("registry: export %s: %w", v.Reference(), err)
+	}
+	return nil
+}
+
+func (r *Registry) exportONNX(v *Version, path string) error {
+	h, err := r.Head(v)
+	if err != nil {
+		return err
+	}
+	model, err := ONNX(h)
+	if err != nil {
+		return err
+	}
+	return atomicfile.WriteBytes(path, model)
+}
+
+func (r *Registry) safetensorsFiles(v *Version) (map[string][]byte, error) {
+	head, err := r.File(v, headFile)
+	if err != nil {
+		return nil, err
+	}
+	readme, err := r.File(v, cardFile)
+	if err != nil {
+		return nil, err
+	}
+	return map[string][]byte{headFile: head, cardFile: append(readme, loadingLines(v)...)}, nil
+}
+
+func (r *Registry) exportFolder(v *Version, dir string, files func(*Version) (map[string][]byte, error)) error {
+	contents, err := files(v)
+	if err != nil {
+		return err
+	}
+	return placeFolder(dir, func(dir string) error {
+		for name, b := range contents {
+			if err := atomicfile.WriteBytes(filepath.Join(dir, name), b); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// placeFolder lets fill make a folder under another name beside dir and gives it
+// that name at the end.
+func placeFolder(dir string, fill func(dir string) error) error {
+	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
+		return err
+	}
+	temporary, err := os.MkdirTemp(filepath.Dir(dir), "."+filepath.Base(dir)+".tmp-*")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(temporary)
+	if err := os.Chmod(temporary, 0o755); err != nil {
+		return err
+	}
+	if err := fill(temporary); err != nil {
+		return err
+	}
+	// Takes the place of an empty folder; of a full one it does not.
+	if err := os.Rename(temporary, dir); err != nil {
+		return fmt.Errorf("%w; name a folder that is not there yet, or an empty one", err)
+	}
+	return nil
+}
+
+// loadingLines are for Python.
+func loadingLines(v *Version) []byte {
+	h := &v.Document.Head
+	if !h.Linear {
+		return fmt.Appendf(nil, "\n## Loading\n\nThe head is not linear; `medprobe predict --head %s` reads it.\n", headFile)
+	}
+	return []byte(loading)
+}
+
+const loading = "\n## Loading\n\n`weight` is [classes, dimensions] and `bias` [classes]; the classes are in the metadata, as JSON.\n\n" +
+	"```python\n" + loadingPython + "```\n"
+
+const loadingPython = `import json
+import torch
+from safetensors import safe_open
+
+with safe_open("head.safetensors", "pt") as f:
+    weight, bias, about = f.get_tensor("weight"), f.get_tensor("bias"), f.metadata()
+classes = json.loads(about["classes"])
+
+def probabilities(x):  # x: unit vectors of the encoder, [n, dimensions]
+    z = x.double() @ weight.double().T + bias.double()
+    for k, c in enumerate(json.loads(about.get("calibration", "[]"))):
+        if about["exclusive"] == "true":
+            z = z * c["slope"]
+        elif c["kind"] != "isotonic":  # of an isotonic one, ask medprobe or the ONNX export
+            z[:, k] = z[:, k] * c["slope"] + c.get("intercept", 0)
+    return z.softmax(1) if about["exclusive"] == "true" else z.sigmoid()
+`

@@ -1,0 +1,98 @@
+package registry
+
+import (
+	"encoding/json"
+	"fmt"
+
+	"go.yaml.in/yaml/v4"
+)
+
+// frontMatter is what the Hub reads of a model card.
+type frontMatter struct {
+	License     string       `yaml:"license"`
+	LicenseName string       `yaml:"license_name"`
+	LicenseLink string       `yaml:"license_link"`
+	Library     string       `yaml:"library_name"`
+	Pipeline    string       `yaml:"pipeline_tag"`
+	BaseModel   string       `yaml:"base_model"`
+	Tags        []string     `yaml:"tags"`
+	Index       []indexEntry `yaml:"model-index"`
+}
+
+type indexEntry struct {
+	Name    string        `yaml:"name"`
+	Results []indexResult `yaml:"results"`
+}
+
+type indexResult struct {
+	Task    map[string]string `yaml:"task"`
+	Dataset map[string]string `yaml:"dataset"`
+	Metrics []indexMetric     `yaml:"metrics"`
+}
+
+type indexMetric struct {
+	Type  string  `yaml:"type"`
+	Name  string  `yaml:"name"`
+	Value float64 `yaml:"value"`
+}
+
+// huggingFaceFiles returns a folder as the Hub wants it: model card with front
+// matter, the head as safetensors and, if it is linear, as ONNX, and its classes.
+func (r *Registry) huggingFaceFiles(v *Version) (map[string][]byte, error) {
+	h, err := r.Head(v)
+	if err != nil {
+		return nil, err
+	}
+	head, err := r.File(v, headFile)
+	if err != nil {
+		return nil, err
+	}
+	readme, err := r.File(v, cardFile)
+	if err != nil {
+		return nil, err
+	}
+	front, err := yaml.Marshal(front(v))
+	if err != nil {
+		return nil, fmt.Errorf("front matter: %w", err)
+	}
+	d := &v.Document
+	config, err := json.MarshalIndent(map[string]any{
+		"model_type": "medprobe-head", "head": d.Head.Kind, "classes": d.Head.Classes, "exclusive": d.Head.Exclusive, "dim": d.Head.Dim,
+		"encoder": d.Lineage.Encoder.Fingerprint, "preprocess": d.Lineage.Encoder.PreprocessFingerprint, "calibration": h.Calibration,
+	}, "", "  ")
+	if err != nil {
+		return nil, fmt.Errorf("config.json: %w", err)
+	}
+	card := fmt.Appendf(nil, "---\n%s---\n\n%s%s", front, readme, loadingLines(v))
+	files := map[string][]byte{cardFile: card, headFile: head, "config.json": config}
+	if h.Linear() && h.Covariates == nil {
+		if files["model.onnx"], err = ONNX(h); err != nil {
+			return nil, err
+		}
+	}
+	return files, nil
+}
+
+func front(v *Version) frontMatter {
+	d := &v.Document
+	f := frontMatter{
+		// The head was made with an encoder whose terms speak of what is derived
+		// from it.
+		License: "other", LicenseName: "health-ai-developer-foundations", LicenseLink: "https://developers.google.com/health-ai-developer-foundations/terms",
+		Library: "medprobe", Pipeline: "image-classification", BaseModel: "google/medsiglip-448",
+		Tags: []string{"medical", "few-shot", "linear-probe", "medprobe"}, Index: []indexEntry{{Name: v.Model}},
+	}
+	for _, m := range d.Metrics {
+		if m.AUC == nil {
+			continue // a value is required
+		}
+		f.Index[0].Results = append(f.Index[0].Results, indexResult{
+			Task:    map[string]string{"type": "image-classification", "name": m.Finding},
+			Dataset: map[string]string{"type": "private", "name": d.Lineage.Dataset.Spec + " (test)"},
+			Metrics: []indexMetric{
+				{"roc_auc", "AUC", m.AUC.Point}, {"roc_auc_ci_low", "lower end of its 95 % interval", m.AUC.Low}, {"roc_auc_ci_high", "upper end of its 95 % interval", m.AUC.High},
+			},
+		})
+	}
+	return f
+}

@@ -1,0 +1,182 @@
+package registry
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"path/filepath"
+
+	"github.com/medprobe/medprobe/internal/atomicfile"
+	"github.com/medprobe/medprobe/internal/sqlitedb"
+	"github.com/medprobe/medprobe/trainer"
+)
+
+// Verification is what Verify found.
+type Verification struct {
+	OK bool `json:"ok"`
+	// Versions and Files were checked, and Samples scored again.
+	Versions int `json:"versions"`
+	Files    int `json:"files"`
+	Samples  int `json:"samples"`
+	// Damage is what is wrong, Hints what is odd and does no harm.
+	Damage []string `json:"damage"`
+	Hints  []string `json:"hints"`
+}
+
+func (v *Verification) damage(format string, args ...any) {
+	v.Damage = append(v.Damage, fmt.Sprintf(format, args...))
+}
+
+// Verify recomputes the digest of everything that the versions of a model consist
+// of, scores their stored samples again and compares aliases with their history.
+// For "" it does so for all models. Files that no version names are damage too,
+// unless a killed write left them.
+func (r *Registry) Verify(ctx context.Context, ref Reference) (*Verification, error) {
+	v := &Verification{Damage: []string{}, Hints: []string{}}
+	if ref != (Reference{}) {
+		if _, err := r.Find(ctx, ref); errors.Is(err, ErrNotFound) {
+			return nil, err
+		}
+	}
+	used := map[string]bool{}
+	err := sqlitedb.Snapshot(ctx, r.db, func(conn *sql.Conn) error {
+		if err := r.verifyDatabase(ctx, conn, v); err != nil {
+			return err
+		}
+		rows, err := numbers(ctx, conn)
+		if err != nil {
+			return err
+		}
+		for _, at := range rows {
+			version, err := find(ctx, conn, at)
+			if err != nil {
+				v.damage("%v", err)
+				continue
+			}
+			for _, f := range version.Document.Files {
+				used[f.SHA256] = true
+			}
+			if ref.Model == "" || ref.Model == at.Model && (ref.Number == 0 || ref.Number == at.Number) {
+				r.verifyVersion(version, v)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("registry: verify: %w", sqlitedb.Explain(r.path, err))
+	}
+	strays, err := r.objects.strays(used)
+	if err != nil {
+		return nil, fmt.Errorf("registry: verify: %w", err)
+	}
+	for _, path := range strays {
+		what := fmt.Sprintf("objects/%s: no version names it; 'medprobe registry gc' removes it", filepath.ToSlash(path))
+		if atomicfile.IsTemporary(filepath.Base(path)) {
+			v.Hints = append(v.Hints, what)
+		} else {
+			v.damage("%s", what)
+		}
+	}
+	v.OK = len(v.Damage) == 0
+	return v, nil
+}
+
+// verifyDatabase lets SQLite check its file, and compares aliases with their
+// history.
+func (r *Registry) verifyDatabase(ctx context.Context, conn *sql.Conn, v *Verification) error {
+	var what string
+	if err := conn.QueryRowContext(ctx, "PRAGMA integrity_check(1)").Scan(&what); err != nil {
+		return err
+	}
+	if what != "ok" {
+		v.damage("registry.db: %s", what)
+	}
+	rows, err := conn.QueryContext(ctx, `SELECT m.model, m.alias, m.number, a.number FROM move AS m
+		LEFT JOIN alias AS a ON a.model = m.model AND a.name = m.alias
+		WHERE m.id = (SELECT max(id) FROM move WHERE model = m.model AND alias = m.alias) AND m.number IS NOT a.number
+		UNION ALL SELECT model, name, NULL, number FROM alias AS a WHERE NOT EXISTS (SELECT 1 FROM move WHERE model = a.model AND alias = a.name)`)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var model, alias string
+		var want, got sql.NullInt64
+		if err := rows.Scan(&model, &alias, &want, &got); err != nil {
+			return err
+		}
+		v.damage("alias %s@%s points at version %d, its history at %d", model, alias, got.Int64, want.Int64)
+	}
+	return rows.Err()
+}
+
+func numbers(ctx context.Context, conn *sql.Conn) (list []Reference, err error) {
+	rows, err := conn.QueryContext(ctx, "SELECT model, number FROM version ORDER BY model, number")
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var at Reference
+		if err := rows.Scan(&at.Model, &at.Number); err != nil {
+			return nil, err
+		}
+		list = append(list, at)
+	}
+	return list, rows.Err()
+}
+
+func (r *Registry) verifyVersion(version *Version, v *Verification) {
+	v.Versions++
+	broken := false
+	for _, f := range version.Document.Files {
+		v.Files++
+		if err := r.objects.check(f); err != nil {
+			v.damage("%s: %v", version.Reference(), err)
+			broken = true
+		}
+	}
+	if broken {
+		return
+	}
+	head, err := r.Head(version)
+	if err != nil {
+		v.damage("%s: %v", version.Reference(), err)
+		return
+	}
+	sample, ok := version.Document.file(sampleFile)
+	if !ok {
+		v.Hints = append(v.Hints, fmt.Sprintf("%s: no sample is stored to score again: it takes covariates, or its run is of an earlier medprobe", version.Reference()))
+		return
+	}
+	v.Samples++
+	if err := checkSample(r.objects.path(sample.SHA256), head); err != nil {
+		v.damage("%s: %s: %v", version.Reference(), sampleFile, err)
+	}
+}
+
+// Head returns the head of a version after checking its bytes.
+func (r *Registry) Head(v *Version) (*trainer.Head, error) {
+	f, ok := v.Document.file(headFile)
+	if !ok {
+		return nil, fmt.Errorf("registry: %s holds no head", v.Reference())
+	}
+	if err := r.objects.check(f); err != nil {
+		return nil, fmt.Errorf("registry: %s: %w", v.Reference(), err)
+	}
+	return trainer.LoadHead(r.objects.path(f.SHA256))
+}
+
+// File returns the bytes of one of a version's files after checking them.
+func (r *Registry) File(v *Version, path string) ([]byte, error) {
+	f, ok := v.Document.file(path)
+	if !ok {
+		return nil, fmt.Errorf("registry: %s holds no %s", v.Reference(), path)
+	}
+	b, err := r.objects.read(f)
+	if err != nil {
+		return nil, fmt.Errorf("registry: %s: %w", v.Reference(), err)
+	}
+	return b, nil
+}

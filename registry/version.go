@@ -1,0 +1,148 @@
+package registry
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/medprobe/medprobe/evaluate"
+)
+
+// Schema names the form of a version's document.
+const Schema = "medprobe.version/1"
+
+// Version is one version of a model.
+type Version struct {
+	Model  string `json:"model"`
+	Number int    `json:"number"`
+	// Digest is the SHA-256 of the document.
+	Digest string `json:"digest"`
+	// Added is when and AddedBy who put it here.
+	Added   time.Time `json:"added"`
+	AddedBy string    `json:"added_by"`
+	// Aliases are those that point here now, in order.
+	Aliases  []string `json:"aliases"`
+	Document Document `json:"document"`
+}
+
+// Reference names the version by its number.
+func (v *Version) Reference() Reference { return Reference{Model: v.Model, Number: v.Number} }
+
+// Document is what a version is, wherever it lies: the same run gives the same
+// bytes.
+type Document struct {
+	Schema  string    `json:"schema"`
+	Head    HeadFacts `json:"head"`
+	Lineage Lineage   `json:"lineage"`
+	Metrics []Metric  `json:"metrics"`
+	// Identifiers says under which key ids and patients in the predictions are
+	// hidden: "hmac-sha256:" and the beginning of the key's digest.
+	Identifiers string `json:"identifiers"`
+	// Files are in the order of their paths.
+	Files []File `json:"files"`
+}
+
+// HeadFacts says what the head is.
+type HeadFacts struct {
+	Kind       string   `json:"kind"`
+	Classes    []string `json:"classes"`
+	Exclusive  bool     `json:"exclusive"`
+	Dim        int      `json:"dim"`
+	Calibrated bool     `json:"calibrated"`
+	// Linear says that the logits are W·x + b and nothing more.
+	Linear bool `json:"linear"`
+}
+
+// Lineage says what the head was made of.
+type Lineage struct {
+	Run string `json:"run"`
+	// Experiment, Dataset and Split are the digests of the run's manifest.
+	Experiment string                `json:"experiment"`
+	Dataset    evaluate.DatasetFacts `json:"dataset"`
+	Split      string                `json:"split"`
+	Encoder    evaluate.EncoderFacts `json:"encoder"`
+	Seed       uint64                `json:"seed"`
+	// Code is the version of medprobe that added it, Environment what it ran on.
+	Code        string `json:"code"`
+	Environment string `json:"environment"`
+}
+
+// Metric is what the head reached for one finding on the test part.
+type Metric struct {
+	Finding string `json:"finding"`
+	// AUC is nil where it cannot be estimated.
+	AUC *evaluate.Estimate `json:"auc"`
+	// ZeroShot is that of the prompts, Gain the paired difference from it.
+	ZeroShot *evaluate.Estimate   `json:"zero_shot,omitempty"`
+	Gain     *evaluate.Difference `json:"gain,omitempty"`
+}
+
+// File is one file of a version.
+type File struct {
+	Path   string `json:"path"`
+	SHA256 string `json:"sha256"`
+	Size   int64  `json:"size"`
+}
+
+// The files of a version. Those of runs that came before sample.safetensors and
+// experiment.json have neither.
+const (
+	headFile        = "head.safetensors"
+	reportFile      = "report.json"
+	predictionsFile = "predictions.parquet"
+	experimentFile  = "experiment.json"
+	sampleFile      = "sample.safetensors"
+	cardFile        = "README.md"
+)
+
+// file returns the entry of a path.
+func (d *Document) file(path string) (File, bool) {
+	at := slices.IndexFunc(d.Files, func(f File) bool { return f.Path == path })
+	if at < 0 {
+		return File{}, false
+	}
+	return d.Files[at], true
+}
+
+// encode returns the document's bytes and their digest.
+func (d *Document) encode() (text []byte, digest string, err error) {
+	text, err = json.MarshalIndent(d, "", "  ")
+	if err != nil {
+		return nil, "", fmt.Errorf("registry: document: %w", err)
+	}
+	return text, hexDigest(text), nil
+}
+
+// decodeDocument reads a document and refuses one of another schema and file
+// names that no version holds.
+func decodeDocument(text []byte) (d Document, err error) {
+	if err := json.Unmarshal(text, &d); err != nil {
+		return d, fmt.Errorf("document: %w", err)
+	}
+	if d.Schema != Schema {
+		return d, fmt.Errorf("document of schema %q: this medprobe knows %q; upgrade medprobe", d.Schema, Schema)
+	}
+	known := []string{headFile, reportFile, predictionsFile, experimentFile, sampleFile, cardFile}
+	for i, f := range d.Files {
+		if !slices.Contains(known, f.Path) || slices.ContainsFunc(d.Files[:i], func(g File) bool { return g.Path == f.Path }) {
+			return d, fmt.Errorf("document names file %q: want each of %q once at most", f.Path, known)
+		}
+		if sum, err := hex.DecodeString(f.SHA256); err != nil || len(sum) != sha256.Size || f.Size < 0 {
+			return d, fmt.Errorf("document gives %s digest %q and size %d: want a SHA-256 in hexadecimal and a size", f.Path, f.SHA256, f.Size)
+		}
+	}
+	for _, must := range []string{headFile, reportFile, predictionsFile, cardFile} {
+		if _, ok := d.file(must); !ok {
+			return d, fmt.Errorf("document names no %s", must)
+		}
+	}
+	return d, nil
+}
+
+func hexDigest(b []byte) string {
+	sum := sha256.Sum256(b)
+	return hex.EncodeToString(sum[:])
+}
