@@ -104,6 +104,10 @@ func Load(path string) (*Config, error) {
 		c.Name = filepath.Base(filepath.Dir(absolute(path)))
 	}
 	c.setDefaults()
+	var err error
+	if c.Prompts, err = c.Prompts.filled(); err != nil {
+		return nil, fmt.Errorf("experiment: %s: %w", path, err)
+	}
 	if err := c.validate(); err != nil {
 		return nil, fmt.Errorf("experiment: %s: %w", path, err)
 	}
@@ -188,7 +192,7 @@ func (c *Config) validate() error {
 	if !slices.IsSorted(c.Curve.Shots) || len(c.Curve.Shots) > 0 && c.Curve.Shots[0] < 1 {
 		wrong("curve: shots %v: want ascending numbers from 1", c.Curve.Shots)
 	}
-	return errors.Join(append(errs, c.Prompts.validate())...)
+	return errors.Join(errs...)
 }
 
 // digest names the experiment as it was understood, wherever its data lies.

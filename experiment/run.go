@@ -241,6 +241,9 @@ func (w *work) judge(ctx context.Context) (*Result, error) {
 	if r.Findings, r.Macro, err = l.compare(ctx, methods, tests); err != nil {
 		return nil, err
 	}
+	if err := w.warnOfPrompts(l, methods, r); err != nil {
+		return nil, err
+	}
 	if r.Curves, err = l.curves(ctx, tests, func(done, total int) { w.options.Progress("train", done, total) }); err != nil {
 		return nil, err
 	}

@@ -3,13 +3,11 @@ package experiment
 import (
 	"context"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 
 	"github.com/medprobe/medprobe/datasets"
 	"github.com/medprobe/medprobe/evaluate"
-	"github.com/medprobe/medprobe/trainer"
 )
 
 // ZeroShot asks what prompts alone tell of every labelled sample.
@@ -45,7 +43,7 @@ func (z ZeroShot) Run(ctx context.Context, o Options) (r *evaluate.Report, err e
 		return nil, err
 	}
 	if strings.HasPrefix(z.Prompts, packPrefix) {
-		maps.DeleteFunc(prompts, func(name string, _ Prompt) bool { return !slices.Contains(d.Classes, name) && name != d.Other })
+		prompts = prompts.known(d)
 	}
 	prompts = prompts.of(d)
 	c := &Config{Name: "Zero-shot", Data: z.Data, Prompts: prompts, Preprocess: z.Preprocess, MaxFailures: z.MaxFailures, Seed: z.Seed}
@@ -54,7 +52,7 @@ func (z ZeroShot) Run(ctx context.Context, o Options) (r *evaluate.Report, err e
 		return nil, err
 	}
 	// Ask before the images are embedded, which may take long.
-	prior, score, err := NewPrior(ctx, cachedTexts{o.Encoder, o.Cache}, d.Classes, d.Exclusive(), prompts, z.Score)
+	q, err := newQuestions(ctx, cachedTexts{o.Encoder, o.Cache}, d.Classes, d.Exclusive(), prompts, z.Score)
 	if err != nil {
 		return nil, err
 	}
@@ -65,21 +63,21 @@ func (z ZeroShot) Run(ctx context.Context, o Options) (r *evaluate.Report, err e
 	if err != nil {
 		return nil, err
 	}
-	head, err := trainer.ZeroShot(*prior, d.Classes, score == ScoreSoftmax && len(d.Classes) > 1, l.space)
+	images, err := w.tokens(ctx, l)
 	if err != nil {
-		return nil, fmt.Errorf("experiment: %w", err)
-	}
-	m := &method{name: zeroShot, head: head, details: slices.Repeat([]string{"score: " + string(score)}, len(d.Classes))}
-	if err := m.score(l.testX); err != nil {
 		return nil, err
 	}
-	if score == ScoreDifference {
-		m.probabilities.Data = nil // a difference of cosines is none
-	}
+	m := q.ask(images)
 	r = w.report(l)
+	r.Warnings = append(r.Warnings, prompts.suspects(o.Encoder)...)
 	r.Findings, r.Macro, err = l.compare(ctx, []*method{m}, l.findings())
 	if err != nil {
 		return nil, err
+	}
+	for _, f := range r.Findings {
+		if text, ok := farBelow(f.Name, f.Methods[0].AUC, "these samples"); ok {
+			r.Warnings = append(r.Warnings, text)
+		}
 	}
 	r.AddPublished()
 	return r, r.Counts.Check()

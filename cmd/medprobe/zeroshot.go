@@ -1,6 +1,9 @@
 package main
 
 import (
+	"fmt"
+	"strings"
+
 	"github.com/medprobe/medprobe/evaluate"
 	"github.com/medprobe/medprobe/experiment"
 	"github.com/medprobe/medprobe/internal/near"
@@ -16,19 +19,21 @@ func (s *settings) zeroshotCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "zeroshot SPEC",
 		Short: "Ask prompts about every labelled image, without training",
-		Long: `Zeroshot scores every labelled sample by its likeness to prompts and reports
+		Long: fmt.Sprintf(`Zeroshot scores every labelled sample by its likeness to prompts and reports
 the AUC of each finding. PROMPTS is a YAML file of texts by finding,
 
   effusion:
     positive: ["a chest radiograph with an effusion"]
     negative: ["a chest radiograph with no effusion"]
 
-or pack:chexpert. Prompts that were tried by hand on these same images flatter
+or a pack that comes with medprobe, in words of our own: %s.
+templates (sentences with {}) and ensemble (mean, mean-score, max) may stand with
+a finding, or under "*" for all. Prompts that were tried by hand on these same images flatter
 themselves; choose them on others.
 
 Scores: pair, the softmax over a positive and a negative text; difference, their
 cosines' difference; softmax over the findings; sigmoid, SigLIP's own. Default:
-softmax where classes exclude one another, pair where there are negative texts.`,
+softmax where classes exclude one another, pair where there are negative texts.`, strings.Join(experiment.Packs(), ", ")),
 		Example: "  medprobe zeroshot csv:labels.csv --encoder demo --prompts prompts.yaml",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -66,7 +71,7 @@ softmax where classes exclude one another, pair where there are negative texts.`
 		},
 	}
 	enc.add(cmd)
-	cmd.Flags().StringVar(&z.Prompts, "prompts", "", "YAML file of texts by finding, or pack:chexpert (required)")
+	cmd.Flags().StringVar(&z.Prompts, "prompts", "", "YAML file of texts by finding, or pack:NAME (required)")
 	cmd.Flags().StringVar(&score, "score", "", "pair, difference, softmax or sigmoid")
 	cmd.Flags().StringVar(&z.Split, "split", "", "part of the data to look at (default: all of it)")
 	cmd.Flags().StringVar(&z.MaxFailures, "max-failures", "5%", "how many samples may fail before the run stops: a number, a share, or inf")
