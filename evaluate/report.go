@@ -183,6 +183,10 @@ type Curve struct {
 	Finding string       `json:"finding"`
 	Method  string       `json:"method"`
 	Points  []CurvePoint `json:"points"`
+	// Enough is nil without a zero-shot baseline, Trend in reports of earlier
+	// versions.
+	Enough *Enough `json:"enough,omitempty"`
+	Trend  *Trend  `json:"trend,omitempty"`
 }
 
 // WriteJSON writes the report as one indented JSON document. The same report

@@ -53,6 +53,7 @@ type page struct {
 	Policy     string
 	Headline   string
 	Mean       string
+	Labels     []string
 	NotADevice string
 	Synthetic  string
 	Facts      []fact
@@ -127,7 +128,7 @@ func newPage(r *evaluate.Report) *page {
 	p := &page{
 		Report: r, Style: template.CSS(stylesheet), //nolint:gosec // our own file
 		Policy:   policy(stylesheet),
-		Headline: headline(r), Mean: unbroken(meanSentence(r)), NotADevice: notADevice, Doubts: doubts(r),
+		Headline: headline(r), Mean: unbroken(meanSentence(r)), Labels: labelsSummary(r), NotADevice: notADevice, Doubts: doubts(r),
 		Level: percent(evaluate.Level),
 	}
 	if r.Synthetic {
