@@ -292,7 +292,7 @@ func newCurvePlot(r *evaluate.Report, f evaluate.Finding, y axis) (curvePlot, bo
 		}
 		p.Trends = append(p.Trends, newTrendRows(c)...)
 		if text := enoughSentence(c); text != "" {
-			p.Says = append(p.Says, capital(strings.TrimPrefix(text, "the "))+".")
+			p.Says = append(p.Says, capital(text)+".")
 		}
 		for _, q := range c.Points {
 			p.Rows = append(p.Rows, newCurveRow(c.Method, q))

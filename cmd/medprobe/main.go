@@ -129,7 +129,7 @@ medprobe is research software and not a medical device.`,
 		s.demoCommand(), s.doctorCommand(), s.encoderCommand(), s.tokenizeCommand(), s.preprocessCommand(), s.encodeCommand(),
 		s.datasetCommand(), s.embedCommand(), s.cacheCommand(),
 		s.zeroshotCommand(), s.fitCommand(), s.predictCommand(), s.evaluateCommand(),
-		s.runCommand(), s.reportCommand(), s.searchCommand(),
+		s.runCommand(), s.reportCommand(), s.searchCommand(), s.suggestCommand(),
 	)
 	root.SetHelpCommand(helpCommand())
 	for _, cmd := range root.Commands() {
