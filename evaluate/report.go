@@ -150,6 +150,8 @@ type MethodResult struct {
 	ECE     *Estimate `json:"ece"`
 	// ROC is simplified for drawing, to within 0.0005.
 	ROC []Point `json:"roc,omitempty"`
+	// Histogram counts the probabilities by class; nil where there are none.
+	Histogram *Histogram `json:"histogram,omitempty"`
 	// Detail says how the method was fitted: "C = 0.1, 64 patients".
 	Detail string `json:"detail,omitempty"`
 }
