@@ -104,11 +104,11 @@ func Load(path string) (*Config, error) {
 		c.Name = filepath.Base(filepath.Dir(absolute(path)))
 	}
 	c.setDefaults()
-	var err error
-	if c.Prompts, err = c.Prompts.filled(); err != nil {
-		return nil, fmt.Errorf("experiment: %s: %w", path, err)
+	prompts, err := c.Prompts.filled()
+	if err == nil {
+		c.Prompts = prompts
 	}
-	if err := c.validate(); err != nil {
+	if err := errors.Join(c.validate(), err); err != nil {
 		return nil, fmt.Errorf("experiment: %s: %w", path, err)
 	}
 	return c, nil

@@ -80,15 +80,6 @@ func Packs() []string {
 	return files
 }
 
-func (p Prompts) validate() error {
-	for _, name := range sortedKeys(p) {
-		if len(p[name].Positive) == 0 {
-			return fmt.Errorf("experiment: prompts: %s: no positive text", name)
-		}
-	}
-	return nil
-}
-
 // of returns the prompts as they are for the classes of the dataset: of two that
 // exclude one another one is to be found, and what is true of the other is not
 // true of it.

@@ -70,7 +70,7 @@ func newHistogramPlot(f evaluate.Finding) (histogramPlot, bool) {
 	x := axis{0, 1, 10, 310}
 	p := histogramPlot{
 		Name: findingName(f), Method: methodName(f.Methods[k].Method), Title: "Probabilities by class: " + findingName(f),
-		Positives: numbers(h.Positives), Negatives: numbers(h.Negatives), X: x.ticks(0.25, func(v float64) string { return strconv.FormatFloat(v, 'g', 3, 64) }),
+		Positives: numbers(h.Positives), Negatives: numbers(h.Negatives), X: x.ticks(0.25, func(v float64) string { return strconv.FormatFloat(v+0, 'g', 3, 64) }),
 		Slider: bins / 2, Bins: bins, Line: x.at(0.5), Now: newConfusionRow(float64(bins/2)/float64(bins), h.At(bins/2)),
 	}
 	p.addBars("m1", "positive", h.Positives, x, -1)
