@@ -5,7 +5,7 @@ BIN     := bin/medprobe
 RACE    := ./datasets/... ./embedcache/... ./encoder/... ./trainer/... ./evaluate/... ./experiment/... ./internal/...
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 
-.PHONY: setup build demo test check lint bench bench-encoder bench-trainer bench-heads bench-dicom bench-cache test-faults fuzz picture clean
+.PHONY: setup build demo test check lint bench bench-encoder bench-trainer bench-heads bench-suggest bench-dicom bench-cache test-faults fuzz picture clean
 
 setup:
 	@command -v $(GO) >/dev/null || { echo "setup: no Go; install Go 1.26 or newer" >&2; exit 1; }
@@ -55,6 +55,11 @@ bench-trainer: setup
 # Every kind of head on drawn and photographed data, into a table.
 bench-heads: setup
 	$(GO) test ./experiment -run HeadsQuality -heads 20 -v -timeout 5h
+
+# Suggested labels beside random ones, and the coverage of extrapolated curves.
+bench-suggest:
+	MEDPROBE_SIMULATE=long $(GO) test ./experiment -run SuggestionsBeatChance -v -timeout 30m
+	MEDPROBE_SIMULATE=long $(GO) test ./evaluate -run 'TrendCoverage|EnoughIsHonest' -v -timeout 3h
 
 # DICOM beside pydicom, where Python has it.
 bench-dicom:

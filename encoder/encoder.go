@@ -197,6 +197,15 @@ func (e *Encoder) Tokenize(text string) []int64 {
 	return e.tokenizer.Encode(text)
 }
 
+// Cut returns how many tokens of the text are not read, because it is longer
+// than the 63 that the text tower sees; 0 without a text tower.
+func (e *Encoder) Cut(text string) int {
+	if e.tokenizer == nil {
+		return 0
+	}
+	return e.tokenizer.Cut(text)
+}
+
 // EncodeTexts returns one vector [Dim] per text, in order, as the tower gives
 // it: not of length one. Texts that stand several times are encoded once.
 func (e *Encoder) EncodeTexts(ctx context.Context, texts []string) ([][]float32, error) {

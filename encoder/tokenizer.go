@@ -44,7 +44,7 @@ func (t *Tokenizer) Vocabulary() int { return t.model.Size() }
 // Encode returns the 64 ids of a text. Longer texts are cut after 63 ids;
 // shorter ones are filled up with the id of </s>.
 func (t *Tokenizer) Encode(text string) []int64 {
-	ids := t.pieces(wordStart + strings.ReplaceAll(text, wordStart, " "))
+	ids := t.whole(text)
 	ids = ids[:min(len(ids), textLength-1)]
 	out := make([]int64, textLength)
 	for i := range out {
@@ -54,6 +54,13 @@ func (t *Tokenizer) Encode(text string) []int64 {
 		}
 	}
 	return out
+}
+
+// Cut returns how many ids of the text [Tokenizer.Encode] leaves out.
+func (t *Tokenizer) Cut(text string) int { return max(0, len(t.whole(text))-(textLength-1)) }
+
+func (t *Tokenizer) whole(text string) []int {
+	return t.pieces(wordStart + strings.ReplaceAll(text, wordStart, " "))
 }
 
 // pieces returns the ids of the whole text. The special tokens are found after

@@ -198,3 +198,15 @@ func BenchmarkTokenizer(b *testing.B) {
 		tok.Encode("a chest radiograph with a small left pleural effusion")
 	}
 }
+
+// What is cut is what Encode's 63 ids leave of the whole.
+func TestCut(t *testing.T) {
+	t.Parallel()
+	tok := loadTokenizer(t, smallModel)
+	for _, n := range []int{0, 1, 10, 200} {
+		text := strings.Repeat("effusion ", n)
+		if got, want := tok.Cut(text), max(0, len(tok.whole(text))-63); got != want || n == 200 && got == 0 || n < 2 && got != 0 {
+			t.Errorf("Cut of %d words: %d, want %d", n, got, want)
+		}
+	}
+}

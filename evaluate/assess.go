@@ -171,6 +171,11 @@ func (t Trial) method(ctx context.Context, m Scored, unit string, bootstrap Boot
 		if err != nil {
 			return r, err
 		}
+		h, err := NewHistogram(m.Probabilities, t.Labels)
+		if err != nil {
+			return r, err
+		}
+		r.Histogram = &h
 		add(&r.Brier, p.brier)
 		add(&r.LogLoss, p.logLoss)
 		add(&r.ECE, p.ece)

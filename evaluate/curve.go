@@ -18,6 +18,16 @@ type CurvePoint struct {
 	// DrawLow and DrawHigh are the lowest and highest AUC of a draw.
 	DrawLow  *float64 `json:"draw_low"`
 	DrawHigh *float64 `json:"draw_high"`
+	// DrawAUCs are the AUCs of the draws, in order, and DrawSD is the standard
+	// deviation of their differences from zero-shot.
+	DrawAUCs []float64 `json:"draw_aucs,omitempty"`
+	DrawSD   *float64  `json:"draw_sd,omitempty"`
+	// Patients is how many different patients a head was trained on, where they
+	// are known.
+	Patients int `json:"patients,omitempty"`
+	// OverZeroShot is how far above zero-shot one draw is expected to be; see
+	// [CurvePoint.CompareWith].
+	OverZeroShot *Estimate `json:"over_zero_shot,omitempty"`
 	// Unmet says why there is no figure: too few samples to draw from.
 	Unmet string `json:"unmet,omitempty"`
 }
@@ -46,6 +56,7 @@ func NewCurvePoint(shots int, draws [][]float64, labels []bool, groups []string,
 		}
 		auc := s.auc(nil)
 		low, high = min(low, auc), max(high, auc)
+		p.DrawAUCs = append(p.DrawAUCs, auc)
 	}
 	p.DrawLow, p.DrawHigh = &low, &high
 	return p, nil

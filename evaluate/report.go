@@ -155,6 +155,8 @@ type MethodResult struct {
 	// Cuts are thresholds that were chosen without the test part, with what they
 	// reach on it.
 	Cuts []Cut `json:"thresholds,omitempty"`
+	// Histogram counts the probabilities by class; nil where there are none.
+	Histogram *Histogram `json:"histogram,omitempty"`
 	// Detail says how the method was fitted: "C = 0.1, 64 patients".
 	Detail string `json:"detail,omitempty"`
 }
@@ -188,6 +190,10 @@ type Curve struct {
 	Finding string       `json:"finding"`
 	Method  string       `json:"method"`
 	Points  []CurvePoint `json:"points"`
+	// Enough is nil without a zero-shot baseline, Trend in reports of earlier
+	// versions.
+	Enough *Enough `json:"enough,omitempty"`
+	Trend  *Trend  `json:"trend,omitempty"`
 }
 
 // WriteJSON writes the report as one indented JSON document. The same report

@@ -121,7 +121,11 @@ func Load(path string) (*Config, error) {
 		c.Name = filepath.Base(filepath.Dir(absolute(path)))
 	}
 	c.setDefaults()
-	if err := c.validate(); err != nil {
+	prompts, err := c.Prompts.filled()
+	if err == nil {
+		c.Prompts = prompts
+	}
+	if err := errors.Join(c.validate(), err); err != nil {
 		return nil, fmt.Errorf("experiment: %s: %w", path, err)
 	}
 	return c, nil
@@ -222,7 +226,7 @@ func (c *Config) validate() error {
 	if !slices.IsSorted(c.Curve.Shots) || len(c.Curve.Shots) > 0 && c.Curve.Shots[0] < 1 {
 		wrong("curve: shots %v: want ascending numbers from 1", c.Curve.Shots)
 	}
-	return errors.Join(append(errs, c.Prompts.validate())...)
+	return errors.Join(errs...)
 }
 
 // text is the experiment as it was understood, wherever its data lies, in JSON.

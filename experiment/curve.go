@@ -27,8 +27,9 @@ type curvePoint struct {
 	unmet string
 }
 
-// curves returns a learning curve for each finding and kind of head.
-func (l *lab) curves(ctx context.Context, tests []finding, progress func(done, total int)) ([]evaluate.Curve, error) {
+// curves returns a learning curve for each finding and kind of head; zero is the
+// zero-shot baseline, or nil.
+func (l *lab) curves(ctx context.Context, tests []finding, zero *method, progress func(done, total int)) ([]evaluate.Curve, error) {
 	points, err := l.curvePoints(ctx, progress)
 	if err != nil {
 		return nil, err
@@ -42,16 +43,23 @@ func (l *lab) curves(ctx context.Context, tests []finding, progress func(done, t
 					if class != c || p.kind != kind {
 						continue
 					}
-					point, err := l.point(p, k, test)
+					point, err := l.point(p, k, test, zero)
 					if err != nil {
 						return nil, fmt.Errorf("experiment: curve of %q for %q at %d shots: %w", kind, l.data.Classes[c], p.shots, err)
 					}
 					curve.Points = append(curve.Points, point)
 				}
 			}
-			if len(curve.Points) > 0 {
-				curves = append(curves, curve)
+			if len(curve.Points) == 0 {
+				continue
 			}
+			if zero != nil {
+				curve.FindEnough()
+			}
+			if err := curve.FindTrend(); err != nil {
+				return nil, fmt.Errorf("experiment: curve of %q for %q: %w", kind, curve.Finding, err)
+			}
+			curves = append(curves, curve)
 		}
 	}
 	return curves, nil
@@ -133,7 +141,7 @@ func (l *lab) fitOrKeep(ctx context.Context, p *curvePoint, rows []int) (*traine
 }
 
 // point judges class k of the set on the test samples.
-func (l *lab) point(p *curvePoint, k int, test finding) (evaluate.CurvePoint, error) {
+func (l *lab) point(p *curvePoint, k int, test finding, zero *method) (evaluate.CurvePoint, error) {
 	if p.unmet != "" {
 		return evaluate.CurvePoint{Shots: p.shots, Unmet: p.unmet}, nil
 	}
@@ -146,7 +154,17 @@ func (l *lab) point(p *curvePoint, k int, test finding) (evaluate.CurvePoint, er
 		return point, err
 	}
 	point.Positives, point.Negatives = l.count(p.supports[0], p.set[k])
-	return point, nil
+	if l.data.HasPatients() {
+		known := map[string]bool{}
+		for _, i := range p.supports[0] {
+			known[l.data.Samples[i].Group()] = true
+		}
+		point.Patients = len(known)
+	}
+	if zero != nil {
+		err = point.CompareWith(pick(column(zero.odds, p.set[k]), test.rows), draws, test.labels, test.groups, l.data.Unit)
+	}
+	return point, err
 }
 
 // count returns how many of the rows are positive and negative for the class.

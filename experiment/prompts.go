@@ -13,7 +13,6 @@ import (
 	"github.com/medprobe/medprobe/datasets"
 	"github.com/medprobe/medprobe/embedcache"
 	"github.com/medprobe/medprobe/internal/near"
-	"github.com/medprobe/medprobe/internal/vec"
 	"github.com/medprobe/medprobe/internal/yamlfile"
 	"github.com/medprobe/medprobe/trainer"
 	"gonum.org/v1/gonum/blas/blas32"
@@ -32,6 +31,12 @@ type Prompt struct {
 	Negative []string `yaml:"negative"`
 	// Note is shown with the finding.
 	Note string `yaml:"note"`
+	// Names are other names that data may have for the finding of a pack.
+	Names []string `yaml:"names" json:",omitempty"`
+	// Templates are sentences with {} in them, where each text is put in turn.
+	Templates []string `yaml:"templates" json:",omitempty"`
+	// Ensemble makes one of several texts; empty: EnsembleMean.
+	Ensemble Ensemble `yaml:"ensemble" json:",omitempty"`
 }
 
 const packPrefix = "pack:"
@@ -40,7 +45,7 @@ const packPrefix = "pack:"
 var packs embed.FS
 
 // LoadPrompts reads a YAML file of prompts by finding, or the pack named by
-// pack:NAME that comes with medprobe.
+// pack:NAME that comes with medprobe. Templates are filled in.
 func LoadPrompts(name string) (Prompts, error) {
 	p := Prompts{}
 	pack, isPack := strings.CutPrefix(name, packPrefix)
@@ -48,7 +53,7 @@ func LoadPrompts(name string) (Prompts, error) {
 		if err := yamlfile.Load(name, &p); err != nil {
 			return nil, fmt.Errorf("experiment: prompts: %w", err)
 		}
-		return p, p.validate()
+		return p.filled()
 	}
 	if err := near.Check("pack of prompts", pack, Packs()); err != nil {
 		return nil, fmt.Errorf("experiment: %w", err)
@@ -60,7 +65,7 @@ func LoadPrompts(name string) (Prompts, error) {
 	if err := yamlfile.Parse(name, text, &p); err != nil {
 		return nil, fmt.Errorf("experiment: prompts: %w", err)
 	}
-	return p, p.validate()
+	return p.filled()
 }
 
 // Packs lists the packs of prompts that come with medprobe.
@@ -73,15 +78,6 @@ func Packs() []string {
 		files[i] = strings.TrimSuffix(path.Base(file), ".yaml")
 	}
 	return files
-}
-
-func (p Prompts) validate() error {
-	for _, name := range sortedKeys(p) {
-		if len(p[name].Positive) == 0 {
-			return fmt.Errorf("experiment: prompts: %s: no positive text", name)
-		}
-	}
-	return nil
 }
 
 // of returns the prompts as they are for the classes of the dataset: of two that
@@ -179,11 +175,15 @@ func NewPrior(ctx context.Context, enc TextEncoder, classes []string, exclusive 
 		prior.Bias = enc.LogitBias()
 	}
 	if prior.Scale == 0 {
-		return nil, "", fmt.Errorf("experiment: prompts: the encoder's export does not say by what the cosine is scaled in a logit: write logit_scale and logit_bias into its medprobe.yaml and import it again, or ask for the score %s", ScoreDifference)
+		return nil, "", errNoScale
 	}
 	for c, class := range classes {
 		row := prior.T.Data[c*dim : (c+1)*dim]
-		positive, err := meanText(ctx, enc, prompts[class].Positive)
+		ensemble := prompts[class].Ensemble
+		if ensemble == EnsembleMax {
+			return nil, "", fmt.Errorf("experiment: prompts: %s: the ensemble %q is no linear classifier, which a head starts from; want %s or %s, or ask with 'medprobe zeroshot'", class, ensemble, EnsembleMean, EnsembleScores)
+		}
+		positive, err := oneText(ctx, enc, prompts[class].Positive, ensemble)
 		if err != nil {
 			return nil, "", fmt.Errorf("experiment: prompts: %s: %w", class, err)
 		}
@@ -191,7 +191,7 @@ func NewPrior(ctx context.Context, enc TextEncoder, classes []string, exclusive 
 		if score != ScorePair && score != ScoreDifference {
 			continue
 		}
-		negative, err := meanText(ctx, enc, prompts[class].Negative)
+		negative, err := oneText(ctx, enc, prompts[class].Negative, ensemble)
 		if err != nil {
 			return nil, "", fmt.Errorf("experiment: prompts: %s: %w", class, err)
 		}
@@ -233,25 +233,4 @@ func (p Prompts) scoreFor(classes []string, exclusive bool, score Score) (Score,
 		return "", fmt.Errorf("%q has no negative text, which the score %q needs", without[0], score)
 	}
 	return score, near.Check("score", string(score), Scores())
-}
-
-// meanText returns the mean direction of the texts, of length one.
-func meanText(ctx context.Context, enc TextEncoder, texts []string) ([]float32, error) {
-	vectors, err := enc.EncodeTexts(ctx, texts)
-	if err != nil {
-		return nil, err
-	}
-	mean := make([]float32, enc.Dim())
-	for k, v := range vectors {
-		if err := vec.Unit(v, v); err != nil {
-			return nil, fmt.Errorf("%q: %w", texts[k], err)
-		}
-		for i, x := range v {
-			mean[i] += x / float32(len(vectors))
-		}
-	}
-	if err := vec.Unit(mean, mean); err != nil {
-		return nil, fmt.Errorf("the mean of %q: %w", texts, err)
-	}
-	return mean, nil
 }

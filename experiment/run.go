@@ -254,7 +254,14 @@ func (w *work) judge(ctx context.Context) (*Result, error) {
 		return nil, err
 	}
 	r.Covariates = gains
-	if r.Curves, err = l.curves(ctx, tests, func(done, total int) { w.options.Progress("train", done, total) }); err != nil {
+	if err := w.warnOfPrompts(l, methods, r); err != nil {
+		return nil, err
+	}
+	var zero *method
+	if l.prior != nil {
+		zero = methods[0]
+	}
+	if r.Curves, err = l.curves(ctx, tests, zero, func(done, total int) { w.options.Progress("train", done, total) }); err != nil {
 		return nil, err
 	}
 	result := &Result{

@@ -3,13 +3,11 @@ package experiment
 import (
 	"context"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 
 	"github.com/medprobe/medprobe/datasets"
 	"github.com/medprobe/medprobe/evaluate"
-	"github.com/medprobe/medprobe/trainer"
 )
 
 // ZeroShot asks what prompts alone tell of every labelled sample.
@@ -31,58 +29,72 @@ type ZeroShot struct {
 // Run embeds the images and returns the report: one method, no heads. Findings
 // of a dataset without a prompt are an error.
 func (z ZeroShot) Run(ctx context.Context, o Options) (r *evaluate.Report, err error) {
+	err = z.prepare(ctx, o, z.plan, func(a *asking) error {
+		m := a.questions.ask(a.images)
+		r = a.work.report(a.lab)
+		r.Warnings = append(r.Warnings, a.prompts.suspects(o.Encoder)...)
+		r.Findings, r.Macro, err = a.lab.compare(ctx, []*method{m}, a.lab.findings())
+		if err != nil {
+			return err
+		}
+		for _, f := range r.Findings {
+			if text, ok := farBelow(f.Name, f.Methods[0].AUC, "these samples"); ok {
+				r.Warnings = append(r.Warnings, text)
+			}
+		}
+		r.AddPublished()
+		return r.Counts.Check()
+	})
+	return r, err
+}
+
+// asking is all that is at hand once the images are embedded.
+type asking struct {
+	work      *work
+	lab       *lab
+	prompts   Prompts
+	questions *questions
+	images    [][][]float32
+}
+
+// prepare reads data and prompts, embeds what the plan uses and lets do ask.
+func (z ZeroShot) prepare(ctx context.Context, o Options, plan func(*datasets.Dataset) (plan, error), do func(*asking) error) (err error) {
 	d, err := datasets.Open(ctx, z.Data)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer func() {
 		if closed := d.Close(); err == nil {
 			err = closed
 		}
 	}()
-	prompts, err := LoadPrompts(z.Prompts)
-	if err != nil {
-		return nil, err
+	a := &asking{}
+	if a.prompts, err = LoadPrompts(z.Prompts); err != nil {
+		return err
 	}
 	if strings.HasPrefix(z.Prompts, packPrefix) {
-		maps.DeleteFunc(prompts, func(name string, _ Prompt) bool { return !slices.Contains(d.Classes, name) && name != d.Other })
+		a.prompts = a.prompts.known(d)
 	}
-	prompts = prompts.of(d)
-	c := &Config{Name: "Zero-shot", Data: z.Data, Prompts: prompts, Preprocess: z.Preprocess, MaxFailures: z.MaxFailures, Seed: z.Seed}
-	w := newWork(c, o, d)
-	if w.plan, err = z.plan(d); err != nil {
-		return nil, err
+	a.prompts = a.prompts.of(d)
+	c := &Config{Name: "Zero-shot", Data: z.Data, Prompts: a.prompts, Preprocess: z.Preprocess, MaxFailures: z.MaxFailures, Seed: z.Seed}
+	a.work = newWork(c, o, d)
+	if a.work.plan, err = plan(d); err != nil {
+		return err
 	}
 	// Ask before the images are embedded, which may take long.
-	prior, score, err := NewPrior(ctx, cachedTexts{o.Encoder, o.Cache}, d.Classes, d.Exclusive(), prompts, z.Score)
-	if err != nil {
-		return nil, err
+	if a.questions, err = newQuestions(ctx, cachedTexts{o.Encoder, o.Cache}, d.Classes, d.Exclusive(), a.prompts, z.Score); err != nil {
+		return err
 	}
-	if err := w.embed(ctx); err != nil {
-		return nil, err
+	if err := a.work.embed(ctx); err != nil {
+		return err
 	}
-	l, err := w.newLab(ctx)
-	if err != nil {
-		return nil, err
+	if a.lab, err = a.work.newLab(ctx); err != nil {
+		return err
 	}
-	head, err := trainer.ZeroShot(*prior, d.Classes, score == ScoreSoftmax && len(d.Classes) > 1, l.space)
-	if err != nil {
-		return nil, fmt.Errorf("experiment: %w", err)
+	if a.images, err = a.work.tokens(ctx, a.lab); err != nil {
+		return err
 	}
-	m := &method{name: zeroShot, head: head, details: slices.Repeat([]string{"score: " + string(score)}, len(d.Classes))}
-	if err := m.score(l.testX); err != nil {
-		return nil, err
-	}
-	if score == ScoreDifference {
-		m.probabilities.Data = nil // a difference of cosines is none
-	}
-	r = w.report(l)
-	r.Findings, r.Macro, err = l.compare(ctx, []*method{m}, l.findings())
-	if err != nil {
-		return nil, err
-	}
-	r.AddPublished()
-	return r, r.Counts.Check()
+	return do(a)
 }
 
 // plan uses every labelled sample of the split.

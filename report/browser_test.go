@@ -2,6 +2,7 @@ package report
 
 import (
 	"encoding/xml"
+	"fmt"
 	"io"
 	"os"
 	"os/exec"
@@ -57,5 +58,73 @@ func TestBrowserFindsNothingThatActs(t *testing.T) {
 		if strings.HasPrefix(url[1], "http") && strings.Contains(url[1], "://x") {
 			t.Errorf("chromium asked for %s", url[1])
 		}
+	}
+}
+
+// The page's own script runs under the page's policy, a moved threshold counts as
+// [evaluate.Histogram.At] does, nothing is said on the console, and nothing is
+// wider than a phone of 360 pixels.
+func TestBrowserMovesThresholds(t *testing.T) {
+	t.Parallel()
+	browser, err := exec.LookPath("chromium")
+	if err != nil {
+		t.Skip("no chromium; the counts of thresholds are tested in package evaluate")
+	}
+	r := sample(t)
+	page := written(t, HTML, r)
+	driver := script + `
+const moved = document.querySelector("figure[data-positives] input");
+moved.value = 12;
+moved.dispatchEvent(new Event("input"));
+`
+	// The policy names scripts by their digest: another script needs another one.
+	encoded := strings.NewReplacer("+", "&#43;")
+	page = strings.Replace(page, encoded.Replace(sum64(script)), encoded.Replace(sum64(driver)), 1)
+	page = strings.Replace(page, "<script>"+script+"</script>", "<script>"+driver+"</script>", 1)
+	dir := t.TempDir()
+	file := filepath.Join(dir, "report.html")
+	frame := filepath.Join(dir, "phone.html")
+	if err := os.WriteFile(file, []byte(page), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	// A window is at least 500 pixels wide, a frame is not.
+	if err := os.WriteFile(frame, []byte(`<iframe src="report.html" width="360" height="800"></iframe><script>onload = () => { document.title = frames[0].document.documentElement.scrollWidth }</script>`), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	dump := func(address string) (string, string) {
+		var log strings.Builder
+		cmd := exec.CommandContext(t.Context(), browser, "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
+			"--disable-component-update", "--disable-sync", "--allow-file-access-from-files", "--enable-logging=stderr", "--user-data-dir="+filepath.Join(dir, "profile"),
+			"--virtual-time-budget=2000", "--dump-dom", "file://"+address)
+		cmd.Stderr = &log
+		dom, err := cmd.Output()
+		if err != nil {
+			t.Fatalf("chromium: %v", err)
+		}
+		return string(dom), log.String()
+	}
+	dom, log := dump(file)
+	for _, line := range strings.Split(log, "\n") {
+		if strings.Contains(line, "CONSOLE") {
+			t.Errorf("on the console: %s", line)
+		}
+	}
+	h := *r.Findings[0].Methods[1].Histogram
+	c := h.At(12)
+	for _, want := range []string{
+		`<span data-cell="at">0.24</span>`, fmt.Sprintf(`data-cell="tp">%d<`, c.TruePositives), fmt.Sprintf(`data-cell="fp">%d<`, c.FalsePositives),
+		fmt.Sprintf(`data-cell="fn">%d<`, c.FalseNegatives), fmt.Sprintf(`data-cell="tn">%d<`, c.TrueNegatives),
+		`data-cell="sensitivity">` + newConfusionRow(0, c).Sensitivity + "<", `<label>Threshold`,
+	} {
+		if !strings.Contains(dom, want) {
+			t.Errorf("after the slider moved the page does not say %s", want)
+		}
+	}
+	if strings.Contains(dom, "<label hidden") {
+		t.Error("a slider is still hidden: the script did not run")
+	}
+	narrow, _ := dump(frame)
+	if width := regexp.MustCompile(`<title>(\d{3})</title>`).FindStringSubmatch(narrow); width == nil || width[1] > "360" {
+		t.Errorf("in a frame of 360 pixels, less its scroll bar, the page is %v wide", width)
 	}
 }

@@ -6,9 +6,9 @@
 // same bytes for the same report.
 //
 // Names, prompts and reasons come from outside. No writer lets them be more
-// than text: HTML is escaped by its context and forbids scripts and requests by
-// a content security policy; Markdown is escaped; control characters and marks
-// that reverse text are shown by their codes.
+// than text: HTML is escaped by its context and forbids requests, and every
+// script but its own, by a content security policy; Markdown is escaped; control
+// characters and marks that reverse text are shown by their codes.
 //
 // The package computes no figure. What a report says in words it counts from
 // the figures in it.

@@ -24,13 +24,14 @@ var pageText string
 
 var pageTemplate = template.Must(template.New("report").Parse(pageText))
 
-// HTML writes the report as one page that needs nothing else: no script, no
-// request, no font. It is made to be read at any width from 360 pixels, in
+// HTML writes the report as one page that needs nothing else: no request, no
+// font. It reads whole without scripts; where they run, a small one of its own
+// moves thresholds. It is made to be read at any width from 360 pixels, in
 // light and dark, and on paper; every drawing has a title and a description,
 // and its numbers stand in a table.
 //
 // A content security policy in the page forbids everything but its own
-// stylesheet, which is named by its SHA-256.
+// stylesheet and script, which are named by their SHA-256.
 func HTML(w io.Writer, r *evaluate.Report) error {
 	var b bytes.Buffer
 	if err := pageTemplate.Execute(&b, newPage(visible(r))); err != nil {
@@ -42,17 +43,23 @@ func HTML(w io.Writer, r *evaluate.Report) error {
 
 // policy forbids a page everything but its own stylesheet.
 func policy(style string) string {
-	digest := sha256.Sum256([]byte(style))
-	return "default-src 'none'; style-src 'sha256-" + base64.StdEncoding.EncodeToString(digest[:]) + "'; base-uri 'none'; form-action 'none'"
+	return "default-src 'none'; style-src 'sha256-" + sum64(style) + "'; base-uri 'none'; form-action 'none'"
+}
+
+func sum64(text string) string {
+	digest := sha256.Sum256([]byte(text))
+	return base64.StdEncoding.EncodeToString(digest[:])
 }
 
 // page is what the template shows.
 type page struct {
 	Report     *evaluate.Report
 	Style      template.CSS
+	Script     template.JS
 	Policy     string
 	Headline   string
 	Mean       string
+	Labels     []string
 	NotADevice string
 	Synthetic  string
 	Facts      []fact
@@ -69,6 +76,7 @@ type page struct {
 	DiffScale   scale
 
 	ROC         []rocPlot
+	Histograms  []histogramPlot
 	Curves      []curvePlot
 	CurveLegend []legendEntry
 
@@ -131,7 +139,7 @@ func newPage(r *evaluate.Report) *page {
 	p := &page{
 		Report: r, Style: template.CSS(stylesheet), //nolint:gosec // our own file
 		Policy:   policy(stylesheet),
-		Headline: headline(r), Mean: unbroken(meanSentence(r)), NotADevice: notADevice, Doubts: doubts(r),
+		Headline: headline(r), Mean: unbroken(meanSentence(r)), Labels: labelsSummary(r), NotADevice: notADevice, Doubts: doubts(r),
 		Level: percent(evaluate.Level),
 	}
 	if r.Synthetic {
@@ -156,6 +164,9 @@ func newPage(r *evaluate.Report) *page {
 		if plot, ok := newROCPlot(f); ok {
 			p.ROC = append(p.ROC, plot)
 		}
+		if plot, ok := newHistogramPlot(f); ok {
+			p.Histograms = append(p.Histograms, plot)
+		}
 		if plot, ok := newCurvePlot(r, f, curves); ok {
 			p.Curves = append(p.Curves, plot)
 		}
@@ -167,6 +178,10 @@ func newPage(r *evaluate.Report) *page {
 	p.Covariates = newCovariatePart(r)
 	if p.Cuts = newCutTables(r); p.Cuts != nil {
 		p.CutNote = cutNote(r)
+	}
+	if len(p.Histograms) > 0 {
+		p.Script = template.JS(script) //nolint:gosec // our own file
+		p.Policy += "; script-src 'sha256-" + sum64(script) + "'"
 	}
 	p.addCounts(r)
 	p.Details = details(r)

@@ -26,6 +26,12 @@ func Markdown(w io.Writer, r *evaluate.Report) error {
 	markdownDifferences(&b, r)
 	markdownCuts(&b, r)
 	markdownCovariates(&b, r)
+	for _, text := range labelsSummary(r) {
+		fmt.Fprintf(&b, "- %s\n", markdownText(text))
+	}
+	if len(r.Curves) > 0 {
+		b.WriteByte('\n')
+	}
 	c := r.Counts
 	fmt.Fprintf(&b, "Samples: %d = %d used + %d excluded + %d failed.", c.Samples, c.Used, evaluate.Total(c.Excluded), evaluate.Total(c.Failed))
 	for _, e := range c.Excluded {

@@ -77,7 +77,7 @@ func checkPage(t *testing.T, name, page string) {
 	decoder := xml.NewDecoder(strings.NewReader(page))
 	decoder.Strict, decoder.Entity = false, xml.HTMLEntity
 	var open []string
-	var style string
+	var style, acts string
 	for {
 		token, err := decoder.RawToken()
 		if err == io.EOF {
@@ -89,7 +89,7 @@ func checkPage(t *testing.T, name, page string) {
 		switch token := token.(type) {
 		case xml.StartElement:
 			checkElement(t, token)
-			if tag := token.Name.Local; tag != "meta" && tag != "img" {
+			if tag := token.Name.Local; tag != "meta" && tag != "img" && tag != "input" {
 				open = append(open, tag)
 			}
 		case xml.EndElement:
@@ -101,7 +101,16 @@ func checkPage(t *testing.T, name, page string) {
 			if len(open) > 0 && open[len(open)-1] == "style" {
 				style += string(token)
 			}
+			if len(open) > 0 && open[len(open)-1] == "script" {
+				acts += string(token)
+			}
 		}
+	}
+	if acts != "" && acts != script {
+		t.Errorf("%s: a script that is not ours: %q", name, acts)
+	}
+	if named := strings.Contains(page, "script-src"); named != (acts != "") || named && !strings.Contains(strings.ReplaceAll(page, "&#43;", "+"), "; script-src &#39;sha256-"+sum64(script)+"&#39;") {
+		t.Errorf("%s: the policy does not name the script, or names one that is not there", name)
 	}
 	if len(open) > 0 {
 		t.Errorf("%s: %v never closed", name, open)
@@ -133,7 +142,7 @@ func checkElement(t *testing.T, e xml.StartElement) {
 }
 
 var allowedTags = strings.Fields(`html head meta title style body main header section footer h1 h2 h3 p div span bdi b strong
-	dl dt dd ul ol li table caption thead tbody tr th td figure figcaption details summary code svg path circle rect g text desc img`)
+	dl dt dd ul ol li table caption thead tbody tr th td figure figcaption details summary code svg path circle rect g text desc img label input script`)
 
 // withTwins is a report with images of train and test that are nearly the same,
 // and a pair whose pictures are none.

@@ -93,11 +93,18 @@ func sample(t *testing.T) *evaluate.Report {
 				if err != nil {
 					t.Fatal(err)
 				}
+				if err := p.CompareWith(zero, draws, trial.Labels, groups, "patient"); err != nil {
+					t.Fatal(err)
+				}
 				p.Positives, p.Negatives = shots, shots
 				if f.name == "device" && shots == 64 {
 					p = evaluate.CurvePoint{Shots: 64, Unmet: "only 51 positive samples to draw from"}
 				}
 				curve.Points = append(curve.Points, p)
+			}
+			curve.FindEnough()
+			if err := curve.FindTrend(); err != nil {
+				t.Fatal(err)
 			}
 			r.Curves = append(r.Curves, curve)
 		}

@@ -205,8 +205,13 @@ type curvePlot struct {
 	// Band is the zero-shot baseline, nil where there is none.
 	Band   *band
 	Curves []drawnCurve
-	Unmet  []string
+	// Trend continues the first curve, nil where nothing bears it.
+	Trend *drawnTrend
+	Unmet []string
+	// Says is what the labels bought, a sentence for each curve.
+	Says   []string
 	Rows   []curveRow
+	Trends []trendRow
 }
 
 type band struct{ Top, Height, Y float64 }
@@ -222,7 +227,7 @@ type drawnCurve struct {
 type drawnPoint struct{ X, Y, DrawTop, DrawBottom, TestTop, TestBottom, CapLeft, CapRight float64 }
 
 // curveRow is a point in words.
-type curveRow struct{ Method, Shots, Used, Draws, Mean, Test, Range string }
+type curveRow struct{ Method, Shots, Used, Draws, Mean, Test, Range, Over string }
 
 // curveAxis is one for all learning curves, so that they can be compared.
 func curveAxis(r *evaluate.Report) axis {
@@ -267,7 +272,11 @@ func newCurvePlot(r *evaluate.Report, f evaluate.Finding, y axis) (curvePlot, bo
 	}
 	slices.Sort(shots)
 	shots = slices.Compact(shots)
-	x := axis{math.Log2(float64(shots[0])) - 0.4, math.Log2(float64(shots[len(shots)-1])) + 0.4, 34, 312}
+	to := math.Log2(float64(shots[len(shots)-1])) + 0.4
+	if trend, _ := trendOf(curves[0]); trend != nil {
+		to = max(to, math.Log2(float64(lastPoint(curves[0]).Shots)*evaluate.TrendReach)+0.4)
+	}
+	x := axis{math.Log2(float64(shots[0])) - 0.4, to, 34, 312}
 	p := curvePlot{Name: findingName(f), Y: y.ticks(0.1, tenths), Chance: y.at(0.5), Title: "Learning curve: " + findingName(f)}
 	words := []string{}
 	if e := zeroShot(f); e != nil {
@@ -278,6 +287,13 @@ func newCurvePlot(r *evaluate.Report, f evaluate.Finding, y axis) (curvePlot, bo
 		offset := (float64(n) - float64(len(curves)-1)/2) * 8
 		d := newDrawnCurve(c, max(0, slices.Index(methodsOf(r), c.Method)), x, y, offset)
 		p.Curves = append(p.Curves, d)
+		if n == 0 {
+			p.Trend = newDrawnTrend(c, d.Class, x, y)
+		}
+		p.Trends = append(p.Trends, newTrendRows(c)...)
+		if text := enoughSentence(c); text != "" {
+			p.Says = append(p.Says, capital(text)+".")
+		}
 		for _, q := range c.Points {
 			p.Rows = append(p.Rows, newCurveRow(c.Method, q))
 			switch {
@@ -287,6 +303,9 @@ func newCurvePlot(r *evaluate.Report, f evaluate.Finding, y axis) (curvePlot, bo
 				p.Unmet = append(p.Unmet, "At "+count(q.Shots, "shot")+": "+q.Unmet)
 			}
 		}
+	}
+	for k := shots[len(shots)-1] * 2; p.Trend != nil && x.to >= math.Log2(float64(k)); k *= 2 {
+		shots = append(shots, k)
 	}
 	for _, k := range shots {
 		p.X = append(p.X, tick{x.at(math.Log2(float64(k))), strconv.Itoa(k)})
@@ -323,6 +342,10 @@ func newCurveRow(method string, p evaluate.CurvePoint) curveRow {
 	if p.AUC != nil {
 		row.Mean, row.Test = number(p.AUC.Point), interval(*p.AUC)
 		row.Range = number(*p.DrawLow) + "–" + number(*p.DrawHigh)
+	}
+	row.Over = "–"
+	if p.OverZeroShot != nil {
+		row.Over = signed(p.OverZeroShot.Point) + " (" + signedInterval(*p.OverZeroShot) + ")"
 	}
 	return row
 }

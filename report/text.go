@@ -33,6 +33,12 @@ func Text(w io.Writer, r *evaluate.Report) error {
 	textDifferences(&b, r)
 	textCuts(&b, r)
 	textCovariates(&b, r)
+	if labels := labelsSummary(r); len(labels) > 0 {
+		b.WriteString("\nWhat labels buy\n")
+		for _, text := range labels {
+			paragraph(&b, "- "+text)
+		}
+	}
 	textCounts(&b, r)
 	if warnings := doubts(r); len(warnings) > 0 {
 		b.WriteString("\nWarnings\n")

@@ -241,3 +241,78 @@ func doubts(r *evaluate.Report) []string {
 func sizes(f evaluate.Finding) string {
 	return fmt.Sprintf("%s of %s positive", thousands(f.Positives), thousands(f.N))
 }
+
+// summaryFindings is for how many findings the summary tells each alone.
+const summaryFindings = 4
+
+// labelsSummary is labelsSentences where they are few, and otherwise counts.
+func labelsSummary(r *evaluate.Report) []string {
+	all := labelsSentences(r)
+	if len(all) <= summaryFindings {
+		return all
+	}
+	methods, judged, found, low, high := methodsOf(r), 0, 0, math.MaxInt, 0
+	for _, c := range r.Curves {
+		if c.Method != methods[1] || c.Enough == nil {
+			continue
+		}
+		judged++
+		if c.Enough.Shots > 0 {
+			found++
+			low, high = min(low, c.Enough.Labels), max(high, c.Enough.Labels)
+		}
+	}
+	switch {
+	case judged == 0:
+		return nil
+	case found == 0:
+		return []string{fmt.Sprintf("No number of labels drawn makes the %s better than zero-shot for sure, on any of %s.", methodName(methods[1]), count(judged, "finding"))}
+	}
+	return []string{fmt.Sprintf("The %s is better than zero-shot from %d to %s on, on %d of %s (%s confidence for each, whichever samples are drawn); the learning curves say which.",
+		methodName(methods[1]), low, count(high, "label"), found, count(judged, "finding"), percent(evaluate.Level))}
+}
+
+// labelsSentences says for the first head what its labels bought: from how many
+// on it is better than zero-shot, and what more would buy. A finding for which
+// nothing can be said is counted.
+func labelsSentences(r *evaluate.Report) []string {
+	methods := methodsOf(r)
+	if len(methods) < 2 || len(r.Curves) == 0 {
+		return nil
+	}
+	var sentences []string
+	for _, f := range r.Findings {
+		for _, c := range r.Curves {
+			if c.Finding != f.Name || c.Method != methods[1] {
+				continue
+			}
+			if text := enoughSentence(c); text != "" {
+				sentences = append(sentences, findingName(f)+": "+text+".")
+			}
+		}
+	}
+	return sentences
+}
+
+func enoughSentence(c evaluate.Curve) string {
+	var parts []string
+	switch e := c.Enough; {
+	case e == nil:
+	case e.Shots > 0:
+		on := count(e.Labels, "label")
+		if e.Patients > 0 {
+			on += " of " + count(e.Patients, "patient")
+		}
+		parts = append(parts, fmt.Sprintf("the %s is better than zero-shot from %s on (%s confidence, whichever samples are drawn)", methodName(c.Method), on, percent(e.Level)))
+	default:
+		parts = append(parts, fmt.Sprintf("no number of labels drawn makes the %s better than zero-shot for sure (%s)", methodName(c.Method), e.Unmet))
+	}
+	switch t := c.Trend; {
+	case t == nil:
+	case t.More != nil:
+		parts = append(parts, fmt.Sprintf("%d more labels than %d are expected to add %s in AUC (%s to %s)", t.More.Add, t.More.From, signed(t.More.AUC), signed(t.More.Low), signed(t.More.High)))
+	case t.Unmet != "":
+		parts = append(parts, "what more labels would buy is not estimated: "+t.Unmet)
+	}
+	return strings.Join(parts, "; ")
+}

@@ -181,20 +181,21 @@ samples for the curve and other folds; the patients stay who they are.`,
 const demoSeed = 2026
 
 func (s *settings) reportCommand() *cobra.Command {
-	var html, markdown string
+	var html, markdown, predictions string
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "report DIR",
-		Short: "Show the report of a run, or write it as a page or as Markdown",
+		Short: "Show the report of a run, or write it as a page, as Markdown or as CSV",
 		Example: `  medprobe report run
-  medprobe report run --html page.html --markdown comment.md`,
+  medprobe report run --html page.html --markdown comment.md
+  medprobe report run --predictions predictions.csv`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			r, err := readReport(args[0])
 			if err != nil {
 				return err
 			}
-			for _, file := range []string{html, markdown} {
+			for _, file := range []string{html, markdown, predictions} {
 				if err := checkOut(file); file != "" && err != nil {
 					return err
 				}
@@ -209,7 +210,12 @@ func (s *settings) reportCommand() *cobra.Command {
 					return err
 				}
 			}
-			if !asJSON && (html != "" || markdown != "") {
+			if predictions != "" {
+				if err := atomicfile.Write(predictions, func(w io.Writer) error { return writePredictions(w, args[0]) }); err != nil {
+					return err
+				}
+			}
+			if !asJSON && (html != "" || markdown != "" || predictions != "") {
 				return nil
 			}
 			return s.showReport(r, args[0], asJSON)
@@ -217,6 +223,7 @@ func (s *settings) reportCommand() *cobra.Command {
 	}
 	cmd.Flags().StringVar(&html, "html", "", "page to write")
 	cmd.Flags().StringVar(&markdown, "markdown", "", "Markdown to write")
+	cmd.Flags().StringVar(&predictions, "predictions", "", "CSV of predictions to write, for a spreadsheet; it names samples and patients")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print report.json")
 	return cmd
 }
