@@ -16,7 +16,7 @@ const (
 	hardSystem = 14
 	// factorRows of the vectors are multiplied at a time; of those whose losses
 	// bend less than leastBend of the most, none.
-	factorRows = 1024
+	factorRows = 512
 	leastBend  = 1e-5
 )
 
@@ -93,13 +93,13 @@ func invert(h *mat.SymDense) *factor {
 
 // solve divides the rows of r by the Hessian: r·U⁻¹·U⁻ᵀ, which is positive
 // definite in float32 too.
-func (f *factor) solve(by Multiplier, r blas64.General) error {
-	small, scales := narrow(r, make([]float32, r.Rows*r.Cols))
-	half := blas32.General{Rows: r.Rows, Cols: r.Cols, Stride: r.Cols, Data: make([]float32, r.Rows*r.Cols)}
-	if err := by.Multiply(blas.NoTrans, small, f.General, half); err != nil {
+func (f *factor) solve(d *design, r blas64.General) error {
+	small, scales := narrow(r, d.room(2, r.Rows*r.Cols))
+	half := blas32.General{Rows: r.Rows, Cols: r.Cols, Stride: r.Cols, Data: d.room(3, r.Rows*r.Cols)}
+	if err := d.multiplier.Multiply(blas.NoTrans, small, f.General, half); err != nil {
 		return err
 	}
-	if err := by.Multiply(blas.Trans, half, f.General, small); err != nil {
+	if err := d.multiplier.Multiply(blas.Trans, half, f.General, small); err != nil {
 		return err
 	}
 	for k, s := range scales {
@@ -121,13 +121,16 @@ func (d *design) hessian(bend []float64) (*mat.SymDense, error) {
 		}
 	}
 	m := d.dim + 1
-	h := mat.NewSymDense(m, nil)
-	sum := blas32.General{Rows: m, Cols: m, Stride: m, Data: make([]float32, m*m)}
+	room := d.wideRoom(6, m, m).Data
+	clear(room)
+	h := mat.NewSymDense(m, room)
+	sum := blas32.General{Rows: m, Cols: m, Stride: m, Data: d.room(3, m*m)}
+	space := d.room(1, 2*m*min(factorRows, len(rows)))
 	for len(rows) > 0 {
 		some := rows[:min(factorRows, len(rows))]
 		rows = rows[len(some):]
-		left := blas32.General{Rows: m, Cols: len(some), Stride: len(some), Data: make([]float32, m*len(some))}
-		right := blas32.General{Rows: len(some), Cols: m, Stride: m, Data: make([]float32, len(some)*m)}
+		left := blas32.General{Rows: m, Cols: len(some), Stride: len(some), Data: space[:m*len(some)]}
+		right := blas32.General{Rows: len(some), Cols: m, Stride: m, Data: space[len(space)/2:][:len(some)*m]}
 		each(len(some), func(k int) {
 			row := right.Data[k*m : (k+1)*m]
 			for j, v := range d.row(some[k]) {

@@ -160,6 +160,7 @@ type task struct {
 	fit    ClassFit
 	note   string
 	zero   *calibrated // on all rows
+	spread []int       // y of each row of the design
 }
 
 // newTasks gathers what is to be fitted; all tasks share a design.

@@ -17,11 +17,6 @@ type system struct {
 	// curvature times the second moments is about the Hessian of each output;
 	// intercept is that of its intercept.
 	curvature, intercept []float64
-	// bend is the curvature of each row's loss, for one output; fastBend times
-	// bendScale is the same.
-	bend      []float64
-	fastBend  []float32
-	bendScale float64
 }
 
 // newton returns the Newton steps of the paths, side by side, to a residual that
@@ -90,43 +85,39 @@ func (b *descent) newton(active []*path) (blas64.General, error) {
 // the second moments.
 func (b *descent) curvatures(s *system) {
 	prob := part(b.prob, s.first, s.outputs)
-	var bend []float64
-	if s.outputs == 1 {
-		bend = make([]float64, b.rows)
-	}
+	most := 0.0
 	for k := range s.outputs {
 		sum := 0.0
 		row := prob.Data[k*prob.Stride:][:b.rows]
 		for i, w := range s.weight {
 			if w != 0 {
 				v := w * row[i] * (1 - row[i])
-				if sum += v; bend != nil {
-					bend[i] = s.c * v
-				}
+				sum, most = sum+v, max(most, v)
 			}
 		}
 		s.curvature = append(s.curvature, s.c*sum/float64(b.rows))
 		s.intercept = append(s.intercept, max(s.c*sum, math.SmallestNonzeroFloat64*0x1p60))
 	}
-	if bend == nil {
+	if s.outputs > 1 {
 		return
 	}
-	if b.precision == double {
-		s.bend = bend
-		return
-	}
-	s.fastBend, s.bendScale = make([]float32, b.rows), powerOfTwo(floats.Max(bend))
-	for i, v := range bend {
-		s.fastBend[i] = float32(v / s.bendScale)
+	s.bendScale = powerOfTwo(s.c * most)
+	sized(&s.bend, b.rows)
+	for i, w := range s.weight {
+		s.bend[i] = float32(s.c * w * prob.Data[i] * (1 - prob.Data[i]) / s.bendScale)
 	}
 }
 
 // sideBySide returns rows of the systems side by side.
-func sideBySide(systems []*system, rows func(s *system) []float64, columns int) blas64.General {
-	m := blas64.General{Cols: columns, Stride: columns}
+func (b *descent) sideBySide(systems []*system, rows func(s *system) []float64) blas64.General {
+	outputs := 0
 	for _, s := range systems {
-		m.Data = append(m.Data, rows(s)...)
-		m.Rows += s.outputs
+		outputs += s.outputs
+	}
+	m := b.wideRoom(1, outputs, b.dim+1)
+	left := m.Data
+	for _, s := range systems {
+		left = left[copy(left, rows(s)):]
 	}
 	return m
 }
@@ -140,8 +131,8 @@ func (b *descent) direct(systems []*system) error {
 			plain = append(plain, s)
 		}
 	}
-	r := sideBySide(plain, func(s *system) []float64 { return s.r }, b.dim+1)
-	y := matrix(r.Rows, r.Cols)
+	r := b.sideBySide(plain, func(s *system) []float64 { return s.r })
+	y := b.wideRoom(2, r.Rows, r.Cols)
 	var curvature, intercept []float64
 	for _, s := range plain {
 		curvature, intercept = append(curvature, s.curvature...), append(intercept, s.intercept...)
@@ -169,8 +160,8 @@ func (b *descent) direct(systems []*system) error {
 		if systems = others; f == nil {
 			continue
 		}
-		r := sideBySide(same, func(s *system) []float64 { return s.r }, b.dim+1)
-		if err := f.solve(b.multiplier, r); err != nil {
+		r := b.sideBySide(same, func(s *system) []float64 { return s.r })
+		if err := f.solve(b.design, r); err != nil {
 			return err
 		}
 		for k, s := range same {
@@ -196,8 +187,8 @@ func (s *system) turn(own []float64) {
 // moved together without effect; along that direction H gets a curvature of its
 // own, which changes no step since no gradient lies along it.
 func (b *descent) hessianTimes(systems []*system) ([][]float64, error) {
-	q := sideBySide(systems, func(s *system) []float64 { return s.q }, b.dim+1)
-	out := matrix(q.Rows, b.dim+1)
+	q := b.sideBySide(systems, func(s *system) []float64 { return s.q })
+	out := b.wideRoom(2, q.Rows, q.Cols)
 	if err := b.curved(systems, q, out); err != nil {
 		return nil, err
 	}
@@ -228,14 +219,14 @@ func (b *descent) curved(systems []*system, q, out blas64.General) error {
 			return err
 		}
 		eachSystem(systems, func(s *system, at int) {
-			for k := range s.outputs {
-				row := t.Data[(at+k)*t.Stride:][:t.Cols]
-				if s.bend != nil {
-					floats.Mul(row, s.bend)
-				}
-			}
+			rows := part(t, at, s.outputs).Data
 			if s.outputs > 1 {
-				bendSoftmax(b, s.path, part(t, at, s.outputs).Data, s.c)
+				bendSoftmax(b, s.path, rows, s.c)
+				return
+			}
+			prob := part(b.prob, s.first, 1).Data
+			for i, w := range s.weight {
+				rows[i] *= s.c * w * prob[i] * (1 - prob[i])
 			}
 		})
 		return b.backward(t, out, true)
@@ -256,7 +247,7 @@ func (b *descent) curved(systems []*system, q, out blas64.General) error {
 		// A shift too great for float32 comes of weights too small to matter.
 		scale := max(scales[at], powerOfTwo(shift[at])*0x1p-64)
 		factor, constant := float32(scales[at]/scale), float32(shift[at]/scale)
-		for i, w := range s.fastBend {
+		for i, w := range s.bend {
 			rows[i] = w * (rows[i]*factor + constant)
 		}
 		scales[at] = scale * s.bendScale

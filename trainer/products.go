@@ -39,7 +39,7 @@ func (d *design) forward(v, z blas64.General, exact bool) error {
 
 // centred returns weights and intercepts for the vectors as they are stored.
 func (d *design) centred(v blas64.General) (w blas64.General, shift []float64) {
-	w, shift = matrix(v.Rows, d.dim), make([]float64, v.Rows)
+	w, shift = d.wideRoom(0, v.Rows, d.dim), make([]float64, v.Rows)
 	for k := range v.Rows {
 		from, to := v.Data[k*v.Stride:][:d.dim+1], w.Data[k*d.dim:][:d.dim]
 		copy(to, from)
@@ -151,8 +151,9 @@ const (
 // blocks of a chunk follow one another.
 func (d *design) blocks(do func(chunk, from, to int, x blas64.General)) {
 	size := (d.rows + chunks - 1) / chunks
+	room := d.wideRoom(6, chunks*blockRows, d.dim)
 	each(chunks, func(chunk int) {
-		x := blas64.General{Cols: d.dim, Stride: d.dim, Data: make([]float64, blockRows*d.dim)}
+		x := part(room, chunk*blockRows, blockRows)
 		end := min(d.rows, (chunk+1)*size)
 		for from := chunk * size; from < end; from += blockRows {
 			to := min(end, from+blockRows)
@@ -165,13 +166,20 @@ func (d *design) blocks(do func(chunk, from, to int, x blas64.General)) {
 	})
 }
 
-// room returns n values to write over: those of slot 0 are parameters, those of
-// slot 1 logits. They are used again by the next product.
-func (d *design) room(slot, n int) []float32 {
-	if len(d.rooms[slot]) < n {
-		d.rooms[slot] = make([]float32, n)
+// room returns n values to write over. They are used again by the next product.
+func (d *design) room(slot, n int) []float32 { return sized(&d.rooms[slot], n) }
+
+// wideRoom returns a matrix to write over, as room does; its values are those of
+// before.
+func (d *design) wideRoom(slot, rows, columns int) blas64.General {
+	return blas64.General{Rows: rows, Cols: columns, Stride: columns, Data: sized(&d.wide[slot], rows*columns)}
+}
+
+func sized[T float32 | float64](room *[]T, n int) []T {
+	if len(*room) < n {
+		*room = make([]T, n)
 	}
-	return d.rooms[slot][:n]
+	return (*room)[:n]
 }
 
 // narrow writes the rows of m in float32, each divided by a scale that keeps it

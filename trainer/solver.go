@@ -106,8 +106,8 @@ func (d *design) minimize(ctx context.Context, problems []*problem, tolerance fl
 }
 
 // columns is how many outputs go side by side: so many that their logits take
-// about the memory of the vectors.
-func (d *design) columns() int { return max(48, len(d.mean)/8) }
+// about half the memory of the vectors.
+func (d *design) columns() int { return max(48, len(d.mean)/16) }
 
 // The precisions of a descent.
 const (
@@ -142,12 +142,15 @@ type path struct {
 	// nil, is that of a Hessian nearby.
 	solves int
 	factor *factor
+	// bend times bendScale is the curvature of each row's loss, for one output.
+	bend      []float32
+	bendScale float64
 }
 
 func (d *design) newDescent(problems []*problem, outputs int) (*descent, error) {
 	b := &descent{
 		design: d,
-		z:      matrix(outputs, d.rows), prob: matrix(outputs, d.rows), spare: matrix(outputs, d.rows),
+		z:      d.wideRoom(3, outputs, d.rows), prob: d.wideRoom(4, outputs, d.rows), spare: d.wideRoom(5, outputs, d.rows),
 		v: matrix(outputs, d.dim+1), g: matrix(outputs, d.dim+1),
 	}
 	first := 0
@@ -226,7 +229,7 @@ func (b *descent) descend(ctx context.Context, active []*path, goal float64) err
 			if !p.parked && !there && p.stalled < 3 && p.iterations < maxIterations {
 				left = append(left, p)
 			} else {
-				p.factor = nil // large
+				p.factor, p.bend = nil, nil // large
 			}
 		}
 		if active = left; len(active) == 0 {
