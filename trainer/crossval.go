@@ -51,14 +51,76 @@ func chooseAll(ctx context.Context, tasks []*task) error {
 	if len(problems) == 0 {
 		return nil
 	}
-	solutions, err := tasks[0].design.minimize(ctx, problems, selectTolerance)
+	d := tasks[0].design
+	if d.rows >= raceRows {
+		if err := race(ctx, d, tasks, studies, problems); err != nil {
+			return err
+		}
+		problems = slices.DeleteFunc(problems, func(p *problem) bool { return p.lost != nil })
+	}
+	solutions, err := d.minimize(ctx, problems, selectTolerance)
 	if err != nil {
 		return err
 	}
 	for i, t := range tasks {
 		if s := studies[i]; s != nil {
-			t.choose(s, solutions[:len(s.problems)])
-			solutions = solutions[len(s.problems):]
+			own := make([]solution, len(s.problems))
+			for k, p := range s.problems {
+				if p.lost != nil {
+					own[k] = *p.lost
+				} else {
+					own[k], solutions = solutions[0], solutions[1:]
+				}
+			}
+			t.choose(s, own)
+		}
+	}
+	return nil
+}
+
+const (
+	// A candidate is given up after a first look if its held-out loss is greater
+	// than the least by a share of farBehind and by farNats in all, which leaves
+	// it no weight in any average; with fewer rows than raceRows none is.
+	farBehind = 0.1
+	farNats   = 60
+	raceRows  = 500
+)
+
+// race solves the problems of the studies roughly, so that those of candidates
+// far behind need not be solved well. They have lost; the others start from
+// there. A great C, which fits the noise, takes longest, and a descent ended
+// early does better than its end: a candidate far behind is so all the more.
+func race(ctx context.Context, d *design, tasks []*task, studies []*study, problems []*problem) error {
+	for _, p := range problems {
+		p.needed = true
+	}
+	rough, err := d.minimize(ctx, problems, raceTolerance)
+	if err != nil {
+		return err
+	}
+	for i, t := range tasks {
+		s := studies[i]
+		if s == nil {
+			continue
+		}
+		own := rough[:len(s.problems)]
+		rough = rough[len(own):]
+		held := t.heldOut(s, own)
+		path := held.path(s.grid)
+		least := math.Inf(1)
+		for _, p := range path {
+			least = min(least, p.Loss)
+		}
+		perFold := len(s.grid) - t.zeros(s)
+		for k, p := range s.problems {
+			at := path[t.zeros(s)+k%perFold]
+			if at.Excess > farBehind*least && at.Excess*held.rows > farNats {
+				p.lost = &own[k]
+			} else {
+				p.start, p.reference, p.taken = own[k].params, own[k].reference, own[k].iterations
+				p.needed = k >= len(s.folds)*perFold
+			}
 		}
 	}
 	return nil

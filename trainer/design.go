@@ -40,7 +40,11 @@ type design struct {
 	terms      float64
 	multiplier Multiplier
 	spectrum   *spectrum // of the second moments; nil until asked for
-	rooms      [2][]float32
+	// rooms are written over by each product: those of weights, logits and, twice,
+	// weights in float32; wide those of weights, three times, and of logits,
+	// three times, and of a Hessian or blocks of vectors.
+	rooms [4][]float32
+	wide  [7][]float64
 }
 
 // newDesign takes the rows of x, n×D; they are neither copied nor changed where

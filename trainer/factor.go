@@ -3,7 +3,9 @@ package trainer
 import (
 	"gonum.org/v1/gonum/blas"
 	"gonum.org/v1/gonum/blas/blas32"
+	"gonum.org/v1/gonum/blas/blas64"
 	"gonum.org/v1/gonum/floats"
+	"gonum.org/v1/gonum/lapack/lapack64"
 	"gonum.org/v1/gonum/mat"
 )
 
@@ -11,12 +13,21 @@ const (
 	// hardSystem is after how many conjugate gradients a path gets a factor:
 	// where few rows bend the losses, as at a great C, second moments of all
 	// rows say little of the Hessian.
-	hardSystem = 25
+	hardSystem = 14
 	// factorRows of the vectors are multiplied at a time; of those whose losses
 	// bend less than leastBend of the most, none.
 	factorRows = 512
 	leastBend  = 1e-5
 )
+
+// hard reports whether a path took too many conjugate gradients; with a factor,
+// which may be renewed, twice as many.
+func (p *path) hard() bool {
+	if p.factor != nil {
+		return p.solves > 2*hardSystem
+	}
+	return p.solves > hardSystem
+}
 
 // factorize gives the paths that were hard to solve the Cholesky factor of a
 // Hessian, which those of one task and C share: it is that of their mean losses.
@@ -28,14 +39,14 @@ func (b *descent) factorize(active []*path) error {
 	groups := map[family][]*path{}
 	var order []family
 	for _, p := range active {
-		if p.outputs > 1 || p.solves <= hardSystem {
-			continue
+		if f := (family{p.task, p.c}); p.outputs == 1 && p.hard() && groups[f] == nil {
+			order, groups[f] = append(order, f), []*path{}
 		}
-		f := family{p.task, p.c}
-		if groups[f] == nil {
-			order = append(order, f)
+	}
+	for _, p := range active {
+		if f := (family{p.task, p.c}); groups[f] != nil {
+			groups[f] = append(groups[f], p)
 		}
-		groups[f] = append(groups[f], p)
 	}
 	for _, f := range order {
 		bend := make([]float64, b.rows)
@@ -49,12 +60,51 @@ func (b *descent) factorize(active []*path) error {
 		if err != nil {
 			return err
 		}
-		var factor mat.Cholesky
-		if !factor.Factorize(h) {
+		inverse := invert(h)
+		if inverse == nil {
 			continue // the spectrum must do
 		}
 		for _, p := range groups[f] {
-			p.factor, p.solves = &factor, 0
+			p.factor, p.solves = inverse, 0
+		}
+	}
+	return nil
+}
+
+// factor is the inverse of a Cholesky factor L of a Hessian.
+type factor struct{ blas32.General }
+
+// invert returns L⁻¹ of h = L·Lᵀ; nil if h is singular.
+func invert(h *mat.SymDense) *factor {
+	raw := h.RawSymmetric()
+	u, ok := lapack64.Potrf(raw)
+	if !ok || !lapack64.Trtri(u) {
+		return nil
+	}
+	m := u.N
+	f := &factor{blas32.General{Rows: m, Cols: m, Stride: m, Data: make([]float32, m*m)}}
+	each(m, func(i int) {
+		for j, v := range u.Data[i*u.Stride+i : i*u.Stride+m] {
+			f.Data[i*m+i+j] = float32(v) // U⁻¹ = L⁻ᵀ
+		}
+	})
+	return f
+}
+
+// solve divides the rows of r by the Hessian: r·U⁻¹·U⁻ᵀ, which is positive
+// definite in float32 too.
+func (f *factor) solve(d *design, r blas64.General) error {
+	small, scales := narrow(r, d.room(2, r.Rows*r.Cols))
+	half := blas32.General{Rows: r.Rows, Cols: r.Cols, Stride: r.Cols, Data: d.room(3, r.Rows*r.Cols)}
+	if err := d.multiplier.Multiply(blas.NoTrans, small, f.General, half); err != nil {
+		return err
+	}
+	if err := d.multiplier.Multiply(blas.Trans, half, f.General, small); err != nil {
+		return err
+	}
+	for k, s := range scales {
+		for j, v := range small.Data[k*r.Cols : (k+1)*r.Cols] {
+			r.Data[k*r.Stride+j] = float64(v) * s
 		}
 	}
 	return nil
@@ -71,13 +121,16 @@ func (d *design) hessian(bend []float64) (*mat.SymDense, error) {
 		}
 	}
 	m := d.dim + 1
-	h := mat.NewSymDense(m, nil)
-	sum := blas32.General{Rows: m, Cols: m, Stride: m, Data: make([]float32, m*m)}
+	room := d.wideRoom(6, m, m).Data
+	clear(room)
+	h := mat.NewSymDense(m, room)
+	sum := blas32.General{Rows: m, Cols: m, Stride: m, Data: d.room(3, m*m)}
+	space := d.room(1, 2*m*min(factorRows, len(rows)))
 	for len(rows) > 0 {
 		some := rows[:min(factorRows, len(rows))]
 		rows = rows[len(some):]
-		left := blas32.General{Rows: m, Cols: len(some), Stride: len(some), Data: make([]float32, m*len(some))}
-		right := blas32.General{Rows: len(some), Cols: m, Stride: m, Data: make([]float32, len(some)*m)}
+		left := blas32.General{Rows: m, Cols: len(some), Stride: len(some), Data: space[:m*len(some)]}
+		right := blas32.General{Rows: len(some), Cols: m, Stride: m, Data: space[len(space)/2:][:len(some)*m]}
 		each(len(some), func(k int) {
 			row := right.Data[k*m : (k+1)*m]
 			for j, v := range d.row(some[k]) {
@@ -90,20 +143,25 @@ func (d *design) hessian(bend []float64) (*mat.SymDense, error) {
 			}
 			row[d.dim] = 1
 		})
-		for k, i := range some {
-			for j := range m {
-				left.Data[j*len(some)+k] = float32(bend[i]/least*leastBend) * right.Data[k*m+j]
+		const columns = 64
+		each((m+columns-1)/columns, func(c int) {
+			to := min(m, (c+1)*columns)
+			for k, i := range some {
+				scale := float32(bend[i] / least * leastBend)
+				for j := c * columns; j < to; j++ {
+					left.Data[j*len(some)+k] = scale * right.Data[k*m+j]
+				}
 			}
-		}
+		})
 		if err := d.multiplier.Multiply(blas.NoTrans, left, right, sum); err != nil {
 			return nil, err
 		}
 		raw := h.RawSymmetric()
-		for j := range m {
+		each(m, func(j int) {
 			for k := j; k < m; k++ {
 				raw.Data[j*raw.Stride+k] += float64(sum.Data[j*m+k]) * (least / leastBend)
 			}
-		}
+		})
 	}
 	for j := range d.dim {
 		h.SetSym(j, j, h.At(j, j)+1)

@@ -125,14 +125,18 @@ func finite(x blas32.General) error {
 	if err := whole(x); err != nil {
 		return err
 	}
-	for i := range x.Rows {
-		for j, v := range x.Data[i*x.Stride : i*x.Stride+x.Cols] {
-			if f := float64(v); math.IsNaN(f) || math.IsInf(f, 0) {
-				return fmt.Errorf("row %d, dimension %d: %v: want a finite number", i, j, v)
+	faults := make([]error, chunks)
+	each(chunks, func(c int) {
+		for i := c * x.Rows / chunks; i < (c+1)*x.Rows/chunks && faults[c] == nil; i++ {
+			for j, v := range x.Data[i*x.Stride : i*x.Stride+x.Cols] {
+				if v-v != 0 { // NaN and the infinities
+					faults[c] = fmt.Errorf("row %d, dimension %d: %v: want a finite number", i, j, v)
+					break
+				}
 			}
 		}
-	}
-	return nil
+	})
+	return cmp.Or(faults...)
 }
 
 func checkGroups(groups []string, n int) error {
@@ -179,6 +183,7 @@ type task struct {
 	fit    ClassFit
 	note   string
 	zero   *calibrated // on all rows
+	spread []int       // y of each row of the design
 }
 
 // newTasks gathers what is to be fitted; all tasks share a design.

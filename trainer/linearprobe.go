@@ -19,10 +19,13 @@ type calibrated struct {
 
 // calibrated gathers the rows, given as indices into t.rows.
 func (t *task) calibrated(rows []int) *calibrated {
-	m := &calibrated{t: t, rows: rows, y: make([]int, t.design.rows), weight: make([]float64, t.design.rows), bias: make([]float64, t.outputs())}
-	for r, i := range t.rows {
-		m.y[i] = t.y[r]
+	if t.spread == nil {
+		t.spread = make([]int, t.design.rows)
+		for r, i := range t.rows {
+			t.spread[i] = t.y[r]
+		}
 	}
+	m := &calibrated{t: t, rows: rows, y: t.spread, weight: make([]float64, t.design.rows), bias: make([]float64, t.outputs())}
 	for _, r := range rows {
 		m.weight[t.rows[r]] = t.weight[r]
 	}

@@ -4,10 +4,8 @@ import (
 	"math"
 	"slices"
 
-	"gonum.org/v1/gonum/blas"
 	"gonum.org/v1/gonum/blas/blas64"
 	"gonum.org/v1/gonum/floats"
-	"gonum.org/v1/gonum/mat"
 )
 
 // system is the Newton system H·d = −g of one path, on its way to be solved; d,
@@ -83,28 +81,43 @@ func (b *descent) newton(active []*path) (blas64.General, error) {
 	return steps, nil
 }
 
-// curvatures sets how the system's Hessian compares to the second moments.
+// curvatures sets how the losses bend, and how the system's Hessian compares to
+// the second moments.
 func (b *descent) curvatures(s *system) {
 	prob := part(b.prob, s.first, s.outputs)
+	most := 0.0
 	for k := range s.outputs {
 		sum := 0.0
 		row := prob.Data[k*prob.Stride:][:b.rows]
 		for i, w := range s.weight {
 			if w != 0 {
-				sum += w * row[i] * (1 - row[i])
+				v := w * row[i] * (1 - row[i])
+				sum, most = sum+v, max(most, v)
 			}
 		}
 		s.curvature = append(s.curvature, s.c*sum/float64(b.rows))
 		s.intercept = append(s.intercept, max(s.c*sum, math.SmallestNonzeroFloat64*0x1p60))
 	}
+	if s.outputs > 1 {
+		return
+	}
+	s.bendScale = powerOfTwo(s.c * most)
+	sized(&s.bend, b.rows)
+	for i, w := range s.weight {
+		s.bend[i] = float32(s.c * w * prob.Data[i] * (1 - prob.Data[i]) / s.bendScale)
+	}
 }
 
 // sideBySide returns rows of the systems side by side.
-func sideBySide(systems []*system, rows func(s *system) []float64, columns int) blas64.General {
-	m := blas64.General{Cols: columns, Stride: columns}
+func (b *descent) sideBySide(systems []*system, rows func(s *system) []float64) blas64.General {
+	outputs := 0
 	for _, s := range systems {
-		m.Data = append(m.Data, rows(s)...)
-		m.Rows += s.outputs
+		outputs += s.outputs
+	}
+	m := b.wideRoom(1, outputs, b.dim+1)
+	left := m.Data
+	for _, s := range systems {
+		left = left[copy(left, rows(s)):]
 	}
 	return m
 }
@@ -118,8 +131,8 @@ func (b *descent) direct(systems []*system) error {
 			plain = append(plain, s)
 		}
 	}
-	r := sideBySide(plain, func(s *system) []float64 { return s.r }, b.dim+1)
-	y := matrix(r.Rows, r.Cols)
+	r := b.sideBySide(plain, func(s *system) []float64 { return s.r })
+	y := b.wideRoom(2, r.Rows, r.Cols)
 	var curvature, intercept []float64
 	for _, s := range plain {
 		curvature, intercept = append(curvature, s.curvature...), append(intercept, s.intercept...)
@@ -134,15 +147,27 @@ func (b *descent) direct(systems []*system) error {
 		s.turn(rest[:len(s.r)])
 		rest = rest[len(s.r):]
 	}
-	each(len(systems), func(i int) {
-		if s := systems[i]; s.factor != nil {
-			own := slices.Clone(s.r)
-			u := s.factor.RawU().(mat.RawTriangular).RawTriangular()
-			blas64.Trsv(blas.Trans, u, blas64.Vector{N: len(own), Inc: 1, Data: own})
-			blas64.Trsv(blas.NoTrans, u, blas64.Vector{N: len(own), Inc: 1, Data: own})
-			s.turn(own)
+	for len(systems) > 0 {
+		var same, others []*system
+		f := systems[0].factor
+		for _, s := range systems {
+			if s.factor == f {
+				same = append(same, s)
+			} else {
+				others = append(others, s)
+			}
 		}
-	})
+		if systems = others; f == nil {
+			continue
+		}
+		r := b.sideBySide(same, func(s *system) []float64 { return s.r })
+		if err := f.solve(b.design, r); err != nil {
+			return err
+		}
+		for k, s := range same {
+			s.turn(r.Data[k*r.Stride:][:r.Cols])
+		}
+	}
 	return nil
 }
 
@@ -162,17 +187,9 @@ func (s *system) turn(own []float64) {
 // moved together without effect; along that direction H gets a curvature of its
 // own, which changes no step since no gradient lies along it.
 func (b *descent) hessianTimes(systems []*system) ([][]float64, error) {
-	q := sideBySide(systems, func(s *system) []float64 { return s.q }, b.dim+1)
-	t, out := part(b.spare, 0, q.Rows), matrix(q.Rows, b.dim+1)
-	if err := b.forward(q, t, b.precision == double); err != nil {
-		return nil, err
-	}
-	paths := make([]*path, len(systems))
-	for i, s := range systems {
-		paths[i] = s.path
-	}
-	eachPath(paths, func(p *path, at int) { b.bend(p, part(t, at, p.outputs)) })
-	if err := b.backward(t, out, b.precision == double); err != nil {
+	q := b.sideBySide(systems, func(s *system) []float64 { return s.q })
+	out := b.wideRoom(2, q.Rows, q.Cols)
+	if err := b.curved(systems, q, out); err != nil {
 		return nil, err
 	}
 	addPenalty(out, q)
@@ -193,24 +210,85 @@ func (b *descent) hessianTimes(systems []*system) ([][]float64, error) {
 	return hq, nil
 }
 
-// bend multiplies changes of the logits by the curvature of the losses.
-func (b *descent) bend(p *path, t blas64.General) {
-	prob := part(b.prob, p.first, p.outputs)
-	if p.outputs == 1 {
-		for i, s := range p.weight {
-			q := prob.Data[i]
-			t.Data[i] *= p.c * s * q * (1 - q)
+// curved sets out to (q·X̃ᵀ)·B·X̃, where B holds the curvature of the losses. But
+// in double precision, the logits stay in float32 between the two products.
+func (b *descent) curved(systems []*system, q, out blas64.General) error {
+	if b.precision == double {
+		t := part(b.spare, 0, q.Rows)
+		if err := b.forward(q, t, true); err != nil {
+			return err
 		}
-		return
+		eachSystem(systems, func(s *system, at int) {
+			rows := part(t, at, s.outputs).Data
+			if s.outputs > 1 {
+				bendSoftmax(b, s.path, rows, s.c)
+				return
+			}
+			prob := part(b.prob, s.first, 1).Data
+			for i, w := range s.weight {
+				rows[i] *= s.c * w * prob[i] * (1 - prob[i])
+			}
+		})
+		return b.backward(t, out, true)
 	}
+	logits, scales, shift, err := b.fastForward(q)
+	if err != nil {
+		return err
+	}
+	eachSystem(systems, func(s *system, at int) {
+		rows := logits.Data[at*logits.Cols : (at+s.outputs)*logits.Cols]
+		if s.outputs > 1 {
+			addShifts(rows, scales[at:at+s.outputs], shift[at:at+s.outputs])
+			most := powerOfTwo(s.c * floats.Max(s.weight))
+			bendSoftmax(b, s.path, rows, s.c/most)
+			floats.Scale(most, scales[at:at+s.outputs])
+			return
+		}
+		// A shift too great for float32 comes of weights too small to matter.
+		scale := max(scales[at], powerOfTwo(shift[at])*0x1p-64)
+		factor, constant := float32(scales[at]/scale), float32(shift[at]/scale)
+		for i, w := range s.bend {
+			rows[i] = w * (rows[i]*factor + constant)
+		}
+		scales[at] = scale * s.bendScale
+	})
+	return b.fastBackward(logits, scales, out)
+}
+
+// addShifts adds their shifts to rows of logits, and brings them to one scale.
+func addShifts(rows []float32, scales, shift []float64) {
+	n, most := len(rows)/len(scales), slices.Max(scales)
+	for _, v := range shift {
+		most = max(most, powerOfTwo(v))
+	}
+	for k, s := range scales {
+		factor, constant := float32(s/most), float32(shift[k]/most)
+		for i := range n {
+			rows[k*n+i] = rows[k*n+i]*factor + constant
+		}
+		scales[k] = most
+	}
+}
+
+// bendSoftmax multiplies changes of the logits by the curvature of the losses.
+func bendSoftmax[T float32 | float64](b *descent, p *path, t []T, c float64) {
+	prob, n := part(b.prob, p.first, p.outputs), b.rows
 	for i, s := range p.weight {
 		mean := 0.0
 		for k := range p.outputs {
-			mean += t.Data[k*t.Stride+i] * prob.Data[k*prob.Stride+i]
+			mean += float64(t[k*n+i]) * prob.Data[k*prob.Stride+i]
 		}
 		for k := range p.outputs {
-			at := k*t.Stride + i
-			t.Data[at] = p.c * s * prob.Data[k*prob.Stride+i] * (t.Data[at] - mean)
+			t[k*n+i] = T(c * s * prob.Data[k*prob.Stride+i] * (float64(t[k*n+i]) - mean))
 		}
 	}
+}
+
+// eachSystem is eachPath for systems.
+func eachSystem(systems []*system, do func(s *system, at int)) {
+	at := make([]int, len(systems)+1)
+	for i, s := range systems {
+		at[i+1] = at[i] + s.outputs
+	}
+	each(len(systems), func(i int) { do(systems[i], at[i]) })
 }

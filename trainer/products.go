@@ -12,35 +12,20 @@ import (
 // forward sets z, k×rows, to v·Xᵀ + b, where the rows of v, k×(dim+1), hold
 // weights and, last, their intercept; in float64 if exact is asked for.
 func (d *design) forward(v, z blas64.General, exact bool) error {
-	w := blas64.General{Rows: v.Rows, Cols: d.dim, Stride: d.dim, Data: make([]float64, v.Rows*d.dim)}
-	shift := make([]float64, v.Rows)
-	for k := range v.Rows {
-		from, to := v.Data[k*v.Stride:][:d.dim+1], w.Data[k*d.dim:][:d.dim]
-		copy(to, from)
-		shift[k] = from[d.dim]
-		if d.exact.Data == nil {
-			if d.dev != nil {
-				floats.Div(to, d.dev)
-			}
-			shift[k] -= floats.Dot(to, d.mean)
-		}
-	}
-	switch {
-	case !exact:
-		small, scales := narrow(w, d.room(0, len(w.Data)))
-		out := blas32.General{Rows: z.Rows, Cols: z.Cols, Stride: z.Cols, Data: d.room(1, z.Rows*z.Cols)}
-		if err := d.multiplier.Multiply(blas.Trans, small, d.fast, out); err != nil {
-			return err
-		}
-		each(z.Rows, func(k int) {
+	if !exact {
+		out, scales, shift, err := d.fastForward(v)
+		each(out.Rows, func(k int) {
 			row := z.Data[k*z.Stride:][:z.Cols]
 			for i, v := range out.Data[k*z.Cols : (k+1)*z.Cols] {
-				row[i] = float64(v) * scales[k]
+				row[i] = float64(v)*scales[k] + shift[k]
 			}
 		})
-	case d.exact.Data != nil:
+		return err
+	}
+	w, shift := d.centred(v)
+	if d.exact.Data != nil {
 		blas64.Gemm(blas.NoTrans, blas.Trans, 1, w, d.exact, 0, z)
-	default:
+	} else {
 		d.blocks(func(_, from, to int, x blas64.General) {
 			part := blas64.General{Rows: z.Rows, Cols: to - from, Stride: z.Stride, Data: z.Data[from:]}
 			blas64.Gemm(blas.NoTrans, blas.Trans, 1, w, x, 0, part)
@@ -52,29 +37,78 @@ func (d *design) forward(v, z blas64.General, exact bool) error {
 	return nil
 }
 
+// centred returns weights and intercepts for the vectors as they are stored.
+func (d *design) centred(v blas64.General) (w blas64.General, shift []float64) {
+	w, shift = d.wideRoom(0, v.Rows, d.dim), make([]float64, v.Rows)
+	for k := range v.Rows {
+		from, to := v.Data[k*v.Stride:][:d.dim+1], w.Data[k*d.dim:][:d.dim]
+		copy(to, from)
+		shift[k] = from[d.dim]
+		if d.exact.Data == nil {
+			if d.dev != nil {
+				floats.Div(to, d.dev)
+			}
+			shift[k] -= floats.Dot(to, d.mean)
+		}
+	}
+	return w, shift
+}
+
+// fastForward is forward in float32: logit i of row k is scales[k]·z[k][i] +
+// shift[k]. The next product writes over z.
+func (d *design) fastForward(v blas64.General) (z blas32.General, scales, shift []float64, err error) {
+	w, shift := d.centred(v)
+	small, scales := narrow(w, d.room(0, len(w.Data)))
+	z = blas32.General{Rows: v.Rows, Cols: d.rows, Stride: d.rows, Data: d.room(1, v.Rows*d.rows)}
+	return z, scales, shift, d.multiplier.Multiply(blas.Trans, small, d.fast, z)
+}
+
 // backward sets g, k×(dim+1), to r·X and, last, Σ r, where r is k×rows; in
 // float64 if exact is asked for.
 func (d *design) backward(r, g blas64.General, exact bool) error {
-	w := blas64.General{Rows: g.Rows, Cols: d.dim, Stride: g.Stride, Data: g.Data}
-	switch {
-	case !exact:
+	if !exact {
 		small, scales := narrow(r, d.room(1, r.Rows*r.Cols))
-		out := blas32.General{Rows: r.Rows, Cols: d.dim, Stride: d.dim, Data: d.room(0, r.Rows*d.dim)}
-		if err := d.multiplier.Multiply(blas.NoTrans, small, d.fast, out); err != nil {
-			return err
-		}
-		for k, s := range scales {
-			for j, v := range out.Data[k*d.dim : (k+1)*d.dim] {
-				g.Data[k*g.Stride+j] = float64(v) * s
-			}
-		}
-	case d.exact.Data != nil:
+		return d.fastBackward(small, scales, g)
+	}
+	sums := make([]float64, g.Rows)
+	for k := range sums {
+		sums[k] = floats.Sum(r.Data[k*r.Stride:][:r.Cols])
+	}
+	w := blas64.General{Rows: g.Rows, Cols: d.dim, Stride: g.Stride, Data: g.Data}
+	if d.exact.Data != nil {
 		blas64.Gemm(blas.NoTrans, blas.NoTrans, 1, r, d.exact, 0, w)
-	default:
+	} else {
 		d.exactBackward(r, w)
 	}
-	for k := range g.Rows {
-		row, sum := g.Data[k*g.Stride:][:d.dim+1], floats.Sum(r.Data[k*r.Stride:][:r.Cols])
+	d.uncentre(g, sums)
+	return nil
+}
+
+// fastBackward is backward in float32, of row k of r times scales[k].
+func (d *design) fastBackward(r blas32.General, scales []float64, g blas64.General) error {
+	out := blas32.General{Rows: r.Rows, Cols: d.dim, Stride: d.dim, Data: d.room(0, r.Rows*d.dim)}
+	if err := d.multiplier.Multiply(blas.NoTrans, r, d.fast, out); err != nil {
+		return err
+	}
+	sums := make([]float64, r.Rows)
+	each(r.Rows, func(k int) {
+		for _, v := range r.Data[k*r.Stride:][:r.Cols] {
+			sums[k] += float64(v)
+		}
+		sums[k] *= scales[k]
+		for j, v := range out.Data[k*d.dim : (k+1)*d.dim] {
+			g.Data[k*g.Stride+j] = float64(v) * scales[k]
+		}
+	})
+	d.uncentre(g, sums)
+	return nil
+}
+
+// uncentre makes products with the vectors as they are stored those with the
+// centred ones, and puts the sums of r last.
+func (d *design) uncentre(g blas64.General, sums []float64) {
+	for k, sum := range sums {
+		row := g.Data[k*g.Stride:][:d.dim+1]
 		if d.exact.Data == nil {
 			floats.AddScaled(row[:d.dim], -sum, d.mean)
 			if d.dev != nil {
@@ -83,7 +117,6 @@ func (d *design) backward(r, g blas64.General, exact bool) error {
 		}
 		row[d.dim] = sum
 	}
-	return nil
 }
 
 func (d *design) exactBackward(r, w blas64.General) {
@@ -118,8 +151,9 @@ const (
 // blocks of a chunk follow one another.
 func (d *design) blocks(do func(chunk, from, to int, x blas64.General)) {
 	size := (d.rows + chunks - 1) / chunks
+	room := d.wideRoom(6, chunks*blockRows, d.dim)
 	each(chunks, func(chunk int) {
-		x := blas64.General{Cols: d.dim, Stride: d.dim, Data: make([]float64, blockRows*d.dim)}
+		x := part(room, chunk*blockRows, blockRows)
 		end := min(d.rows, (chunk+1)*size)
 		for from := chunk * size; from < end; from += blockRows {
 			to := min(end, from+blockRows)
@@ -132,13 +166,20 @@ func (d *design) blocks(do func(chunk, from, to int, x blas64.General)) {
 	})
 }
 
-// room returns n values to write over: those of slot 0 are parameters, those of
-// slot 1 logits. They are used again by the next product.
-func (d *design) room(slot, n int) []float32 {
-	if len(d.rooms[slot]) < n {
-		d.rooms[slot] = make([]float32, n)
+// room returns n values to write over. They are used again by the next product.
+func (d *design) room(slot, n int) []float32 { return sized(&d.rooms[slot], n) }
+
+// wideRoom returns a matrix to write over, as room does; its values are those of
+// before.
+func (d *design) wideRoom(slot, rows, columns int) blas64.General {
+	return blas64.General{Rows: rows, Cols: columns, Stride: columns, Data: sized(&d.wide[slot], rows*columns)}
+}
+
+func sized[T float32 | float64](room *[]T, n int) []T {
+	if len(*room) < n {
+		*room = make([]T, n)
 	}
-	return d.rooms[slot][:n]
+	return (*room)[:n]
 }
 
 // narrow writes the rows of m in float32, each divided by a scale that keeps it
@@ -154,12 +195,17 @@ func narrow(m blas64.General, into []float32) (blas32.General, []float64) {
 				largest = v
 			}
 		}
-		_, exponent := math.Frexp(largest)
-		scales[k] = math.Ldexp(1, min(max(exponent, -1000), 1000))
+		scales[k] = powerOfTwo(largest)
 		inverse := 1 / scales[k]
 		for j, v := range row {
 			out.Data[k*m.Cols+j] = float32(v * inverse)
 		}
 	})
 	return out, scales
+}
+
+// powerOfTwo returns the least power of two above v.
+func powerOfTwo(v float64) float64 {
+	_, exponent := math.Frexp(v)
+	return math.Ldexp(1, min(max(exponent, -1000), 1000))
 }

@@ -6,7 +6,6 @@ import (
 
 	"gonum.org/v1/gonum/blas/blas64"
 	"gonum.org/v1/gonum/floats"
-	"gonum.org/v1/gonum/mat"
 )
 
 // problem is a penalised logistic regression with offsets, on a design:
@@ -33,6 +32,10 @@ type problem struct {
 	held []int
 	// needed says that the parameters are wanted.
 	needed bool
+	// lost is the rough solution of a problem that is not worth more; taken counts
+	// the iterations before the start.
+	lost  *solution
+	taken int
 	// task is what the problem is part of.
 	task *task
 }
@@ -56,11 +59,13 @@ const (
 	maxIterations = 200
 	// Gradients are measured against the gradient at the start. fitTolerance is
 	// for the head, selectTolerance for the fits of a cross-validation, of which
-	// enoughTolerance is enough where float32 ends the descent;
-	// convergedTolerance is what counts as converged where rounding ends it.
+	// enoughTolerance is enough where float32 ends the descent, and raceTolerance
+	// for a first look at them; convergedTolerance is what counts as converged
+	// where rounding ends it.
 	fitTolerance       = 1e-9
 	selectTolerance    = 1e-5
 	enoughTolerance    = 1e-4
+	raceTolerance      = 1e-2
 	convergedTolerance = 1e-8
 	roundingTolerance  = 1e-13
 	// leastGain of the objective is what the last step of a head's fit may have
@@ -101,8 +106,8 @@ func (d *design) minimize(ctx context.Context, problems []*problem, tolerance fl
 }
 
 // columns is how many outputs go side by side: so many that their logits take
-// about the memory of the vectors.
-func (d *design) columns() int { return max(48, len(d.mean)/8) }
+// about half the memory of the vectors.
+func (d *design) columns() int { return max(48, len(d.mean)/16) }
 
 // The precisions of a descent.
 const (
@@ -136,13 +141,16 @@ type path struct {
 	// solves is how many conjugate gradients the last step took; factor, if not
 	// nil, is that of a Hessian nearby.
 	solves int
-	factor *mat.Cholesky
+	factor *factor
+	// bend times bendScale is the curvature of each row's loss, for one output.
+	bend      []float32
+	bendScale float64
 }
 
 func (d *design) newDescent(problems []*problem, outputs int) (*descent, error) {
 	b := &descent{
 		design: d,
-		z:      matrix(outputs, d.rows), prob: matrix(outputs, d.rows), spare: matrix(outputs, d.rows),
+		z:      d.wideRoom(3, outputs, d.rows), prob: d.wideRoom(4, outputs, d.rows), spare: d.wideRoom(5, outputs, d.rows),
 		v: matrix(outputs, d.dim+1), g: matrix(outputs, d.dim+1),
 	}
 	first := 0
@@ -221,7 +229,7 @@ func (b *descent) descend(ctx context.Context, active []*path, goal float64) err
 			if !p.parked && !there && p.stalled < 3 && p.iterations < maxIterations {
 				left = append(left, p)
 			} else {
-				p.factor = nil // large
+				p.factor, p.bend = nil, nil // large
 			}
 		}
 		if active = left; len(active) == 0 {
@@ -469,7 +477,7 @@ func (b *descent) search(p *path, d, along blas64.General) float64 {
 func (b *descent) solutions(tolerance float64) []solution {
 	all := make([]solution, len(b.paths))
 	for i, p := range b.paths {
-		s := solution{objective: p.value, iterations: p.iterations, reference: p.reference, gradient: p.norm / p.reference}
+		s := solution{objective: p.value, iterations: p.taken + p.iterations, reference: p.reference, gradient: p.norm / p.reference}
 		if p.reference == 0 {
 			s.gradient = 0
 		}

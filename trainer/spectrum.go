@@ -24,6 +24,7 @@ type spectrum struct {
 	vectors blas64.General // q×dim, orthonormal rows
 	fast    blas32.General // the same, where they are not all there are
 	by      Multiplier
+	rooms   [2][]float32
 	values  []float64 // of length q
 	rest    float64
 }
@@ -32,7 +33,7 @@ const (
 	// spectrumSize is how many eigenvalues are found, all of them in as many
 	// dimensions; spectrumRows of the rows are looked at.
 	spectrumSize = 96
-	spectrumRows = 2048
+	spectrumRows = 1024
 )
 
 // secondMoments returns the spectrum of the design, found once.
@@ -101,7 +102,8 @@ func (d *design) some(rows int) (*design, float64) {
 		return d, 1
 	}
 	part := *d
-	part.rows, part.fast = rows, blas32.General{Rows: rows, Cols: d.dim, Stride: d.dim, Data: make([]float32, 0, rows*d.dim)}
+	part.rows, part.fast = rows, blas32.General{Rows: rows, Cols: d.dim, Stride: d.dim, Data: d.room(1, rows*d.dim)[:0]}
+	part.rooms = [len(d.rooms)][]float32{}
 	for k := range rows {
 		part.fast.Data = append(part.fast.Data, d.row(k*d.rows/rows)...)
 	}
@@ -183,7 +185,7 @@ func (s *spectrum) solve(r, out blas64.General, curvature, intercept []float64) 
 
 // solvePart is solve where all but the greatest eigenvalues count as equal.
 func (s *spectrum) solvePart(r, out blas64.General, curvature []float64) error {
-	small, scales := narrow(r, make([]float32, r.Rows*r.Cols))
+	small, scales := narrow(r, sized(&s.rooms[0], r.Rows*r.Cols))
 	size := len(s.values)
 	parts := blas32.General{Rows: r.Rows, Cols: size, Stride: size, Data: make([]float32, r.Rows*size)}
 	if err := s.by.Multiply(blas.Trans, small, s.fast, parts); err != nil {
@@ -197,7 +199,7 @@ func (s *spectrum) solvePart(r, out blas64.General, curvature []float64) error {
 			parts.Data[k*size+q] *= float32((c*least+1)/(c*v+1) - 1)
 		}
 	}
-	back := blas32.General{Rows: r.Rows, Cols: r.Cols, Stride: r.Cols, Data: make([]float32, r.Rows*r.Cols)}
+	back := blas32.General{Rows: r.Rows, Cols: r.Cols, Stride: r.Cols, Data: sized(&s.rooms[1], r.Rows*r.Cols)}
 	if err := s.by.Multiply(blas.NoTrans, parts, s.fast, back); err != nil {
 		return err
 	}

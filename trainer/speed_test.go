@@ -20,6 +20,7 @@ import (
 	"github.com/medprobe/medprobe/internal/npy"
 	"github.com/medprobe/medprobe/internal/testworld"
 	"github.com/medprobe/medprobe/trainer"
+	"golang.org/x/sync/errgroup"
 	"gonum.org/v1/gonum/blas/blas32"
 )
 
@@ -140,6 +141,7 @@ func TestSpeed(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer fast.Close()
+	fmt.Printf("\nFew-shot study of 8 numbers of shots × 20 draws × 14 findings × 10 C: %.1f s\n", fewShotStudy(t, fast))
 	theirs := scikitLearn(t)
 	one := 0.0 // scikit-learn's sweep of one finding
 	fmt.Printf("\nMedian of %d in turns (least–greatest), seconds; 1152 dimensions\n\n", *speed)
@@ -198,4 +200,39 @@ func TestSpeed(t *testing.T) {
 		}
 		fmt.Printf("| %s | %s | %s | %.1f× | %s | %.1f× |\n", work.name, cells[0], cells[1], median[0]/median[1], cells[2], median[0]/median[2])
 	}
+}
+
+// fewShotStudy fits every finding at 8 numbers of shots from 1 to 128, by 20
+// draws, with 10 C to choose from, and returns the seconds it took.
+func fewShotStudy(t *testing.T, by trainer.Multiplier) float64 {
+	const draws, findings = 20, 14
+	x, y := matrixOf(4000, findings)
+	start := time.Now()
+	var group errgroup.Group
+	group.SetLimit(2)
+	for shots := 1; shots <= 128; shots *= 2 {
+		for draw := range draws {
+			for f := range findings {
+				group.Go(func() error {
+					order := rand.New(rand.NewPCG(uint64(draw), uint64(f))).Perm(x.Rows)
+					one, left := trainer.Targets{Classes: y.Classes[f : f+1]}, [2]int{shots, shots}
+					some := blas32.General{Cols: x.Cols, Stride: x.Cols}
+					for _, i := range order {
+						if label := y.Values[i][f]; left[label] > 0 {
+							left[label]--
+							some.Data = append(some.Data, x.Data[i*x.Stride:i*x.Stride+x.Cols]...)
+							one.Values = append(one.Values, []int8{label})
+						}
+					}
+					some.Rows = len(one.Values)
+					_, err := trainer.Fit(t.Context(), some, one, nil, trainer.Options{Head: trainer.Logistic, CGrid: decade(), Multiplier: by})
+					return err
+				})
+			}
+		}
+	}
+	if err := group.Wait(); err != nil {
+		t.Fatal(err)
+	}
+	return time.Since(start).Seconds()
 }

@@ -1,0 +1,67 @@
+package trainer_test
+
+import (
+	"runtime"
+	"runtime/metrics"
+	"testing"
+	"time"
+
+	"github.com/medprobe/medprobe/trainer"
+)
+
+// peak returns the greatest number of bytes in objects, dead ones that no
+// collection has found included, while do runs.
+func peak(do func()) uint64 {
+	runtime.GC()
+	sample := []metrics.Sample{{Name: "/memory/classes/heap/objects:bytes"}}
+	most, stop, stopped := uint64(0), make(chan bool), make(chan bool)
+	go func() {
+		defer close(stopped)
+		ticks := time.NewTicker(500 * time.Microsecond)
+		defer ticks.Stop()
+		for {
+			metrics.Read(sample)
+			most = max(most, sample[0].Value.Uint64())
+			select {
+			case <-stop:
+				return
+			case <-ticks.C:
+			}
+		}
+	}()
+	do()
+	close(stop)
+	<-stopped
+	return most
+}
+
+// A fit takes no more than twice, and a sweep of one finding no more than 3.2
+// times the memory of the matrix, which is among it. With -speed the many
+// findings of a study are measured too; they take more. Not parallel: other
+// tests have memory too.
+func TestMemoryOfFits(t *testing.T) {
+	if testing.Short() {
+		t.Skip("a sweep of 10,000 vectors takes long")
+	}
+	for _, work := range []struct {
+		name     string
+		findings int
+		most     float64
+		o        trainer.Options
+	}{
+		{"one fit", 1, 2, trainer.Options{Head: trainer.Logistic, C: 1}},
+		{"sweep of one finding", 1, 3.2, trainer.Options{Head: trainer.Logistic, CGrid: decade()}},
+		{"sweep of 14 findings", 14, 8, trainer.Options{Head: trainer.Logistic, CGrid: decade()}},
+	} {
+		if work.findings > 1 && *speed == 0 {
+			continue
+		}
+		x, y := matrixOf(10000, work.findings)
+		matrix := float64(4 * len(x.Data))
+		got := float64(peak(func() { timed(t, x, y, work.o) })) / matrix
+		t.Logf("%s: at most %.2f matrices of %.0f MB", work.name, got, matrix/1e6)
+		if got > work.most {
+			t.Errorf("%s: %.2f times the matrix, want at most %v", work.name, got, work.most)
+		}
+	}
+}
