@@ -2,10 +2,10 @@
 GO      ?= go
 BIN     := bin/medprobe
 # Packages with goroutines of their own run under the race detector too.
-RACE    := ./datasets/... ./embedcache/... ./encoder/... ./trainer/... ./evaluate/... ./experiment/... ./internal/...
+RACE    := ./datasets/... ./embedcache/... ./encoder/... ./trainer/... ./evaluate/... ./registry/... ./experiment/... ./internal/...
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 
-.PHONY: setup build demo test check lint bench bench-encoder bench-trainer bench-heads bench-suggest bench-dicom bench-cache test-faults fuzz picture clean
+.PHONY: setup build demo test check lint bench bench-encoder bench-trainer bench-heads bench-suggest bench-dicom bench-cache bench-evaluate bench-gate test-faults fuzz picture clean
 
 setup:
 	@command -v $(GO) >/dev/null || { echo "setup: no Go; install Go 1.26 or newer" >&2; exit 1; }
@@ -71,6 +71,14 @@ ROWS ?= 1000000
 bench-cache:
 	$(GO) test ./embedcache -run Speed -speed 5 -speed-rows $(ROWS) -v -timeout 60m
 	$(GO) test ./embedcache -run ExportMemory -speed 1 -export-rows $(ROWS) -v -timeout 60m
+
+# AUC beside scikit-learn, and the bootstrap of fourteen labels.
+bench-evaluate:
+	$(GO) test ./evaluate -run Speed -speed 9 -v -timeout 30m
+
+# False alarms and detections of the gate, beside a fixed tolerance, by simulation.
+bench-gate:
+	$(GO) test ./evaluate -run 'GateFalseAlarms$$' -gate 2000 -v -timeout 60m
 
 # What breaks caches, at full count: kills, full disks, crowds, flipped bits.
 test-faults: setup
