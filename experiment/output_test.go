@@ -137,7 +137,7 @@ func TestSecondRunReplacesTheFirst(t *testing.T) {
 		t.Fatal(err)
 	}
 	all := files(t, dir)
-	if _, stale := all["heads/linear-probe.safetensors"]; stale || len(all) != 7 {
+	if _, stale := all["heads/linear-probe.safetensors"]; stale || len(all) != 9 {
 		t.Errorf("files %q: want those of the second run alone", slices.Sorted(maps.Keys(all)))
 	}
 }

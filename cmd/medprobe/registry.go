@@ -259,41 +259,6 @@ func (s *settings) showVersion(v *registry.Version, moves []registry.Move) error
 	return w.Flush()
 }
 
-func (s *settings) registryAliasCommand() *cobra.Command {
-	var reason string
-	var remove bool
-	cmd := &cobra.Command{
-		Use:   "alias NAME ALIAS VERSION",
-		Short: "Let an alias point at a version",
-		Long: `Alias moves an alias such as champion, in one step, and notes who moved it, when
-and why. With --remove and no version it takes the alias away.`,
-		Example: "  medprobe registry alias cxr champion 2 --reason 'passed the gate'",
-		Args:    cobra.RangeArgs(2, 3),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			if remove != (len(args) == 2) {
-				return usagef(cmd, "want NAME ALIAS VERSION, or NAME ALIAS --remove")
-			}
-			return s.usingRegistry(cmd.Context(), func(r *registry.Registry) error {
-				if remove {
-					return r.RemoveAlias(cmd.Context(), args[0], args[1], whoami(), reason)
-				}
-				number, err := strconv.Atoi(args[2])
-				if err != nil || number < 1 {
-					return usagef(cmd, "version %q: want a number from 1", args[2])
-				}
-				if err := r.SetAlias(cmd.Context(), args[0], args[1], number, whoami(), reason); err != nil {
-					return err
-				}
-				fmt.Fprintf(s.out, "%s@%s is version %d\n", args[0], args[1], number)
-				return nil
-			})
-		},
-	}
-	cmd.Flags().StringVar(&reason, "reason", "", "why, for the history")
-	cmd.Flags().BoolVar(&remove, "remove", false, "take the alias away")
-	return cmd
-}
-
 func (s *settings) registryDiffCommand() *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
