@@ -15,6 +15,8 @@ type Summary struct {
 	Differences []ScoreDifference `json:"differences"`
 	// Averages are over labels, for each kind of scores; empty for one label.
 	Averages []Averages `json:"averages"`
+	// Subgroups are those of every label and score, by each attribute.
+	Subgroups []Subgroup `json:"subgroups"`
 }
 
 // DefaultThreshold is used for probabilities where none is asked for.
@@ -27,6 +29,9 @@ type SummaryOptions struct {
 	Bootstrap *Bootstrap
 	// Threshold is the least score that counts as a finding, for every label.
 	Threshold *float64
+	// LeastUnits is how many units with positives, and with negatives, a
+	// subgroup must have to be judged; default [FewUnits].
+	LeastUnits int
 }
 
 // ScoreSummary holds the figures of one column of scores. What cannot be
@@ -84,7 +89,7 @@ func (s *Scores) SummarizeWith(ctx context.Context, o SummaryOptions) (*Summary,
 	} else if unit == "" {
 		unit = "group"
 	}
-	out := &Summary{Unit: unit, Scores: []ScoreSummary{}, Differences: []ScoreDifference{}, Averages: []Averages{}}
+	out := &Summary{Unit: unit, Scores: []ScoreSummary{}, Differences: []ScoreDifference{}, Averages: []Averages{}, Subgroups: []Subgroup{}}
 	for _, l := range s.Labels {
 		known := s.known(l)
 		known.unit = unit
@@ -94,6 +99,11 @@ func (s *Scores) SummarizeWith(ctx context.Context, o SummaryOptions) (*Summary,
 				return nil, fmt.Errorf("label %q, score %q: %w", l.Name, c.Name, err)
 			}
 			out.Scores = append(out.Scores, summary)
+			subgroups, err := s.subgroups(l, c, o, unit)
+			if err != nil {
+				return nil, fmt.Errorf("label %q, score %q: %w", l.Name, c.Name, err)
+			}
+			out.Subgroups = append(out.Subgroups, subgroups...)
 			if k == 0 || summary.AUC == nil {
 				continue
 			}
