@@ -32,6 +32,9 @@ type SummaryOptions struct {
 	// LeastUnits is how many units with positives, and with negatives, a
 	// subgroup must have to be judged; default [FewUnits].
 	LeastUnits int
+	// Margin asks for non-inferiority and equivalence of the paired scores; 0
+	// does not.
+	Margin float64
 }
 
 // ScoreSummary holds the figures of one column of scores. What cannot be
@@ -59,16 +62,18 @@ type ScoreSummary struct {
 
 // ScoreDifference is the paired difference A − B between two score columns.
 type ScoreDifference struct {
-	Label    string    `json:"label"`
-	A        string    `json:"a"`
-	B        string    `json:"b"`
-	N        int       `json:"n"`
-	Units    int       `json:"units"`
-	Value    float64   `json:"difference"`
-	Low      float64   `json:"ci_low"`
-	High     float64   `json:"ci_high"`
-	P        float64   `json:"p"`
-	Method   string    `json:"ci_method"`
+	Label  string  `json:"label"`
+	A      string  `json:"a"`
+	B      string  `json:"b"`
+	N      int     `json:"n"`
+	Units  int     `json:"units"`
+	Value  float64 `json:"difference"`
+	Low    float64 `json:"ci_low"`
+	High   float64 `json:"ci_high"`
+	P      float64 `json:"p"`
+	Method string  `json:"ci_method"`
+	// Verdict is nil where no margin is asked for.
+	Verdict  *Verdict  `json:"verdict"`
 	Warnings []Warning `json:"warnings,omitempty"`
 }
 
@@ -107,7 +112,7 @@ func (s *Scores) SummarizeWith(ctx context.Context, o SummaryOptions) (*Summary,
 			if k == 0 || summary.AUC == nil {
 				continue
 			}
-			difference, err := known.difference(ctx, l.Scores[0], c, o.Bootstrap)
+			difference, err := known.difference(ctx, l.Scores[0], c, o)
 			if err != nil {
 				return nil, fmt.Errorf("label %q, scores %q and %q: %w", l.Name, l.Scores[0].Name, c.Name, err)
 			}
@@ -229,18 +234,23 @@ func (k knownRows) auc(ctx context.Context, scores []float64, bootstrap *Bootstr
 	return b.AUC(ctx, scores, k.labels, k.groups)
 }
 
-func (k knownRows) difference(ctx context.Context, a, b ScoreColumn, bootstrap *Bootstrap) (ScoreDifference, error) {
+func (k knownRows) difference(ctx context.Context, a, b ScoreColumn, o SummaryOptions) (ScoreDifference, error) {
 	var c Comparison
 	var err error
-	if bootstrap == nil {
+	if o.Bootstrap == nil {
 		c, err = Compare(k.of(a), k.of(b), k.labels, k.groups)
 	} else {
-		resample := *bootstrap
+		resample := *o.Bootstrap
 		resample.Strata = k.strata
 		c, err = resample.Compare(ctx, k.of(a), k.of(b), k.labels, k.groups)
 	}
 	d := c.Difference
-	return ScoreDifference{A: a.Name, B: b.Name, N: d.N, Units: d.Units, Value: d.Point, Low: d.Low, High: d.High, P: c.P, Method: d.Method, Warnings: d.Warnings}, err
+	out := ScoreDifference{A: a.Name, B: b.Name, N: d.N, Units: d.Units, Value: d.Point, Low: d.Low, High: d.High, P: c.P, Method: d.Method, Warnings: d.Warnings}
+	if err == nil && o.Margin > 0 {
+		verdict := Judge(d, o.Margin)
+		out.Verdict = &verdict
+	}
+	return out, err
 }
 
 // oneClass says why nothing can be ranked, and what it would take.

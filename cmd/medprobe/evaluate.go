@@ -22,7 +22,7 @@ func (s *settings) evaluateScoresCommand() *cobra.Command {
 	var columns evaluate.ScoreColumns
 	var ci string
 	var resamples int
-	var threshold float64
+	var threshold, margin float64
 	var by []string
 	var least int
 	var asJSON bool
@@ -41,10 +41,15 @@ classes. With --threshold, a score of at least that is a finding: the confusion,
 sensitivity, specificity, PPV, NPV, F1 and balanced accuracy follow.
 
 With --by, the figures of each subgroup follow, with its difference from all the
-others: --by sex takes each value of the column, --by age:40,65 makes bands.`,
+others: --by sex takes each value of the column, --by age:40,65 makes bands.
+
+With --margin, each paired difference is held against it: non-inferior if its
+whole interval lies above −margin, equivalent if within ±margin; what is open
+comes with the number of patients that would have settled it.`,
 		Example: "  medprobe evaluate scores S.csv --label y --score probe --score zero_shot --group patient\n" +
 			"  medprobe evaluate scores S.csv --label edema --label fracture --score-prefix p_ --threshold 0.5\n" +
-			"  medprobe evaluate scores S.csv --label y --score probe --group patient --by sex --by age:40,65",
+			"  medprobe evaluate scores S.csv --label y --score probe --group patient --by sex --by age:40,65\n" +
+			"  medprobe evaluate scores S.csv --label y --score new --score old --group patient --margin 0.02",
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(columns.Labels) == 0 {
@@ -79,7 +84,10 @@ others: --by sex takes each value of the column, --by age:40,65 makes bands.`,
 			if least < 1 {
 				return usagef(cmd, "--least %d: want 1 or more", least)
 			}
-			options.LeastUnits = least
+			if cmd.Flags().Changed("margin") && !(margin > 0 && margin < 1) {
+				return usagef(cmd, "--margin %v: want a difference of AUC between 0 and 1", margin)
+			}
+			options.LeastUnits, options.Margin = least, margin
 			for _, text := range by {
 				attribute, err := attributeOf(text)
 				if err != nil {
@@ -115,6 +123,7 @@ others: --by sex takes each value of the column, --by age:40,65 makes bands.`,
 	flags.IntVar(&resamples, "resamples", 2000, "how often to resample")
 	flags.Float64Var(&threshold, "threshold", evaluate.DefaultThreshold, "least score that counts as a finding; shown if it is said, in JSON for all probabilities")
 	flags.StringArrayVar(&by, "by", nil, "column whose values make subgroups, such as sex, or with bands, age:40,65; may be repeated")
+	flags.Float64Var(&margin, "margin", 0, "difference in AUC that does not matter, such as 0.02: judges the paired differences")
 	flags.IntVar(&least, "least", evaluate.FewUnits, "units with positives, and with negatives, that a subgroup must have to be judged")
 	flags.BoolVar(&asJSON, "json", false, "print one JSON document")
 	return cmd

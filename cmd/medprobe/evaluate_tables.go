@@ -33,6 +33,9 @@ func (s *settings) showSummary(summary *evaluate.Summary, o evaluate.SummaryOpti
 			fmt.Fprintf(w, "%s\t%s − %s\t%+.3f\t%+.3f to %+.3f\t%.3g\n", quoteControl(d.Label), quoteControl(d.A), quoteControl(d.B), d.Value, d.Low, d.High, d.P)
 		}
 	}
+	if o.Margin > 0 && len(summary.Differences) > 0 {
+		showVerdicts(w, summary, o.Margin)
+	}
 	if o.Threshold != nil {
 		showAtThreshold(w, summary, *o.Threshold)
 	}
@@ -58,6 +61,23 @@ func (s *settings) showSummary(summary *evaluate.Summary, o evaluate.SummaryOpti
 		}
 	}
 	return nil
+}
+
+func showVerdicts(w io.Writer, summary *evaluate.Summary, margin float64) {
+	fmt.Fprintf(w, "\nMARGIN %v\tDIFFERENCE\tNON-INFERIOR\tEQUIVALENT\n", margin)
+	said := func(verdict string, units *int) string {
+		switch {
+		case verdict != "open":
+			return verdict
+		case units == nil:
+			return "open"
+		}
+		return fmt.Sprintf("open; about %d %ss would settle it", *units, quoteControl(summary.Unit))
+	}
+	for _, d := range summary.Differences {
+		fmt.Fprintf(w, "%s\t%s − %s\t%s\t%s\n", quoteControl(d.Label), quoteControl(d.A), quoteControl(d.B),
+			said(d.Verdict.NonInferior, d.Verdict.UnitsNonInferior), said(d.Verdict.Equivalent, d.Verdict.UnitsEquivalent))
+	}
 }
 
 // estimated renders an estimate that may be missing.
