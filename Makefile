@@ -5,7 +5,7 @@ BIN     := bin/medprobe
 RACE    := ./datasets/... ./embedcache/... ./encoder/... ./trainer/... ./evaluate/... ./experiment/... ./internal/...
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 
-.PHONY: setup build demo test check lint bench bench-encoder bench-trainer bench-heads bench-dicom bench-cache test-faults fuzz picture clean
+.PHONY: setup build demo test check lint bench bench-encoder bench-trainer bench-heads bench-dicom bench-cache bench-evaluate test-faults fuzz picture clean
 
 setup:
 	@command -v $(GO) >/dev/null || { echo "setup: no Go; install Go 1.26 or newer" >&2; exit 1; }
@@ -59,6 +59,10 @@ bench-heads: setup
 # DICOM beside pydicom, where Python has it.
 bench-dicom:
 	$(GO) test ./internal/dicom -run Speed -speed 25 -v
+
+# AUCs beside scikit-learn, where Python has it, and the bootstrap of fourteen labels.
+bench-evaluate:
+	$(GO) test ./evaluate -run Speed -speed 9 -v
 
 # The cache beside NumPy and the machine's memory: vectors in and out, files that
 # have not changed, exact search, memory of an export.

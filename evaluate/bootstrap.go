@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"math/bits"
 	"math/rand/v2"
 	"runtime"
 	"slices"
@@ -204,11 +205,11 @@ func (b Bootstrap) resample(ctx context.Context, units int, strata [][]int32, fi
 		work.Go(func() {
 			weights := make([]int32, units)
 			for r := worker; r < b.Resamples && ctx.Err() == nil; r += workers {
-				random := rand.New(rand.NewPCG(b.Seed, uint64(r)))
+				random := rand.NewPCG(b.Seed, uint64(r))
 				clear(weights)
 				for _, stratum := range strata {
 					for range stratum {
-						weights[stratum[random.IntN(len(stratum))]]++
+						weights[stratum[below(random, uint64(len(stratum)))]]++
 					}
 				}
 				for k := range figures {
@@ -219,6 +220,21 @@ func (b Bootstrap) resample(ctx context.Context, units int, strata [][]int32, fi
 	}
 	work.Wait()
 	return ctx.Err()
+}
+
+// below draws a number below n as rand.Rand's IntN does from the same source,
+// without its call through an interface for every draw.
+func below(random *rand.PCG, n uint64) uint64 {
+	if n&(n-1) == 0 {
+		return random.Uint64() & (n - 1)
+	}
+	high, low := bits.Mul64(random.Uint64(), n)
+	if low < n {
+		for threshold := -n % n; low < threshold; {
+			high, low = bits.Mul64(random.Uint64(), n)
+		}
+	}
+	return high
 }
 
 // corrected returns the BCa probabilities that take the place of low and high.
