@@ -65,16 +65,16 @@ bench-suggest:
 bench-dicom:
 	$(GO) test ./internal/dicom -run Speed -speed 25 -v
 
+# AUCs beside scikit-learn, where Python has it, and the bootstrap of fourteen labels.
+bench-evaluate:
+	$(GO) test ./evaluate -run Speed -speed 9 -v
+
 # The cache beside NumPy and the machine's memory: vectors in and out, files that
 # have not changed, exact search, memory of an export.
 ROWS ?= 1000000
 bench-cache:
 	$(GO) test ./embedcache -run Speed -speed 5 -speed-rows $(ROWS) -v -timeout 60m
 	$(GO) test ./embedcache -run ExportMemory -speed 1 -export-rows $(ROWS) -v -timeout 60m
-
-# AUC beside scikit-learn, and the bootstrap of fourteen labels.
-bench-evaluate:
-	$(GO) test ./evaluate -run Speed -speed 9 -v -timeout 30m
 
 # False alarms and detections of the gate, beside a fixed tolerance, by simulation.
 bench-gate:

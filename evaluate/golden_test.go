@@ -144,3 +144,41 @@ func TestFiguresEqualThoseOfScikitLearn(t *testing.T) {
 		})
 	}
 }
+
+// TestBCaEqualsThatOfBoot hands ours the replicates that R's boot drew.
+func TestBCaEqualsThatOfBoot(t *testing.T) {
+	t.Parallel()
+	var want struct {
+		Cases []struct {
+			Name             string
+			Y                []int
+			S, Replicas      []float64
+			Level, Low, High float64
+		}
+	}
+	golden(t, "bca.json", &want)
+	if len(want.Cases) != 3 {
+		t.Fatalf("%d cases, want 3", len(want.Cases))
+	}
+	for _, c := range want.Cases {
+		labels := booleans(c.Y)
+		contrast, err := newContrast(labels, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := contrast.add(c.S, 1); err != nil {
+			t.Fatal(err)
+		}
+		s, err := newSweep(c.S, labels, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		f := figure{value: s.auc, contrast: contrast, replicas: c.Replicas}
+		low, high := f.corrected((1-c.Level)/2, (1+c.Level)/2)
+		within(t, c.Name+": low", normalStatistic(c.Replicas, low), c.Low, 1e-9)
+		within(t, c.Name+": high", normalStatistic(c.Replicas, high), c.High, 1e-9)
+		if plain := orderStatistic(c.Replicas, (1-c.Level)/2); plain == c.Low {
+			t.Errorf("%s: the percentile interval is the same: this case shows nothing", c.Name)
+		}
+	}
+}

@@ -28,17 +28,35 @@ type Column struct {
 // ends, which is conservative, and Method says "mean". Errors are those of
 // [AUC] and name the index of the column.
 func MacroAUC(columns []Column) (Estimate, error) {
+	return WeightedAUC(columns, nil)
+}
+
+// WeightedAUC is [MacroAUC] with a weight for each column, such as its number
+// of positives; nil weighs all alike. The weights are above 0 and taken as
+// fixed, not as figures of the sample. Oracle: scikit-learn roc_auc_score,
+// average "weighted".
+func WeightedAUC(columns []Column, weights []float64) (Estimate, error) {
+	if weights != nil && len(weights) != len(columns) {
+		return Estimate{}, fmt.Errorf("evaluate: %d weights for %d columns: want as many", len(weights), len(columns))
+	}
 	var m macro
 	for k, c := range columns {
+		weight := 1.0
+		if weights != nil {
+			weight = weights[k]
+		}
+		if !(weight > 0) || math.IsInf(weight, 1) {
+			return Estimate{}, fmt.Errorf("evaluate: weight %v of column %d: want a number above 0", weight, k)
+		}
 		contrast, err := c.contrast(c.Scores, nil)
 		if err != nil {
 			return Estimate{}, fmt.Errorf("column %d: %w", k, err)
 		}
-		m.add(contrast, c.Groups, contrast.auc(Level))
+		m.add(contrast, c.Groups, contrast.auc(Level), weight)
 	}
 	e := m.estimate(Level)
 	if e.StdErr == 0 || e.Low < 0 || e.High > 1 || m.few {
-		e.Low, e.High, e.Method = m.low/m.findings, m.high/m.findings, "mean"
+		e.Low, e.High, e.Method = m.low/m.weight, m.high/m.weight, "mean"
 	}
 	return e, nil
 }
@@ -71,7 +89,7 @@ func MacroCompare(a, b []Column) (Comparison, error) {
 		if err != nil {
 			return Comparison{}, fmt.Errorf("column %d: %w", k, err)
 		}
-		m.add(contrast, a[k].Groups, own.Difference)
+		m.add(contrast, a[k].Groups, own.Difference, 1)
 		smallest = min(smallest, own.P)
 	}
 	c.Difference = m.estimate(Level)
@@ -79,8 +97,8 @@ func MacroCompare(a, b []Column) (Comparison, error) {
 		d.Low, d.High = max(-1, d.Low), min(1, d.High)
 		c.P = twoSided(d.Point / d.StdErr)
 	} else {
-		d.Low, d.High, d.Method = m.low/m.findings, m.high/m.findings, "mean"
-		c.P = min(1, smallest*m.findings)
+		d.Low, d.High, d.Method = m.low/m.weight, m.high/m.weight, "mean"
+		c.P = min(1, smallest*float64(len(a)))
 	}
 	return c, nil
 }
@@ -103,9 +121,9 @@ func (c Column) contrast(scores, minus []float64) (*contrast, error) {
 	return contrast, contrast.add(minus, -1)
 }
 
-// macro sums over findings.
+// macro sums over findings, each with a weight.
 type macro struct {
-	findings          float64
+	weight            float64 // of all findings
 	point, low, high  float64
 	samples, positive int
 	// few says that a finding has fewer than FewUnits units of a class.
@@ -114,7 +132,7 @@ type macro struct {
 	influence map[string]float64
 }
 
-func (m *macro) add(c *contrast, groups []string, own Estimate) {
+func (m *macro) add(c *contrast, groups []string, own Estimate, weight float64) {
 	if m.influence == nil {
 		m.influence = map[string]float64{}
 	}
@@ -123,25 +141,30 @@ func (m *macro) add(c *contrast, groups []string, own Estimate) {
 		names[unit] = groups[i]
 	}
 	for k, u := range c.tallies() {
-		m.influence[names[k]] += c.influence(u)
+		m.influence[names[k]] += float64(weight * c.influence(u))
 	}
-	m.findings++
-	m.point, m.low, m.high = m.point+own.Point, m.low+own.Low, m.high+own.High
+	m.weight += weight
+	m.point += float64(weight * own.Point)
+	m.low += float64(weight * own.Low)
+	m.high += float64(weight * own.High)
 	m.samples, m.positive = m.samples+own.N, m.positive+own.Positives
 	m.few = m.few || slices.ContainsFunc(own.Warnings, func(w Warning) bool { return w.Code == WarnFewUnits })
 }
 
 func (m *macro) estimate(level float64) Estimate {
 	e := Estimate{
-		Point: m.point / max(1, m.findings), Level: level, Method: "delong",
+		Point: m.point, Level: level, Method: "delong",
 		N: m.samples, Positives: m.positive, Units: len(m.influence), Unit: "group",
+	}
+	if m.weight > 0 {
+		e.Point /= m.weight
 	}
 	squares := 0.0
 	for _, v := range slices.Sorted(maps.Values(m.influence)) {
 		squares += float64(v * v)
 	}
 	if units := float64(len(m.influence)); units > 1 {
-		e.StdErr = math.Sqrt(units/(units-1)*squares) / m.findings
+		e.StdErr = math.Sqrt(units/(units-1)*squares) / m.weight
 	}
 	margin := quantile(level) * e.StdErr
 	e.Low, e.High = e.Point-margin, e.Point+margin

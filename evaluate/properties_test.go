@@ -441,3 +441,17 @@ func TestMeanAUCIsTheMean(t *testing.T) {
 		t.Errorf("one class: %+v, %v", p, err)
 	}
 }
+
+func TestDrawsAreThoseOfRand(t *testing.T) {
+	t.Parallel()
+	ours, theirs := rand.NewPCG(5, 6), rand.New(rand.NewPCG(5, 6))
+	for k := range 200_000 {
+		n := uint64(1 + k%5000)
+		if k%7 == 0 {
+			n = 1<<62 + 1<<61 + uint64(k) // large numbers are drawn again more often
+		}
+		if got, want := below(ours, n), theirs.IntN(int(n)); got != uint64(want) {
+			t.Fatalf("draw %d below %d is %d, want %d", k, n, got, want)
+		}
+	}
+}

@@ -32,10 +32,19 @@ const (
 type Scores struct {
 	// IDs, Groups and Strata have one entry per row, or are nil.
 	IDs, Groups, Strata []string
-	Rows                int
-	Labels              []LabelScores
+	// By holds the subgroups of each row, for each attribute.
+	By     []Attributed
+	Rows   int
+	Labels []LabelScores
 	// names of the columns as they were read
 	id, group, stratum string
+}
+
+// Attributed is an attribute with the subgroup of each row, "" where it is not
+// known.
+type Attributed struct {
+	Attribute
+	Values []string
 }
 
 // LabelScores is one label with its scores.
@@ -65,6 +74,8 @@ type ScoreColumns struct {
 	Prefixes []string
 	// ID, Group and Stratum are columns that may be left out.
 	ID, Group, Stratum string
+	// By are attributes whose cells may be empty.
+	By []Attribute
 }
 
 // ReadScores reads a CSV table with a header. Labels are 1, 0 or empty, scores
@@ -171,6 +182,10 @@ func newScoreReader(header []string, c ScoreColumns) (*scoreReader, error) {
 			wanted = append(wanted, name)
 		}
 	}
+	for _, by := range c.By {
+		wanted = append(wanted, by.Column)
+		r.s.By = append(r.s.By, Attributed{Attribute: by})
+	}
 	var errs []error
 	for _, name := range wanted {
 		if at, ok := r.column[name]; !ok {
@@ -213,6 +228,15 @@ func (r *scoreReader) row(line int, record []string) {
 			r.seen[id] = line
 		}
 	}
+	for k := range r.s.By {
+		by := &r.s.By[k]
+		value := cell(by.Column)
+		group, err := by.group(value)
+		if err != nil {
+			r.fault(line, by.Column, value, err.Error())
+		}
+		by.Values = append(by.Values, strings.Clone(group))
+	}
 	for k := range r.s.Labels {
 		l := &r.s.Labels[k]
 		value := r.label(line, l.Name, cell(l.Name))
@@ -253,6 +277,11 @@ func (r *scoreReader) finish() (*Scores, error) {
 	if r.more > 0 {
 		r.faults = append(r.faults, fmt.Errorf("evaluate: %s: and %d more", r.c.File, r.more))
 	}
+	for _, by := range r.s.By {
+		if n := len(by.groups(by.Values)); n > MaxSubgroups {
+			r.faults = append(r.faults, fmt.Errorf("evaluate: %s: column %q has %d values: want at most %d; bands of numbers are made with cuts, as in --by age:40,65", r.c.File, by.Column, n, MaxSubgroups))
+		}
+	}
 	if r.s.Rows == 0 && r.faults == nil {
 		r.faults = append(r.faults, fmt.Errorf("evaluate: %s: no rows under the header", r.c.File))
 	}
@@ -265,7 +294,7 @@ func (r *scoreReader) finish() (*Scores, error) {
 // Write writes the table as CSV that [ReadScores] reads back bit for bit: a
 // table for machines, in which no cell is escaped against spreadsheets.
 // Columns are id, group and stratum where there are any, then each label with
-// its scores.
+// its scores; attributes are left out, as bands do not hold their numbers.
 func (s *Scores) Write(w io.Writer) error {
 	table := csv.NewWriter(w)
 	var header []string

@@ -13,74 +13,119 @@ type Summary struct {
 	Unit        string            `json:"unit"`
 	Scores      []ScoreSummary    `json:"scores"`
 	Differences []ScoreDifference `json:"differences"`
+	// Averages are over labels, for each kind of scores; empty for one label.
+	Averages []Averages `json:"averages"`
+	// Subgroups are those of every label and score, by each attribute.
+	Subgroups []Subgroup `json:"subgroups"`
+}
+
+// DefaultThreshold is used for probabilities where none is asked for.
+const DefaultThreshold = 0.5
+
+// SummaryOptions says what a summary holds. The zero value asks for DeLong's
+// intervals and, of probabilities, for the figures at [DefaultThreshold].
+type SummaryOptions struct {
+	// Bootstrap asks for its intervals of AUCs and differences instead.
+	Bootstrap *Bootstrap
+	// Threshold is the least score that counts as a finding, for every label.
+	Threshold *float64
+	// LeastUnits is how many units with positives, and with negatives, a
+	// subgroup must have to be judged; default [FewUnits].
+	LeastUnits int
+	// Margin asks for non-inferiority and equivalence of the paired scores; 0
+	// does not.
+	Margin float64
 }
 
 // ScoreSummary holds the figures of one column of scores. What cannot be
 // estimated is nil, and Warnings say why.
 type ScoreSummary struct {
-	Label            string    `json:"label"`
-	Score            string    `json:"score"`
-	N                int       `json:"n"`
-	Positives        int       `json:"positives"`
-	Unknown          int       `json:"unknown"` // rows without a label, not used
-	Units            int       `json:"units"`
-	AUC              *float64  `json:"auc"`
-	Low              *float64  `json:"ci_low"`
-	High             *float64  `json:"ci_high"`
-	Method           string    `json:"ci_method,omitempty"`
-	AveragePrecision *float64  `json:"average_precision"`
-	Brier            *float64  `json:"brier"`    // nil unless scores are probabilities
-	LogLoss          *float64  `json:"log_loss"` // as Brier
-	ECE              *float64  `json:"ece"`      // as Brier
-	Warnings         []Warning `json:"warnings,omitempty"`
+	Label            string   `json:"label"`
+	Score            string   `json:"score"`
+	N                int      `json:"n"`
+	Positives        int      `json:"positives"`
+	Unknown          int      `json:"unknown"` // rows without a label, not used
+	Units            int      `json:"units"`
+	AUC              *float64 `json:"auc"`
+	Low              *float64 `json:"ci_low"`
+	High             *float64 `json:"ci_high"`
+	Method           string   `json:"ci_method,omitempty"`
+	AveragePrecision *float64 `json:"average_precision"`
+	Brier            *float64 `json:"brier"`    // nil unless scores are probabilities
+	LogLoss          *float64 `json:"log_loss"` // as Brier
+	ECE              *float64 `json:"ece"`      // as Brier
+	// AtThreshold is nil where no threshold is asked for and the scores are no
+	// probabilities.
+	AtThreshold *AtThreshold `json:"at_threshold"`
+	Warnings    []Warning    `json:"warnings,omitempty"`
 }
 
 // ScoreDifference is the paired difference A − B between two score columns.
 type ScoreDifference struct {
-	Label    string    `json:"label"`
-	A        string    `json:"a"`
-	B        string    `json:"b"`
-	N        int       `json:"n"`
-	Units    int       `json:"units"`
-	Value    float64   `json:"difference"`
-	Low      float64   `json:"ci_low"`
-	High     float64   `json:"ci_high"`
-	P        float64   `json:"p"`
-	Method   string    `json:"ci_method"`
+	Label  string  `json:"label"`
+	A      string  `json:"a"`
+	B      string  `json:"b"`
+	N      int     `json:"n"`
+	Units  int     `json:"units"`
+	Value  float64 `json:"difference"`
+	Low    float64 `json:"ci_low"`
+	High   float64 `json:"ci_high"`
+	P      float64 `json:"p"`
+	Method string  `json:"ci_method"`
+	// Verdict is nil where no margin is asked for.
+	Verdict  *Verdict  `json:"verdict"`
 	Warnings []Warning `json:"warnings,omitempty"`
 }
 
 // Summarize computes every figure of the table: each score of each label, and
 // the differences between the first score of a label and each other one. The
 // intervals are DeLong's ([AUC], [Compare]) or, if bootstrap is not nil, its.
-// A label of one class has no figures and a warning.
+// A label of one class has no figures and a warning. The figures at a threshold
+// and over labels are those of [Confuse], [MacroAUC], [WeightedAUC] and [Classify].
 func (s *Scores) Summarize(ctx context.Context, bootstrap *Bootstrap) (*Summary, error) {
+	return s.SummarizeWith(ctx, SummaryOptions{Bootstrap: bootstrap})
+}
+
+// SummarizeWith is [Scores.Summarize] with more to choose.
+func (s *Scores) SummarizeWith(ctx context.Context, o SummaryOptions) (*Summary, error) {
 	unit := s.group
 	if s.Groups == nil {
 		unit = "sample"
 	} else if unit == "" {
 		unit = "group"
 	}
-	out := &Summary{Unit: unit, Scores: []ScoreSummary{}, Differences: []ScoreDifference{}}
+	out := &Summary{Unit: unit, Scores: []ScoreSummary{}, Differences: []ScoreDifference{}, Averages: []Averages{}, Subgroups: []Subgroup{}}
 	for _, l := range s.Labels {
 		known := s.known(l)
 		known.unit = unit
 		for k, c := range l.Scores {
-			summary, err := known.summary(ctx, l.Name, c, bootstrap)
+			summary, err := known.summary(ctx, l.Name, c, o)
 			if err != nil {
 				return nil, fmt.Errorf("label %q, score %q: %w", l.Name, c.Name, err)
 			}
 			out.Scores = append(out.Scores, summary)
+			subgroups, err := s.subgroups(l, c, o, unit)
+			if err != nil {
+				return nil, fmt.Errorf("label %q, score %q: %w", l.Name, c.Name, err)
+			}
+			out.Subgroups = append(out.Subgroups, subgroups...)
 			if k == 0 || summary.AUC == nil {
 				continue
 			}
-			difference, err := known.difference(ctx, l.Scores[0], c, bootstrap)
+			difference, err := known.difference(ctx, l.Scores[0], c, o)
 			if err != nil {
 				return nil, fmt.Errorf("label %q, scores %q and %q: %w", l.Name, l.Scores[0].Name, c.Name, err)
 			}
 			difference.Label = l.Name
 			out.Differences = append(out.Differences, difference)
 		}
+	}
+	for k := range s.kinds() {
+		averages, err := s.averages(k, o.Threshold, unit)
+		if err != nil {
+			return nil, fmt.Errorf("over labels, score %q: %w", averages.Score, err)
+		}
+		out.Averages = append(out.Averages, averages)
 	}
 	return out, nil
 }
@@ -121,7 +166,7 @@ func (k knownRows) of(c ScoreColumn) []float64 {
 	return values
 }
 
-func (k knownRows) summary(ctx context.Context, label string, c ScoreColumn, bootstrap *Bootstrap) (ScoreSummary, error) {
+func (k knownRows) summary(ctx context.Context, label string, c ScoreColumn, o SummaryOptions) (ScoreSummary, error) {
 	scores := k.of(c)
 	_, units, err := unitsOf(len(scores), k.groups)
 	if err != nil {
@@ -133,7 +178,7 @@ func (k knownRows) summary(ctx context.Context, label string, c ScoreColumn, boo
 			out.Positives++
 		}
 	}
-	estimate, err := k.auc(ctx, scores, bootstrap)
+	estimate, err := k.auc(ctx, scores, o.Bootstrap)
 	switch {
 	case errors.Is(err, ErrOneClass):
 		out.Warnings = []Warning{oneClass(len(scores), out.Positives)}
@@ -147,6 +192,9 @@ func (k knownRows) summary(ctx context.Context, label string, c ScoreColumn, boo
 			return ScoreSummary{}, err
 		}
 		out.AveragePrecision = &precision
+	}
+	if out.AtThreshold, err = k.atThreshold(scores, o.Threshold); err != nil {
+		return ScoreSummary{}, err
 	}
 	if len(scores) == 0 || !AreProbabilities(scores) {
 		return out, nil
@@ -164,6 +212,19 @@ func (k knownRows) summary(ctx context.Context, label string, c ScoreColumn, boo
 	return out, nil
 }
 
+// atThreshold is nil where there is no threshold or no sample.
+func (k knownRows) atThreshold(scores []float64, threshold *float64) (*AtThreshold, error) {
+	at := DefaultThreshold
+	switch {
+	case len(scores) == 0 || threshold == nil && !AreProbabilities(scores):
+		return nil, nil
+	case threshold != nil:
+		at = *threshold
+	}
+	figures, err := Confuse(scores, k.labels, k.groups, at, k.unit)
+	return &figures, err
+}
+
 func (k knownRows) auc(ctx context.Context, scores []float64, bootstrap *Bootstrap) (Estimate, error) {
 	if bootstrap == nil {
 		return AUC(scores, k.labels, k.groups)
@@ -173,18 +234,23 @@ func (k knownRows) auc(ctx context.Context, scores []float64, bootstrap *Bootstr
 	return b.AUC(ctx, scores, k.labels, k.groups)
 }
 
-func (k knownRows) difference(ctx context.Context, a, b ScoreColumn, bootstrap *Bootstrap) (ScoreDifference, error) {
+func (k knownRows) difference(ctx context.Context, a, b ScoreColumn, o SummaryOptions) (ScoreDifference, error) {
 	var c Comparison
 	var err error
-	if bootstrap == nil {
+	if o.Bootstrap == nil {
 		c, err = Compare(k.of(a), k.of(b), k.labels, k.groups)
 	} else {
-		resample := *bootstrap
+		resample := *o.Bootstrap
 		resample.Strata = k.strata
 		c, err = resample.Compare(ctx, k.of(a), k.of(b), k.labels, k.groups)
 	}
 	d := c.Difference
-	return ScoreDifference{A: a.Name, B: b.Name, N: d.N, Units: d.Units, Value: d.Point, Low: d.Low, High: d.High, P: c.P, Method: d.Method, Warnings: d.Warnings}, err
+	out := ScoreDifference{A: a.Name, B: b.Name, N: d.N, Units: d.Units, Value: d.Point, Low: d.Low, High: d.High, P: c.P, Method: d.Method, Warnings: d.Warnings}
+	if err == nil && o.Margin > 0 {
+		verdict := Judge(d, o.Margin)
+		out.Verdict = &verdict
+	}
+	return out, err
 }
 
 // oneClass says why nothing can be ranked, and what it would take.

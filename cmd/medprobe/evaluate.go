@@ -2,9 +2,9 @@ package main
 
 import (
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
-	"text/tabwriter"
 
 	"github.com/medprobe/medprobe/evaluate"
 	"github.com/medprobe/medprobe/internal/near"
@@ -22,6 +22,9 @@ func (s *settings) evaluateScoresCommand() *cobra.Command {
 	var columns evaluate.ScoreColumns
 	var ci string
 	var resamples int
+	var threshold, margin float64
+	var by []string
+	var least int
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "scores S.csv",
@@ -31,9 +34,23 @@ scores, and prints AUC with interval, average precision and, for probabilities,
 Brier score, log-loss and calibration error; for two or more scores, the paired
 differences from the first. With --group, samples of one patient are not taken
 for independent. For several labels, repeat --label and give the prefix of the
-score columns: --score-prefix p_ pairs the label edema with p_edema.`,
-		Example: "  medprobe evaluate scores S.csv --label y --score probe --score zero_shot --group patient",
-		Args:    cobra.ExactArgs(1),
+score columns: --score-prefix p_ pairs the label edema with p_edema; macro,
+weighted and micro AUC and the Hamming loss follow, and, where every row has
+exactly one of the labels, Hand and Till's M, accuracy and the confusion of the
+classes. With --threshold, a score of at least that is a finding: the confusion,
+sensitivity, specificity, PPV, NPV, F1 and balanced accuracy follow.
+
+With --by, the figures of each subgroup follow, with its difference from all the
+others: --by sex takes each value of the column, --by age:40,65 makes bands.
+
+With --margin, each paired difference is held against it: non-inferior if its
+whole interval lies above −margin, equivalent if within ±margin; what is open
+comes with the number of patients that would have settled it.`,
+		Example: "  medprobe evaluate scores S.csv --label y --score probe --score zero_shot --group patient\n" +
+			"  medprobe evaluate scores S.csv --label edema --label fracture --score-prefix p_ --threshold 0.5\n" +
+			"  medprobe evaluate scores S.csv --label y --score probe --group patient --by sex --by age:40,65\n" +
+			"  medprobe evaluate scores S.csv --label y --score new --score old --group patient --margin 0.02",
+		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(columns.Labels) == 0 {
 				return usagef(cmd, "--label is missing; name the column of labels")
@@ -57,23 +74,43 @@ score columns: --score-prefix p_ pairs the label edema with p_edema.`,
 					}
 				}
 			}
+			var options evaluate.SummaryOptions
+			if cmd.Flags().Changed("threshold") {
+				if math.IsNaN(threshold) {
+					return usagef(cmd, "--threshold %v: want a number", threshold)
+				}
+				options.Threshold = &threshold
+			}
+			if least < 1 {
+				return usagef(cmd, "--least %d: want 1 or more", least)
+			}
+			if cmd.Flags().Changed("margin") && !(margin > 0 && margin < 1) {
+				return usagef(cmd, "--margin %v: want a difference of AUC between 0 and 1", margin)
+			}
+			options.LeastUnits, options.Margin = least, margin
+			for _, text := range by {
+				attribute, err := attributeOf(text)
+				if err != nil {
+					return usagef(cmd, "--by %w", err)
+				}
+				columns.By = append(columns.By, attribute)
+			}
+			if ci == "bootstrap" {
+				options.Bootstrap = &evaluate.Bootstrap{Resamples: resamples, Seed: s.seed}
+			}
 			columns.File = args[0]
 			scores, err := readScores(columns)
 			if err != nil {
 				return err
 			}
-			var bootstrap *evaluate.Bootstrap
-			if ci == "bootstrap" {
-				bootstrap = &evaluate.Bootstrap{Resamples: resamples, Seed: s.seed}
-			}
-			summary, err := scores.Summarize(cmd.Context(), bootstrap)
+			summary, err := scores.SummarizeWith(cmd.Context(), options)
 			if err != nil {
 				return err
 			}
 			if asJSON {
 				return s.json(summary)
 			}
-			return s.showSummary(summary)
+			return s.showSummary(summary, options)
 		},
 	}
 	flags := cmd.Flags()
@@ -84,8 +121,32 @@ score columns: --score-prefix p_ pairs the label edema with p_edema.`,
 	flags.StringVar(&columns.Stratum, "stratum", "", "column to resample within, such as the site; for --ci bootstrap")
 	flags.StringVar(&ci, "ci", "delong", "delong or bootstrap")
 	flags.IntVar(&resamples, "resamples", 2000, "how often to resample")
+	flags.Float64Var(&threshold, "threshold", evaluate.DefaultThreshold, "least score that counts as a finding; shown if it is said, in JSON for all probabilities")
+	flags.StringArrayVar(&by, "by", nil, "column whose values make subgroups, such as sex, or with bands, age:40,65; may be repeated")
+	flags.Float64Var(&margin, "margin", 0, "difference in AUC that does not matter, such as 0.02: judges the paired differences")
+	flags.IntVar(&least, "least", evaluate.FewUnits, "units with positives, and with negatives, that a subgroup must have to be judged")
 	flags.BoolVar(&asJSON, "json", false, "print one JSON document")
 	return cmd
+}
+
+// attributeOf reads COLUMN or COLUMN:CUT,CUT.
+func attributeOf(text string) (evaluate.Attribute, error) {
+	column, list, bands := strings.Cut(text, ":")
+	a := evaluate.Attribute{Column: column}
+	if !bands {
+		return a, nil
+	}
+	for cell := range strings.SplitSeq(list, ",") {
+		cut, err := strconv.ParseFloat(strings.TrimSpace(cell), 64)
+		if err != nil || math.IsNaN(cut) || math.IsInf(cut, 0) {
+			return a, fmt.Errorf("%q: %q: want numbers after the colon, as in age:40,65", text, cell)
+		}
+		if n := len(a.Cuts); n > 0 && cut <= a.Cuts[n-1] {
+			return a, fmt.Errorf("%q: want cuts that rise", text)
+		}
+		a.Cuts = append(a.Cuts, cut)
+	}
+	return a, nil
 }
 
 func readScores(columns evaluate.ScoreColumns) (scores *evaluate.Scores, err error) {
@@ -95,38 +156,4 @@ func readScores(columns evaluate.ScoreColumns) (scores *evaluate.Scores, err err
 	}
 	defer closing(file, &err)
 	return evaluate.ReadScores(file, columns)
-}
-
-func (s *settings) showSummary(summary *evaluate.Summary) error {
-	figure := func(x *float64) string {
-		if x == nil {
-			return "–"
-		}
-		return strconv.FormatFloat(*x, 'f', 3, 64)
-	}
-	w := tabwriter.NewWriter(s.out, 0, 8, 2, ' ', 0)
-	fmt.Fprintf(w, "LABEL\tSCORE\tN\tPOSITIVE\t%sS\tAUC\t95 %% INTERVAL\tAVG PRECISION\tBRIER\tLOG-LOSS\tECE\n", strings.ToUpper(quoteControl(summary.Unit)))
-	for _, r := range summary.Scores {
-		interval := "not estimable"
-		if r.AUC != nil {
-			interval = figure(r.Low) + "–" + figure(r.High)
-		}
-		fmt.Fprintf(w, "%s\t%s\t%d\t%d\t%d\t%s\t%s\t%s\t%s\t%s\t%s\n", quoteControl(r.Label), quoteControl(r.Score), r.N, r.Positives, r.Units,
-			figure(r.AUC), interval, figure(r.AveragePrecision), figure(r.Brier), figure(r.LogLoss), figure(r.ECE))
-	}
-	if len(summary.Differences) > 0 {
-		fmt.Fprintf(w, "\nLABEL\tDIFFERENCE\tIN AUC\t95 %% INTERVAL\tP\n")
-		for _, d := range summary.Differences {
-			fmt.Fprintf(w, "%s\t%s − %s\t%+.3f\t%+.3f to %+.3f\t%.3g\n", quoteControl(d.Label), quoteControl(d.A), quoteControl(d.B), d.Value, d.Low, d.High, d.P)
-		}
-	}
-	if err := w.Flush(); err != nil {
-		return err
-	}
-	for _, r := range summary.Scores {
-		for _, warning := range r.Warnings {
-			s.note("%s, %s: %s", r.Label, r.Score, warning.Text)
-		}
-	}
-	return nil
 }
