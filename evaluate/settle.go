@@ -47,8 +47,8 @@ func settle(d Estimate, distance, power float64) int {
 	return max(2, int(n))
 }
 
-// Verdict says what an interval of a difference A − B shows against a margin.
-type Verdict struct {
+// Judgement says what an interval of a difference A − B shows against a margin.
+type Judgement struct {
 	Margin float64 `json:"margin"`
 	// NonInferior is "shown" where the whole interval is above −margin, "refuted"
 	// where it is below, else "open".
@@ -68,8 +68,8 @@ type Verdict struct {
 // unit of d. At level .95 it errs in at most 2.5 % where the truth is at a limit:
 // the two one-sided tests of Schuirmann, Journal of Pharmacokinetics and
 // Biopharmaceutics 15 (1987) 657–680, each at half of 1 − d.Level.
-func Judge(d Estimate, margin float64) Verdict {
-	v := Verdict{Margin: margin, NonInferior: "open", Equivalent: "open", Power: SettlePower}
+func Judge(d Estimate, margin float64) Judgement {
+	v := Judgement{Margin: margin, NonInferior: "open", Equivalent: "open", Power: SettlePower}
 	switch {
 	case d.Low > -margin:
 		v.NonInferior = "shown"

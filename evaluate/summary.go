@@ -73,8 +73,8 @@ type ScoreDifference struct {
 	P      float64 `json:"p"`
 	Method string  `json:"ci_method"`
 	// Verdict is nil where no margin is asked for.
-	Verdict  *Verdict  `json:"verdict"`
-	Warnings []Warning `json:"warnings,omitempty"`
+	Verdict  *Judgement `json:"verdict"`
+	Warnings []Warning  `json:"warnings,omitempty"`
 }
 
 // Summarize computes every figure of the table: each score of each label, and
