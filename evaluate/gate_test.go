@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -82,9 +84,10 @@ func TestGateFalseAlarms(t *testing.T) {
 	if testing.Short() {
 		runs = 100
 	}
+	var table strings.Builder
 	if *gateRuns > 0 {
 		runs = *gateRuns
-		fmt.Println("| images | per patient | true drop | gate fails | passes | open | tolerance of .01 fails |\n|---:|---:|---:|---:|---:|---:|---:|")
+		fmt.Fprintf(&table, gateTable, runs)
 	}
 	alpha := DefaultGateRules().Alpha
 	// Binomial noise of this many runs, three deviations.
@@ -98,7 +101,7 @@ func TestGateFalseAlarms(t *testing.T) {
 				w := gateWorld{images: images, perPatient: perPatient, prevalence: 0.3, auc: 0.88, drop: drop, between: 0.8, within: 0.5}
 				failed, passed, tolerance := w.rates(t, runs, uint64(images+perPatient))
 				if *gateRuns > 0 {
-					fmt.Printf("| %d | %d | %.2f | %.1f %% | %.1f %% | %.1f %% | %.1f %% |\n", images, perPatient, drop, 100*failed, 100*passed, 100*(1-failed-passed), 100*tolerance)
+					fmt.Fprintf(&table, "| %d | %d | %.2f | %.1f %% | %.1f %% | %.1f %% | %.1f %% |\n", images, perPatient, drop, 100*failed, 100*passed, 100*(1-failed-passed), 100*tolerance)
 				}
 				if drop == 0 && failed > alpha+0.01+noise {
 					t.Errorf("%d images, %d per patient: %.3f false alarms, want at most %.3f", images, perPatient, failed, alpha+0.01)
@@ -106,13 +109,29 @@ func TestGateFalseAlarms(t *testing.T) {
 				if drop == 0 && images == 100 && tolerance < 0.3 {
 					t.Errorf("%d images, %d per patient: a tolerance of .01 fails in %.3f, want a world where it cries wolf", images, perPatient, tolerance)
 				}
-				if drop > 0 && passed > 0.5 && drop > 0.03 {
+				if drop > 0.03 && passed > 0.05 {
 					t.Errorf("%d images: a drop of %v passes in %.3f", images, drop, passed)
 				}
 			}
 		}
 	}
+	if *gateRuns > 0 {
+		if err := os.WriteFile(filepath.Join("testdata", "gate.md"), []byte(table.String()), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
 }
+
+// gateTable is the head of testdata/gate.md.
+const gateTable = `# How often the gate is right
+
+Made by ` + "`make bench-gate`" + `: %d drawn test parts a row. One label, 30 %% positives, an AUC of .88 in the baseline and as much less as the
+true drop says in the candidate; the scores of the two correlate at .8, those of one patient's images at .5. Margin .02, least effect
+.005, α .05. Beside it a gate that fails whenever the AUC is .01 lower.
+
+| images | per patient | true drop | gate fails | passes | open | tolerance of .01 fails |
+|---:|---:|---:|---:|---:|---:|---:|
+`
 
 // With fourteen labels Holm keeps the false alarms of all together where they were.
 func TestGateFalseAlarmsOfManyLabels(t *testing.T) {

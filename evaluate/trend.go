@@ -72,7 +72,7 @@ const (
 // likelihood of C and by the chance that A is at most 1.
 //
 // Unmet is set, and nothing else, where there are fewer than four points, fewer
-// than five draws, or the curve does not rise. Coverage on simulated curves is
+// than five draws, the curve does not rise, or the law misses its last point. Coverage on simulated curves is
 // tested (TestTrendCoverage).
 //
 // Source of the law: Figueroa et al., BMC Medical Informatics and Decision
@@ -105,8 +105,11 @@ func NewTrend(labels []int, aucs [][]float64) (Trend, error) {
 	if best.b <= 0 {
 		return Trend{Unmet: "the curve does not rise"}, nil
 	}
-	t := Trend{A: best.a, B: best.b, C: best.c}
 	last := labels[len(labels)-1]
+	if !c.meets(last, aucs[len(aucs)-1]) {
+		return Trend{Unmet: "the curve does not follow a power law"}, nil
+	}
+	t := Trend{A: best.a, B: best.b, C: best.c}
 	for _, times := range []float64{1, 1.5, 2, 3, TrendReach} {
 		n := int(math.Round(float64(last) * times))
 		point, low, high := c.predict(func(c float64) (onA, onB float64) { return 1, -math.Pow(float64(n), -c) })
@@ -119,6 +122,18 @@ func NewTrend(labels []int, aucs [][]float64) (Trend, error) {
 		t.More = &Gain{From: last, Add: moreLabels, AUC: point, Low: low, High: high, Level: Level}
 	}
 	return t, nil
+}
+
+// meets says whether the law passes where the curve ends: the interval of the last
+// point over its draws, at level .99, and the law's own there overlap, or nearly. A
+// head that waits and then leaps has no power law.
+func (f trendFit) meets(last int, draws []float64) bool {
+	const slack = 0.002
+	_, low, high := f.predict(func(c float64) (onA, onB float64) { return 1, -math.Pow(float64(last), -c) })
+	mean, spread := stat.MeanStdDev(draws, nil)
+	n := float64(len(draws))
+	reach := slack + distuv.StudentsT{Sigma: 1, Nu: n - 1}.Quantile(0.995)*spread/math.Sqrt(n)
+	return mean+reach >= low && mean-reach <= high
 }
 
 func clamp(x float64) float64 { return max(0, min(1, x)) }

@@ -135,3 +135,20 @@ func TestTrendRefusesWhatDoesNotBearIt(t *testing.T) {
 		t.Errorf("100 more than 8 labels: %+v", trend.More)
 	}
 }
+
+// A probe that stays with its prompt for a while and then leaps is not continued
+// by a law that it does not follow.
+func TestLeapHasNoTrend(t *testing.T) {
+	t.Parallel()
+	random := rand.New(rand.NewPCG(4, 4))
+	aucs := make([][]float64, 6)
+	for k, mean := range []float64{0.53, 0.535, 0.56, 0.995, 0.998, 0.999} {
+		for range 5 {
+			aucs[k] = append(aucs[k], min(1, mean+0.002*random.NormFloat64()))
+		}
+	}
+	got, err := NewTrend([]int{2, 4, 8, 16, 32, 64}, aucs)
+	if err != nil || got.Unmet != "the curve does not follow a power law" || got.Points != nil {
+		t.Errorf("%+v, %v: want no trend", got, err)
+	}
+}

@@ -423,6 +423,8 @@ prompts:
 	if !strings.Contains(string(dom), "&lt;img src=x onerror=alert(1)&gt;") {
 		t.Fatalf("chromium does not show the label: %.300q", dom)
 	}
+	// The page's own script is named in its policy by its digest.
+	dom = regexp.MustCompile(`(?s)<script>"use strict";.*?</script>`).ReplaceAll(dom, nil)
 	if found := regexp.MustCompile(`(?i)<(img|script|iframe|object|embed)\b|<[^>]*\son[a-z]+=`).Find(dom); found != nil {
 		t.Errorf("chromium made %q of the page", found)
 	}

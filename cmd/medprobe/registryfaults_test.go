@@ -73,9 +73,9 @@ func TestKilledRegistryIsOldOrNew(t *testing.T) {
 		}
 		added = len(versions)
 		// What a kill leaves is named, and the only thing that may be odd.
-		out, _ := m.run(m.command("registry", "--registry", dir, "verify", "--json"))
+		out, _ := m.command("registry", "--registry", dir, "verify", "--json").Output()
 		var v registry.Verification
-		if err := json.Unmarshal([]byte(out), &v); err != nil {
+		if err := json.Unmarshal(out, &v); err != nil {
 			t.Fatalf("%v in %s", err, out)
 		}
 		m.must("registry", "--registry", dir, "gc")
