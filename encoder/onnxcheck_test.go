@@ -5,6 +5,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/medprobe/medprobe/internal/needs"
 )
 
 // Both towers are plain ONNX: any runtime of opset 17 takes them. The checker
@@ -13,7 +15,7 @@ import (
 func TestReferenceCheckerAcceptsTheTowers(t *testing.T) {
 	t.Parallel()
 	if err := exec.Command("/usr/bin/python3", "-c", "import onnx").Run(); err != nil {
-		t.Skip("no Python with onnx (Debian: python3-onnx)")
+		needs.Opinion(t, "no Python with onnx (Debian: python3-onnx)")
 	}
 	dir := t.TempDir()
 	args := []string{"../tools/reference/onnxcheck.py"}

@@ -240,8 +240,8 @@ func (g *Gate) sum() {
 	}
 }
 
-// MarkIncomparable makes the gate one that says why nothing was compared.
-func MarkIncomparable(rules GateRules, differences ...string) *Gate {
+// NewIncomparable returns the gate that compared nothing, for these differences.
+func NewIncomparable(rules GateRules, differences ...string) *Gate {
 	return &Gate{
 		Verdict: Incomparable, Labels: []GateLabel{}, Rules: rules, Level: 1 - rules.Alpha,
 		Reason: "cannot be compared: " + strings.Join(differences, "; "), Differences: differences,

@@ -1,6 +1,7 @@
 package evaluate
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -41,8 +42,8 @@ func Allowances() []string {
 // the data. With samples or findings allowed, what both have is compared.
 func Match(baseline, candidate Side, allow []string) (labels []Matched, differences, examples []string, err error) {
 	m := matcher{allow: allow}
-	m.differ(AllowEncoder, baseline.Encoder != candidate.Encoder, fmt.Sprintf("encoders %.12s and %.12s", or(baseline.Encoder, "unknown"), or(candidate.Encoder, "unknown")))
-	m.differ(AllowPreprocess, baseline.Preprocess != candidate.Preprocess, fmt.Sprintf("preprocessing %.12s and %.12s", or(baseline.Preprocess, "unknown"), or(candidate.Preprocess, "unknown")))
+	m.differ(AllowEncoder, baseline.Encoder != candidate.Encoder, fmt.Sprintf("encoders %.12s and %.12s", cmp.Or(baseline.Encoder, "unknown"), cmp.Or(candidate.Encoder, "unknown")))
+	m.differ(AllowPreprocess, baseline.Preprocess != candidate.Preprocess, fmt.Sprintf("preprocessing %.12s and %.12s", cmp.Or(baseline.Preprocess, "unknown"), cmp.Or(candidate.Preprocess, "unknown")))
 	a, order, err := byFinding(baseline)
 	if err != nil {
 		return nil, nil, nil, err
@@ -52,7 +53,7 @@ func Match(baseline, candidate Side, allow []string) (labels []Matched, differen
 		return nil, nil, nil, err
 	}
 	m.findings(order, orderB)
-	unit := or(baseline.Unit, candidate.Unit)
+	unit := cmp.Or(baseline.Unit, candidate.Unit)
 	for _, finding := range order {
 		if b[finding] == nil {
 			continue
@@ -66,13 +67,6 @@ func Match(baseline, candidate Side, allow []string) (labels []Matched, differen
 		m.differences = append(m.differences, "no finding and sample in common")
 	}
 	return labels, m.differences, m.examples, nil
-}
-
-func or(a, b string) string {
-	if a == "" {
-		return b
-	}
-	return a
 }
 
 // byFinding sorts a side's rows by finding and id. Two rows of one finding and id
@@ -147,7 +141,7 @@ func (m *matcher) finding(name string, a, b map[string]*Prediction) Matched {
 		l.Baseline, l.Candidate = append(l.Baseline, ra.Score), append(l.Candidate, rb.Score)
 		l.Truth = append(l.Truth, *ra.Label == 1)
 		// A sample whose patient is not known stands for itself.
-		l.Groups = append(l.Groups, or(ra.Patient, "sample "+id))
+		l.Groups = append(l.Groups, cmp.Or(ra.Patient, "sample "+id))
 		grouped = grouped || ra.Patient != ""
 	}
 	for id, rb := range b {

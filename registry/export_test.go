@@ -21,6 +21,8 @@ import (
 	"github.com/medprobe/medprobe/registry"
 	"github.com/medprobe/medprobe/trainer"
 	"go.yaml.in/yaml/v4"
+
+	"github.com/medprobe/medprobe/internal/needs"
 )
 
 // exported writes a version's export and returns its path.
@@ -109,7 +111,7 @@ func TestExportLeavesAFullFolderAlone(t *testing.T) {
 func TestPythonReadsTheHead(t *testing.T) {
 	t.Parallel()
 	if err := exec.Command("/usr/bin/python3", "-c", "import torch, sklearn").Run(); err != nil {
-		t.Skip("no Python with torch and sklearn (Debian: python3-torch, python3-sklearn)")
+		needs.Opinion(t, "no Python with torch and sklearn (Debian: python3-torch, python3-sklearn)")
 	}
 	x, _ := vectors(3, 20, 8)
 	rows := make([][]float32, x.Rows)

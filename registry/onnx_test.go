@@ -142,7 +142,7 @@ func infer(t *testing.T, model []byte, x blas32.General, classes int) (probabili
 func TestReferenceCheckerAcceptsHeads(t *testing.T) {
 	t.Parallel()
 	if err := exec.Command("/usr/bin/python3", "-c", "import onnx").Run(); err != nil {
-		t.Skip("no Python with onnx (Debian: python3-onnx)")
+		needs.Opinion(t, "no Python with onnx (Debian: python3-onnx)")
 	}
 	for name, h := range heads(t) {
 		model, err := registry.ONNX(h)

@@ -29,14 +29,19 @@ func (v *Verification) damage(format string, args ...any) {
 }
 
 // Verify recomputes the digest of everything that the versions of a model consist
-// of, scores their stored samples again and compares aliases with their history.
-// For "" it does so for all models. Files that no version names are damage too,
+// of, or the one that the reference gives a number or an alias of; it scores their
+// stored samples again and compares aliases with their history. The zero Reference
+// is all models. Files that no version names are damage too,
 // unless a killed write left them.
 func (r *Registry) Verify(ctx context.Context, ref Reference) (*Verification, error) {
 	v := &Verification{Damage: []string{}, Hints: []string{}}
 	if ref != (Reference{}) {
-		if _, err := r.Find(ctx, ref); errors.Is(err, ErrNotFound) {
+		found, err := r.Find(ctx, ref)
+		if errors.Is(err, ErrNotFound) {
 			return nil, err
+		}
+		if err == nil && ref.Alias != "" {
+			ref = found.Reference()
 		}
 	}
 	used := map[string]bool{}

@@ -10,6 +10,8 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/medprobe/medprobe/internal/needs"
 )
 
 // A browser that parses the page as browsers do finds nothing in it that acts,
@@ -18,7 +20,7 @@ func TestBrowserFindsNothingThatActs(t *testing.T) {
 	t.Parallel()
 	browser, err := exec.LookPath("chromium")
 	if err != nil {
-		t.Skip("no chromium; TestPageHoldsNothingThatActs reads the same page without one")
+		needs.Opinion(t, "no chromium; TestPageHoldsNothingThatActs reads the same page without one")
 	}
 	dir := t.TempDir()
 	file := filepath.Join(dir, "report.html")
@@ -68,7 +70,7 @@ func TestBrowserMovesThresholds(t *testing.T) {
 	t.Parallel()
 	browser, err := exec.LookPath("chromium")
 	if err != nil {
-		t.Skip("no chromium; the counts of thresholds are tested in package evaluate")
+		needs.Opinion(t, "no chromium; the counts of thresholds are tested in package evaluate")
 	}
 	r := sample(t)
 	page := written(t, HTML, r)

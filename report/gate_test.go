@@ -64,7 +64,7 @@ func TestGateJUnitIsReadBack(t *testing.T) {
 	if c := suite.Cases[0]; c.Name != "<img src=x onerror=alert(1)>" || c.Failure == nil || !strings.Contains(c.Failure.Message, "AUC 0.850 against 0.900") {
 		t.Errorf("first case %+v", c)
 	}
-	incomparable := evaluate.MarkIncomparable(evaluate.DefaultGateRules(), "encoders a and b")
+	incomparable := evaluate.NewIncomparable(evaluate.DefaultGateRules(), "encoders a and b")
 	if err := xml.Unmarshal([]byte(gateWritten(t, GateJUnit, incomparable)), &suite); err != nil || suite.Errors != 1 || suite.Cases[len(suite.Cases)-1].Error == nil {
 		t.Errorf("incomparable: %+v, %v: want an error", suite, err)
 	}

@@ -413,7 +413,7 @@ prompts:
 
 	browser, err := exec.LookPath("chromium")
 	if err != nil {
-		t.Skip("no chromium; the page's source was read without one")
+		needs.Opinion(t, "no chromium; the page's source was read without one")
 	}
 	dom, err := exec.CommandContext(t.Context(), browser, "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
 		"--disable-component-update", "--disable-sync", "--user-data-dir="+filepath.Join(m.home, "profile"), "--virtual-time-budget=2000", "--dump-dom", "file://"+page).Output()

@@ -16,6 +16,7 @@ import (
 	"strings"
 
 	"github.com/medprobe/medprobe/evaluate"
+	"github.com/medprobe/medprobe/experiment"
 	"github.com/medprobe/medprobe/internal/atomicfile"
 	"github.com/medprobe/medprobe/internal/near"
 	"github.com/medprobe/medprobe/registry"
@@ -149,7 +150,7 @@ func (s *settings) gate(ctx context.Context, f *gateFlags) (*evaluate.Gate, erro
 	baseline, err := s.gateSide(ctx, f, f.baseline, f.baselineScores)
 	var g *evaluate.Gate
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, registry.ErrNotFound) {
-		g, err = evaluate.MarkIncomparable(f.rules, "no baseline: "+err.Error()), nil
+		g, err = evaluate.NewIncomparable(f.rules, "no baseline: "+err.Error()), nil
 	}
 	if err != nil {
 		return nil, err
@@ -202,7 +203,7 @@ func (s *settings) decide(ctx context.Context, baseline, candidate side, rules e
 		s.note("%s", example)
 	}
 	if len(differences) > 0 {
-		return evaluate.MarkIncomparable(rules, differences...), nil
+		return evaluate.NewIncomparable(rules, differences...), nil
 	}
 	return evaluate.Decide(labels, rules)
 }
@@ -295,7 +296,7 @@ func checkManifest(read func(string) ([]byte, error), files map[string][]byte) e
 	} else if err != nil {
 		return err
 	}
-	var m struct{ Files map[string]string }
+	var m experiment.Manifest
 	if err := json.Unmarshal(text, &m); err != nil {
 		return fmt.Errorf("manifest.json: %w", err)
 	}

@@ -53,3 +53,14 @@ func Skip(t testing.TB, reason string) {
 	}
 	t.Skip(reason)
 }
+
+// Opinion skips a test that asks a program which a machine need not have: a browser,
+// or Python with a reference implementation. Under MEDPROBE_SKIP=never that is a
+// failure too, unless MEDPROBE_OPINIONS is "none": there is no way to install one.
+func Opinion(t testing.TB, reason string) {
+	t.Helper()
+	if os.Getenv("MEDPROBE_OPINIONS") == "none" {
+		t.Skip(reason)
+	}
+	Skip(t, reason)
+}
