@@ -2,6 +2,7 @@ package trainer_test
 
 import (
 	"runtime"
+	"runtime/debug"
 	"runtime/metrics"
 	"testing"
 	"time"
@@ -9,9 +10,11 @@ import (
 	"github.com/medprobe/medprobe/trainer"
 )
 
-// peak returns the greatest number of bytes in objects, dead ones that no
-// collection has found included, while do runs.
+// peak returns the greatest number of bytes in objects while do runs. Collections
+// come often, so that nearly all of them are in use: how many dead ones are left to
+// lie is the user's choice (GOGC), and chance.
 func peak(do func()) uint64 {
+	defer debug.SetGCPercent(debug.SetGCPercent(5))
 	runtime.GC()
 	sample := []metrics.Sample{{Name: "/memory/classes/heap/objects:bytes"}}
 	most, stop, stopped := uint64(0), make(chan bool), make(chan bool)
@@ -35,9 +38,8 @@ func peak(do func()) uint64 {
 	return most
 }
 
-// A fit takes no more than twice, and a sweep of one finding no more than four
-// times the memory of the matrix, which is among it: about three, and what no
-// collection has found yet. With -speed the many
+// A fit takes no more than twice, and a sweep of one finding no more than three
+// times the memory of the matrix, which is among it. With -speed the many
 // findings of a study are measured too; they take more. Not parallel: other
 // tests have memory too.
 func TestMemoryOfFits(t *testing.T) {
@@ -51,8 +53,8 @@ func TestMemoryOfFits(t *testing.T) {
 		o        trainer.Options
 	}{
 		{"one fit", 1, 2, trainer.Options{Head: trainer.Logistic, C: 1}},
-		{"sweep of one finding", 1, 4, trainer.Options{Head: trainer.Logistic, CGrid: decade()}},
-		{"sweep of 14 findings", 14, 8, trainer.Options{Head: trainer.Logistic, CGrid: decade()}},
+		{"sweep of one finding", 1, 3, trainer.Options{Head: trainer.Logistic, CGrid: decade()}},
+		{"sweep of 14 findings", 14, 4.5, trainer.Options{Head: trainer.Logistic, CGrid: decade()}},
 	} {
 		if work.findings > 1 && *speed == 0 {
 			continue
