@@ -11,13 +11,16 @@ import (
 	ort "github.com/yalue/onnxruntime_go"
 	"gonum.org/v1/gonum/blas"
 	"gonum.org/v1/gonum/blas/blas32"
+	"gonum.org/v1/gonum/blas/blas64"
 )
 
-// Multiplier multiplies float32 matrices by ONNX Runtime, five to ten times as
-// fast as pure Go. Its methods are safe for concurrent use.
+// Multiplier multiplies matrices by ONNX Runtime, five to ten times as fast as
+// pure Go. Its methods are safe for concurrent use.
 type Multiplier struct {
-	running  sync.RWMutex                  // held for reading by each product
-	sessions []*ort.DynamicAdvancedSession // a·b and a·bᵀ; nil once closed
+	running sync.RWMutex // held for reading by each product
+	// sessions are those of a·b and a·bᵀ in float32, and of a·bᵀ in float64; nil
+	// once closed.
+	sessions []*ort.DynamicAdvancedSession
 }
 
 // NewMultiplier returns a multiplier that uses all processors. The library must
@@ -37,8 +40,8 @@ func NewMultiplier() (_ *Multiplier, err error) {
 		return nil, fmt.Errorf("encoder: multiplier: %w", err)
 	}
 	m := &Multiplier{}
-	for _, transposed := range []int64{0, 1} {
-		s, err := ort.NewDynamicAdvancedSessionWithONNXData(product(transposed), []string{"a", "b"}, []string{"c"}, options)
+	for _, model := range [][]byte{product(onnxgraph.Float, 0), product(onnxgraph.Float, 1), product(onnxgraph.Double, 1)} {
+		s, err := ort.NewDynamicAdvancedSessionWithONNXData(model, []string{"a", "b"}, []string{"c"}, options)
 		if err != nil {
 			return nil, fmt.Errorf("encoder: multiplier: %w", errors.Join(err, m.Close()))
 		}
@@ -48,32 +51,54 @@ func NewMultiplier() (_ *Multiplier, err error) {
 }
 
 // product is a model of one node: c = a·b, or a·bᵀ.
-func product(transposed int64) []byte {
+func product(kind int32, transposed int64) []byte {
 	dim := func(name string) onnxgraph.Dim { return onnxgraph.Dim{Name: name} }
 	g := onnxgraph.New("product")
-	a := g.Input("a", onnxgraph.Float, dim("m"), dim("k"))
-	b := g.Input("b", onnxgraph.Float, dim("b_rows"), dim("b_columns"))
-	g.Output("c", g.Op("Gemm", []string{a, b}, onnxgraph.Attr{Name: "transB", Value: transposed}), onnxgraph.Float, dim("m"), dim("n"))
+	a := g.Input("a", kind, dim("m"), dim("k"))
+	b := g.Input("b", kind, dim("b_rows"), dim("b_columns"))
+	g.Output("c", g.Op("Gemm", []string{a, b}, onnxgraph.Attr{Name: "transB", Value: transposed}), kind, dim("m"), dim("n"))
 	return g.Model()
 }
 
 // Multiply sets c, m×n, to a·b, or to a·bᵀ if t is [blas.Trans]. a is m×k, and
 // every row follows the one before it without a gap.
-func (m *Multiplier) Multiply(t blas.Transpose, a, b, c blas32.General) (err error) {
-	inner, columns := b.Rows, b.Cols
+func (m *Multiplier) Multiply(t blas.Transpose, a, b, c blas32.General) error {
+	session, inner, columns := 0, b.Rows, b.Cols
 	if t == blas.Trans {
-		inner, columns = columns, inner
+		session, inner, columns = 1, columns, inner
 	}
 	if a.Cols != inner || c.Rows != a.Rows || c.Cols != columns {
 		return fmt.Errorf("encoder: multiply: %d×%d by %d×%d (transposed: %v) into %d×%d: the shapes do not fit", a.Rows, a.Cols, b.Rows, b.Cols, t == blas.Trans, c.Rows, c.Cols)
 	}
+	return multiply(m, session, dense[float32](a), dense[float32](b), dense[float32](c))
+}
+
+// MultiplyExact sets c, m×n, to a·bᵀ in float64. a is m×k, and every row follows
+// the one before it without a gap.
+func (m *Multiplier) MultiplyExact(a, b, c blas64.General) error {
+	if a.Cols != b.Cols || c.Rows != a.Rows || c.Cols != b.Rows {
+		return fmt.Errorf("encoder: multiply: %d×%d by %d×%d (transposed: true) into %d×%d: the shapes do not fit", a.Rows, a.Cols, b.Rows, b.Cols, c.Rows, c.Cols)
+	}
+	as := func(x blas64.General) dense[float64] { return dense[float64]{x.Rows, x.Cols, x.Stride, x.Data} }
+	return multiply(m, 2, as(a), as(b), as(c))
+}
+
+// dense is a [blas32.General] of any precision.
+type dense[T float32 | float64] struct {
+	Rows, Cols int
+	Stride     int
+	Data       []T
+}
+
+// multiply lets a session multiply.
+func multiply[T float32 | float64](m *Multiplier, session int, a, b, c dense[T]) (err error) {
 	values := make([]ort.Value, 0, 3)
 	defer func() {
 		for _, v := range values {
 			err = errors.Join(err, v.Destroy())
 		}
 	}()
-	for _, x := range []blas32.General{a, b, c} {
+	for _, x := range []dense[T]{a, b, c} {
 		if x.Stride != x.Cols || len(x.Data) < x.Rows*x.Cols {
 			return fmt.Errorf("encoder: multiply: a matrix of %d×%d with stride %d and %d values: want rows without gaps", x.Rows, x.Cols, x.Stride, len(x.Data))
 		}
@@ -88,11 +113,7 @@ func (m *Multiplier) Multiply(t blas.Transpose, a, b, c blas32.General) (err err
 	if m.sessions == nil {
 		return os.ErrClosed
 	}
-	s := m.sessions[0]
-	if t == blas.Trans {
-		s = m.sessions[1]
-	}
-	if err := s.Run(values[:2], values[2:]); err != nil {
+	if err := m.sessions[session].Run(values[:2], values[2:]); err != nil {
 		return fmt.Errorf("encoder: multiply: %w", err)
 	}
 	return nil

@@ -11,6 +11,7 @@ import (
 
 	"gonum.org/v1/gonum/blas"
 	"gonum.org/v1/gonum/blas/blas32"
+	"gonum.org/v1/gonum/blas/blas64"
 )
 
 func multiplier(t *testing.T) *Multiplier {
@@ -57,6 +58,34 @@ func TestMultiplierEqualsGonum(t *testing.T) {
 					t.Fatalf("%v, transposed %v: %v at %d, want %v (gonum)", shape, transpose == blas.Trans, got.Data[i], i, v)
 				}
 			}
+		}
+	}
+}
+
+func TestExactMultiplierEqualsGonum(t *testing.T) {
+	t.Parallel()
+	m, random := multiplier(t), rand.New(rand.NewPCG(3, 3))
+	for _, shape := range [][3]int{{1, 1, 1}, {7, 64, 65}, {300, 1152, 200}} {
+		some := func(rows, columns int) blas64.General {
+			m := blas64.General{Rows: rows, Cols: columns, Stride: columns, Data: make([]float64, rows*columns)}
+			for i := range m.Data {
+				m.Data[i] = random.NormFloat64()
+			}
+			return m
+		}
+		a, b := some(shape[0], shape[1]), some(shape[2], shape[1])
+		got, want := some(shape[0], shape[2]), some(shape[0], shape[2])
+		if err := m.MultiplyExact(a, b, got); err != nil {
+			t.Fatal(err)
+		}
+		blas64.Gemm(blas.NoTrans, blas.Trans, 1, a, b, 0, want)
+		for i, v := range want.Data {
+			if math.Abs(got.Data[i]-v) > 1e-14*float64(shape[1]) {
+				t.Fatalf("%v: %v at %d, want %v (gonum)", shape, got.Data[i], i, v)
+			}
+		}
+		if err := m.MultiplyExact(a, b, some(shape[0], shape[2]+1)); err == nil {
+			t.Errorf("%v into %d columns: no error", shape, shape[2]+1)
 		}
 	}
 }

@@ -165,7 +165,10 @@ func (d *design) span() error {
 			floats.Div(row, d.dev)
 		}
 	}
-	gram := d.gram()
+	gram, err := d.gram()
+	if err != nil {
+		return err
+	}
 	pivot := make([]int, n)
 	upper, rank, _ := lapack64.Pstrf(gram, pivot, -1, make([]float64, 2*n))
 	rank = max(1, rank)
@@ -185,9 +188,12 @@ func (d *design) span() error {
 }
 
 // gram returns the products of the given rows with one another.
-func (d *design) gram() blas64.Symmetric {
+func (d *design) gram() (blas64.Symmetric, error) {
 	n, dim := d.rows, d.given.Cols
 	gram := blas64.Symmetric{N: n, Stride: n, Uplo: blas.Upper, Data: make([]float64, n*n)}
+	if by, ok := d.multiplier.(exactMultiplier); ok {
+		return gram, by.MultiplyExact(d.given, d.given, blas64.General{Rows: n, Cols: n, Stride: n, Data: gram.Data})
+	}
 	const block = 64
 	each((n+block-1)/block, func(b int) {
 		from, to := b*block, min(n, (b+1)*block)
@@ -195,7 +201,7 @@ func (d *design) gram() blas64.Symmetric {
 		rest := blas64.General{Rows: n - from, Cols: dim, Stride: dim, Data: d.given.Data[from*dim:]}
 		blas64.Gemm(blas.NoTrans, blas.Trans, 1, rows, rest, 0, blas64.General{Rows: to - from, Cols: n - from, Stride: n, Data: gram.Data[from*n+from:]})
 	})
-	return gram
+	return gram, nil
 }
 
 // weights returns w, in the dimensions of the vectors as they were given, and

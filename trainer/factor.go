@@ -10,24 +10,25 @@ import (
 )
 
 const (
-	// hardSystem is after how many conjugate gradients a path gets a factor:
-	// where few rows bend the losses, as at a great C, second moments of all
-	// rows say little of the Hessian.
-	hardSystem = 14
 	// factorRows of the vectors are multiplied at a time; of those whose losses
 	// bend less than leastBend of the most, none.
 	factorRows = 512
 	leastBend  = 1e-5
 )
 
-// hard reports whether a path took too many conjugate gradients; with a factor,
-// which may be renewed, twice as many.
-func (p *path) hard() bool {
-	if p.factor != nil {
-		return p.solves > 2*hardSystem
-	}
-	return p.solves > hardSystem
+// patience is after how many conjugate gradients in one step a path gets a
+// factor: where few rows bend the losses, as at a great C, second moments of all
+// rows say little of the Hessian. It is about a quarter of those that take as long
+// as the factor, since the next steps will take more: the factor takes dim²·rows
+// multiplications by the multiplier and as long as 8·dim³ in float64, one of a few
+// columns, which wait for memory, 24·dim·rows.
+func (d *design) patience() int {
+	m := d.dim + 1
+	return max(14, m/96+m*m/(12*d.rows))
 }
+
+// hard reports whether a path took too many conjugate gradients.
+func (b *descent) hard(p *path) bool { return p.solves > b.patience() }
 
 // factorize gives the paths that were hard to solve the Cholesky factor of a
 // Hessian, which those of one task and C share: it is that of their mean losses.
@@ -39,7 +40,7 @@ func (b *descent) factorize(active []*path) error {
 	groups := map[family][]*path{}
 	var order []family
 	for _, p := range active {
-		if f := (family{p.task, p.c}); p.outputs == 1 && p.hard() && groups[f] == nil {
+		if f := (family{p.task, p.c}); p.outputs == 1 && b.hard(p) && groups[f] == nil {
 			order, groups[f] = append(order, f), []*path{}
 		}
 	}

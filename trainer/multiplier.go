@@ -3,6 +3,7 @@ package trainer
 import (
 	"gonum.org/v1/gonum/blas"
 	"gonum.org/v1/gonum/blas/blas32"
+	"gonum.org/v1/gonum/blas/blas64"
 )
 
 // Multiplier multiplies float32 matrices. The products of a fit are made by it,
@@ -11,6 +12,12 @@ type Multiplier interface {
 	// Multiply sets c, m×n, to a·b, or to a·bᵀ if t is [blas.Trans]; a is m×k.
 	// The rows of all three follow one another without gaps.
 	Multiply(t blas.Transpose, a, b, c blas32.General) error
+}
+
+// exactMultiplier is a [Multiplier] that multiplies float64 matrices too.
+type exactMultiplier interface {
+	// MultiplyExact sets c, m×n, to a·bᵀ, where a is m×k, as Multiply does.
+	MultiplyExact(a, b, c blas64.General) error
 }
 
 // gonum is the multiplier of pure Go.

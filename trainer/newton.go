@@ -51,7 +51,7 @@ func (b *descent) newton(active []*path) (blas64.General, error) {
 		var left []*system
 		for _, s := range systems {
 			// What is hard is left as it is: the next step has a factor.
-			hard := s.solves > hardSystem && s.factor == nil && s.outputs == 1
+			hard := b.hard(s.path) && s.factor == nil && s.outputs == 1
 			if s.rho > 0 && !hard && floats.Norm(s.r, 2) > s.stop {
 				left = append(left, s)
 			}

@@ -30,10 +30,12 @@ type spectrum struct {
 }
 
 const (
-	// spectrumSize is how many eigenvalues are found, all of them in as many
-	// dimensions; spectrumRows of the rows are looked at.
-	spectrumSize = 96
-	spectrumRows = 1024
+	// spectrumSize is how many eigenvalues are found, but no more than a quarter of
+	// the dimensions if they are more than spectrumLeast; spectrumRows of the rows
+	// are looked at.
+	spectrumSize  = 96
+	spectrumLeast = 32
+	spectrumRows  = 1024
 )
 
 // secondMoments returns the spectrum of the design, found once.
@@ -42,10 +44,10 @@ func (d *design) secondMoments() (*spectrum, error) {
 		return d.spectrum, nil
 	}
 	some, share := d.some(spectrumRows)
-	q, exact := min(spectrumSize, d.dim), d.dim <= spectrumSize
+	q := min(d.dim, max(spectrumLeast, min(spectrumSize, d.dim/4)))
 	basis := blas64.General{Rows: q, Cols: d.dim + 1, Stride: d.dim + 1, Data: make([]float64, q*(d.dim+1))}
 	z := blas64.General{Rows: q, Cols: some.rows, Stride: some.rows, Data: make([]float64, q*some.rows)}
-	if exact {
+	if q == d.dim {
 		for k := range q {
 			basis.Data[k*basis.Stride+k] = 1
 		}
