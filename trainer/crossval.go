@@ -159,15 +159,16 @@ func (t *task) study() *study {
 	for _, fold := range append(slices.Clone(s.folds), nil) {
 		m := t.calibrated(t.without(fold))
 		s.zero = append(s.zero, m)
+		held := make([]int, len(fold))
+		for k, r := range fold {
+			held[k] = t.rows[r]
+		}
 		for _, c := range s.grid {
 			if t.base != nil && c == 0 {
 				continue
 			}
 			p := m.problem(c)
-			for _, r := range fold {
-				p.held = append(p.held, t.rows[r])
-			}
-			p.needed = fold == nil
+			p.held, p.needed = held, fold == nil
 			s.problems = append(s.problems, p)
 		}
 	}

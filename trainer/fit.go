@@ -84,14 +84,21 @@ func (h *Head) fit(ctx context.Context, x blas32.General, y Targets, groups []st
 	return fitShots(ctx, x, y, groups, o, h)
 }
 
+// tasksTogether is of how many tasks the problems are solved together: so many
+// that products are wide, and so few that what is known of every row in every
+// fold takes little memory beside the vectors.
+const tasksTogether = 6
+
 // fitTasks chooses the penalties of all tasks, solves, and writes weights and
-// accounts into the head. The problems of all tasks are solved together.
+// accounts into the head.
 func fitTasks(ctx context.Context, tasks []*task, h *Head) error {
 	d := tasks[0].design
-	if err := chooseAll(ctx, tasks); err != nil {
-		return err
-	}
 	var problems []*problem
+	for some := range slices.Chunk(tasks, tasksTogether) {
+		if err := chooseAll(ctx, some); err != nil {
+			return err
+		}
+	}
 	for _, t := range tasks {
 		problems = append(problems, t.final()...)
 	}

@@ -486,6 +486,7 @@ func (b *descent) solutions(tolerance float64) []solution {
 			s.params = append(params(nil), part(b.v, p.first, p.outputs).Data...)
 		}
 		row := make([]float64, p.outputs)
+		s.held = make([]float64, 0, len(p.held))
 		for _, r := range p.held {
 			for k := range row {
 				row[k] = b.z.Data[(p.first+k)*b.z.Stride+r]
