@@ -5,7 +5,7 @@ BIN     := bin/medprobe
 RACE    := ./datasets/... ./embedcache/... ./encoder/... ./trainer/... ./evaluate/... ./registry/... ./experiment/... ./internal/...
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 
-.PHONY: setup build demo test check lint bench bench-encoder bench-trainer bench-heads bench-suggest bench-dicom bench-cache bench-evaluate bench-gate test-faults fuzz picture clean
+.PHONY: setup build demo test check lint bench bench-encoder bench-trainer bench-heads bench-suggest bench-dicom bench-cache bench-evaluate bench-gate test-faults fuzz picture release clean
 
 setup:
 	@command -v $(GO) >/dev/null || { echo "setup: no Go; install Go 1.26 or newer" >&2; exit 1; }
@@ -33,6 +33,12 @@ check: lint test demo
 
 bench: setup
 	$(GO) test -run '^$$' -bench . ./...
+
+# Archives with library, licences, manual pages, completions and a bill of
+# materials: of this platform, or of TARGETS="linux/amd64 linux/arm64".
+TARGETS ?=
+release: setup
+	$(GO) run ./tools/release $(TARGETS)
 
 # Every fuzz target for FUZZTIME each.
 FUZZTIME ?= 1m

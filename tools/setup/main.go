@@ -13,6 +13,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"os"
@@ -45,9 +46,16 @@ var libraries = map[string]library{
 const otherWays = "install an onnxruntime wheel (1.24 or newer) into the active virtual environment, or unpack the official ONNX Runtime release archive, and name the library with --ort-lib or MEDPROBE_ORT_LIB"
 
 func main() {
+	platform := flag.String("platform", "", "GOOS/GOARCH whose library is wanted as a file, even where this machine has one")
+	dir := flag.String("dir", ".ort", "folder to write it to")
+	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	if err := run(ctx, ".ort"); err != nil {
+	do := run
+	if *platform != "" {
+		do = func(ctx context.Context, dir string) error { return get(ctx, dir, *platform) }
+	}
+	if err := do(ctx, *dir); err != nil {
 		fmt.Fprintln(os.Stderr, "setup:", err)
 		stop()
 		os.Exit(1)
@@ -59,9 +67,23 @@ func run(ctx context.Context, dir string) error {
 		fmt.Printf("ONNX Runtime %s: %s\n", rt.Version, rt.Path)
 		return nil
 	}
-	lib, ok := libraries[runtime.GOOS+"/"+runtime.GOARCH]
+	platform := runtime.GOOS + "/" + runtime.GOARCH
+	if err := get(ctx, dir, platform); err != nil {
+		return err
+	}
+	rt, _, err := encoder.FindRuntime(filepath.Join(dir, libraries[platform].file))
+	if err != nil {
+		return err
+	}
+	fmt.Printf("ONNX Runtime %s: %s\n", rt.Version, rt.Path)
+	return nil
+}
+
+// get writes a platform's library into the folder.
+func get(ctx context.Context, dir, platform string) error {
+	lib, ok := libraries[platform]
 	if !ok {
-		return fmt.Errorf("%s has no library for %s/%s; %s", npmPackage, runtime.GOOS, runtime.GOARCH, otherWays)
+		return fmt.Errorf("%s has no library for %s; %s", npmPackage, platform, otherWays)
 	}
 	if _, err := exec.LookPath("npm"); err != nil {
 		return fmt.Errorf("no ONNX Runtime and no npm to get it with; install npm and run make setup again, or %s", otherWays)
@@ -69,16 +91,7 @@ func run(ctx context.Context, dir string) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
-	target := filepath.Join(dir, lib.file)
-	if err := fetch(ctx, dir, lib, target); err != nil {
-		return err
-	}
-	rt, _, err := encoder.FindRuntime(target)
-	if err != nil {
-		return err
-	}
-	fmt.Printf("ONNX Runtime %s: %s\n", rt.Version, rt.Path)
-	return nil
+	return fetch(ctx, dir, lib, filepath.Join(dir, lib.file))
 }
 
 // fetch packs the npm package into a folder of its own inside dir, npm's cache
