@@ -30,7 +30,7 @@ const (
 // writeOCI makes an OCI image layout with the version as a ModelPack artefact, one
 // file a layer, tagged with its number. The same version gives the same digest.
 func (r *Registry) writeOCI(ctx context.Context, v *Version, dir string) error {
-	files, err := r.huggingFaceFiles(v)
+	files, err := r.folder(v, r.huggingFaceFiles)
 	if err != nil {
 		return err
 	}
@@ -77,6 +77,9 @@ func packModel(ctx context.Context, store oras.Target, v *Version, files map[str
 }
 
 func mediaType(name string) string {
+	if name == provenanceFile {
+		return modelDoc
+	}
 	switch filepath.Ext(name) {
 	case ".safetensors", ".onnx":
 		return modelWeight
