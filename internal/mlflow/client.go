@@ -22,17 +22,17 @@ import (
 	"net/url"
 	"strings"
 	"time"
+
+	"github.com/medprobe/medprobe/internal/retry"
 )
 
 // Options says how to speak to a server.
 type Options struct {
 	// Username and Password, or else Token, are sent with every request.
 	Username, Password, Token string
-	// Backoff is the wait before the first repetition; each next one waits twice as
-	// long. Default 500 ms.
+	// Backoff and Note are those of [retry.Policy].
 	Backoff time.Duration
-	// Note, if not nil, is told of each repetition.
-	Note func(what string)
+	Note    func(what string)
 }
 
 // Client speaks to one server.
@@ -41,8 +41,7 @@ type Client struct {
 	auth    string
 	secrets []string
 	http    *http.Client
-	backoff time.Duration
-	note    func(string)
+	policy  retry.Policy
 }
 
 // New returns a client of the server at an address such as
@@ -59,7 +58,7 @@ func New(address string, o Options) (*Client, error) {
 		return nil, errors.New("only one of MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD is set: set both or none")
 	}
 	base.Path = strings.TrimRight(base.Path, "/")
-	c := &Client{base: base, backoff: cmp.Or(o.Backoff, 500*time.Millisecond), note: o.Note, http: &http.Client{
+	c := &Client{base: base, policy: retry.Policy{Backoff: o.Backoff, Note: o.Note}, http: &http.Client{
 		// A redirect would carry the credentials elsewhere or turn a POST into a GET.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		Transport:     &http.Transport{Proxy: http.ProxyFromEnvironment, TLSHandshakeTimeout: 30 * time.Second},
@@ -179,7 +178,7 @@ func (c *Client) refusal(request string, response *http.Response, text []byte) e
 		}
 		return fmt.Errorf("%s: %d: the server sends on to %q, and credentials do not follow; give the address that it has in the end", request, response.StatusCode, c.clean(where))
 	}
-	e := &Error{Request: request, Status: response.StatusCode, after: retryAfter(response.Header)}
+	e := &Error{Request: request, Status: response.StatusCode, after: retry.After(response.Header)}
 	var said struct {
 		Code    string `json:"error_code"`
 		Message string `json:"message"`
@@ -200,4 +199,28 @@ func (c *Client) clean(s string) string {
 		s = strings.ReplaceAll(s, secret, "[secret]")
 	}
 	return s
+}
+
+// broken is what happened to a request that got no whole answer.
+type broken struct{ err error }
+
+func (b *broken) Error() string { return b.err.Error() }
+func (b *broken) Unwrap() error { return b.err }
+
+// retry calls try until it succeeds or fails for good.
+func (c *Client) retry(ctx context.Context, try func() error) error {
+	return c.policy.Do(ctx, passing, try)
+}
+
+// passing reports whether an error may be gone at the next attempt.
+func passing(err error) (again bool, after time.Duration) {
+	var b *broken
+	var e *Error
+	switch {
+	case errors.As(err, &b):
+		return retry.Connection(err), 0
+	case errors.As(err, &e):
+		return retry.Status(e.Status), e.after
+	}
+	return false, 0
 }

@@ -2,10 +2,12 @@ package mlflow
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/url"
 	"slices"
 	"strings"
+	"time"
 )
 
 // Model makes a registered model if there is none of the name.
@@ -80,28 +82,30 @@ func (c *Client) findVersion(ctx context.Context, n NewVersion) (*versionAnswer,
 
 // ready waits until a version is registered.
 func (c *Client) ready(ctx context.Context, model string, v *versionAnswer) error {
-	for attempt := 1; v.Status == "PENDING_REGISTRATION"; attempt++ {
-		pending := fmt.Errorf("version %s of %s is not ready yet", v.Version, model)
-		if attempt > attempts {
-			return pending
+	got := struct {
+		Version versionAnswer `json:"model_version"`
+	}{*v}
+	pending := fmt.Errorf("version %s of %s is not ready yet; push again to go on", v.Version, model)
+	err := c.policy.Do(ctx, func(err error) (bool, time.Duration) {
+		if errors.Is(err, pending) {
+			return true, 0
 		}
-		if err := c.wait(ctx, attempt, pending); err != nil {
-			return err
+		return passing(err)
+	}, func() error {
+		if got.Version.Status != "PENDING_REGISTRATION" {
+			return nil
 		}
-		var got struct {
-			Version versionAnswer `json:"model_version"`
+		err := c.get(ctx, "model-versions/get", url.Values{"name": {model}, "version": {v.Version}}, &got)
+		if err == nil && got.Version.Status == "PENDING_REGISTRATION" {
+			err = pending
 		}
-		err := c.retry(ctx, func() error {
-			return c.get(ctx, "model-versions/get", url.Values{"name": {model}, "version": {v.Version}}, &got)
-		})
-		if err != nil {
-			return err
-		}
-		v = &got.Version
-	}
+		return err
+	})
 	switch {
-	case v.Status == "FAILED_REGISTRATION":
-		return fmt.Errorf("the server could not register version %s of %s: %q", v.Version, model, c.clean(v.Message))
+	case err != nil:
+		return err
+	case got.Version.Status == "FAILED_REGISTRATION":
+		return fmt.Errorf("the server could not register version %s of %s: %q", v.Version, model, c.clean(got.Version.Message))
 	case v.Version == "":
 		return fmt.Errorf("the server gives the version of %s no number", model)
 	}

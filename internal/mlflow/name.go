@@ -22,7 +22,7 @@ const (
 // Name makes a text the name of a parameter, metric or tag: of letters, digits, and
 // "_", "-", ".", " " and "/", 250 bytes at most, and a path that leads nowhere else.
 // A text that has to be changed for that ends in eight digits of its SHA-256, so that
-// two texts never get one name.
+// two findings that differ in a sign only keep apart.
 func Name(text string) string {
 	name := strings.Map(func(r rune) rune {
 		if unicode.IsLetter(r) || unicode.IsDigit(r) || strings.ContainsRune("_-. /", r) {
@@ -33,7 +33,7 @@ func Name(text string) string {
 	if name != text || len(name) > maxKey || path.Clean(name) != name || strings.HasPrefix(name, "..") || strings.HasPrefix(name, "/") || name == "." {
 		sum := sha256.Sum256([]byte(text))
 		digits := "_" + hex.EncodeToString(sum[:4])
-		name = cut(strings.Trim(path.Clean("/"+name), "/"), maxKey-len(digits)) + digits
+		name = cut(strings.TrimLeft(path.Clean("/"+name), "./"), maxKey-len(digits)) + digits
 	}
 	return name
 }
