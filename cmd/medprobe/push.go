@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"net"
 	"net/url"
 	"os"
 
@@ -85,8 +86,8 @@ func checkPush(cmd *cobra.Command, to string) error {
 
 func (s *settings) pushMLflow(cmd *cobra.Command, r *registry.Registry, v *registry.Version, address string, o registry.MLflowOptions, asJSON bool) error {
 	o.Token, o.Username, o.Password = os.Getenv("MLFLOW_TRACKING_TOKEN"), os.Getenv("MLFLOW_TRACKING_USERNAME"), os.Getenv("MLFLOW_TRACKING_PASSWORD")
-	if u, err := url.Parse(address); err == nil && u.Scheme == "http" && o.Token+o.Password != "" && !isLocal(u.Hostname()) {
-		s.note("the credentials go to %s without TLS: whoever is on the way can read them", u.Host)
+	if o.Token+o.Password != "" && inTheOpen(address) {
+		s.note("the credentials go without TLS: whoever is on the way can read them")
 	}
 	p, err := r.PushMLflow(cmd.Context(), v, address, o)
 	if err != nil {
@@ -103,7 +104,16 @@ func (s *settings) pushMLflow(cmd *cobra.Command, r *registry.Registry, v *regis
 	return nil
 }
 
-func isLocal(host string) bool { return host == "localhost" || host == "127.0.0.1" || host == "::1" }
+// inTheOpen reports whether what is sent to an address leaves this machine without
+// TLS.
+func inTheOpen(address string) bool {
+	u, err := url.Parse(address)
+	if err != nil || u.Scheme != "http" {
+		return false
+	}
+	host := u.Hostname()
+	return host != "localhost" && !net.ParseIP(host).IsLoopback()
+}
 
 func (s *settings) pushOCI(cmd *cobra.Command, r *registry.Registry, v *registry.Version, reference string, o registry.OCIOptions, asJSON bool) error {
 	o.Username, o.Password = os.Getenv("MEDPROBE_OCI_USERNAME"), os.Getenv("MEDPROBE_OCI_PASSWORD")

@@ -136,8 +136,10 @@ func TestSecretsStaySecret(t *testing.T) {
 		}
 	}
 	signed := filepath.Join(m.home, "as-hf")
-	s.say(0, "registry", "sign", signed, "--key", key)
-	s.say(0, "registry", "verify-signature", signed, "--key", public)
+	if out := s.say(0, "registry", "sign", signed, "--key", key, "--json"); !strings.Contains(out, `"signature": "`+filepath.Join(signed, "model.sig")) {
+		t.Errorf("signed: %s", out)
+	}
+	s.say(0, "registry", "verify-signature", signed, "--key", public, "--json")
 	s.say(1, "registry", "verify-signature", signed, "--key", key)
 	s.say(1, "registry", "sign", signed, "--key", public)
 
@@ -258,6 +260,18 @@ func TestPushAndSignCommands(t *testing.T) {
 	} {
 		if out := s.say(c.code, append([]string{"registry"}, c.args...)...); !strings.Contains(out, c.want) {
 			t.Errorf("%q says %q: want %q", c.args, out, c.want)
+		}
+	}
+}
+
+func TestInTheOpen(t *testing.T) {
+	t.Parallel()
+	for address, want := range map[string]bool{
+		"http://mlflow.example.org": true, "http://10.0.0.1:5000/x": true, "https://mlflow.example.org": false,
+		"http://localhost:5000": false, "http://127.0.0.2": false, "http://[::1]:5000": false, "%": false,
+	} {
+		if got := inTheOpen(address); got != want {
+			t.Errorf("%s: %t", address, got)
 		}
 	}
 }

@@ -12,6 +12,7 @@ import (
 
 func (s *settings) registrySignCommand() *cobra.Command {
 	var key, out string
+	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "sign DIR --key KEY.pem",
 		Short: "Sign every file of an exported folder",
@@ -44,12 +45,19 @@ and give public.pem to those who are to verify.`,
 			if err != nil {
 				return err
 			}
+			if asJSON {
+				return s.json(struct {
+					Files     int    `json:"files"`
+					Signature string `json:"signature"`
+				}{n, out})
+			}
 			fmt.Fprintln(s.out, quoteControl(fmt.Sprintf("signed %d files; the signature is %s", n, out)))
 			return nil
 		},
 	}
 	cmd.Flags().StringVar(&key, "key", "", "file of the private key, in PEM (required)")
 	cmd.Flags().StringVar(&out, "out", "", "file of the signature (default: DIR/model.sig)")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON document")
 	return cmd
 }
 

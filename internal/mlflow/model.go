@@ -70,7 +70,7 @@ func (c *Client) findVersion(ctx context.Context, n NewVersion) (*versionAnswer,
 		Versions []versionAnswer `json:"model_versions"`
 	}
 	filter := fmt.Sprintf("name = '%s' and run_id = '%s'", n.Model, n.Run.ID)
-	if err := c.get(ctx, "model-versions/search", url.Values{"filter": {filter}, "max_results": {"100"}}, &found); err != nil {
+	if err := c.get(ctx, "model-versions/search", url.Values{"filter": {filter}}, &found); err != nil {
 		return nil, err
 	}
 	at := slices.IndexFunc(found.Versions, func(v versionAnswer) bool { return slices.Contains(v.Tags, pair{n.Tag, n.Value}) })

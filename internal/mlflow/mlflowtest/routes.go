@@ -231,13 +231,12 @@ var versionFilter = regexp.MustCompile(`^name = '([^']*)' and run_id = '([^']*)'
 func searchVersions(s *Server, body []byte) (any, error) {
 	q, err := decode[struct {
 		Filter string `json:"filter"`
-		Max    string `json:"max_results"`
 	}](body)
 	if err != nil {
 		return nil, err
 	}
 	f := versionFilter.FindStringSubmatch(q.Filter)
-	if n, err := strconv.Atoi(q.Max); f == nil || err != nil || n < 1 || n > 200000 {
+	if f == nil {
 		return nil, invalid("Invalid filter string: %s", q.Filter)
 	}
 	found := []any{}
