@@ -148,6 +148,8 @@ func runContent(v *Version) mlflow.Content {
 	}
 	c := mlflow.Content{At: v.Added, Params: map[string]string{}, Metrics: map[string]float64{}, Tags: map[string]string{
 		"medprobe.version": v.Reference().String(),
+		// What MLflow's pages show as the run's description.
+		"mlflow.note.content": describe(v),
 	}}
 	for name, value := range map[string]string{
 		"head": d.Head.Kind, "classes": string(classes), "exclusive": strconv.FormatBool(d.Head.Exclusive), "dim": strconv.Itoa(d.Head.Dim),

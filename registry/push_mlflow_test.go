@@ -216,6 +216,27 @@ func TestPushEndsWhenItIsCancelled(t *testing.T) {
 	}
 }
 
+// A name with its password goes before a token, as in MLflow's own client.
+func TestPushCredentials(t *testing.T) {
+	t.Parallel()
+	r := open(t, t.TempDir())
+	v := add(t, r, "cxr", fit(t, 1, trainer.Options{Head: trainer.Logistic, C: 1}))
+	for want, o := range map[string]registry.MLflowOptions{
+		"Bearer abc":         {Token: "abc"},
+		"Basic YWRhOmxvdmU=": {Username: "ada", Password: "love", Token: "abc"},
+		"Basic w6TDtjrDvA==": {Username: "äö", Password: "ü"},
+		"":                   {},
+	} {
+		s := mlflowtest.Start(t)
+		s.Authorization = want
+		push(t, r, v, s, o)
+		s.Authorization = "Bearer another"
+		if _, err := r.PushMLflow(t.Context(), v, s.URL, o); err == nil {
+			t.Errorf("%q is let in with another", want)
+		}
+	}
+}
+
 func TestPushRefusals(t *testing.T) {
 	t.Parallel()
 	r := open(t, t.TempDir())

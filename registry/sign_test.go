@@ -10,9 +10,12 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"encoding/pem"
+	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -156,6 +159,31 @@ func TestSignatureFindsEveryKindOfTampering(t *testing.T) {
 	}
 	check("a linked folder", `"more" is a link`)
 	os.Remove(filepath.Join(dir, "more"))
+	check("restored", "")
+
+	// One bit at each of 200 places over all files.
+	all := contents(t, dir)
+	delete(all, registry.SignatureFile)
+	total := 0
+	for _, b := range all {
+		total += len(b)
+	}
+	const flips = 200
+	names := slices.Sorted(maps.Keys(all))
+	for i := range flips {
+		at := i * total / flips
+		for _, name := range names {
+			if b := all[name]; at < len(b) {
+				changed := bytes.Clone(b)
+				changed[at] ^= 1 << (i % 8)
+				put(t, filepath.Join(dir, name), string(changed))
+				check("a bit", fmt.Sprintf("%q was changed", name))
+				put(t, filepath.Join(dir, name), string(b))
+				break
+			}
+			at -= len(all[name])
+		}
+	}
 	check("restored", "")
 
 	whole := get(t, sig)

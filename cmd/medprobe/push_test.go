@@ -20,6 +20,7 @@ import (
 
 	container "github.com/google/go-containerregistry/pkg/registry"
 	"github.com/medprobe/medprobe/internal/mlflow/mlflowtest"
+	"github.com/medprobe/medprobe/internal/needs"
 	"github.com/medprobe/medprobe/registry"
 )
 
@@ -103,6 +104,9 @@ func (s *said) say(want int, args ...string) string {
 // server is.
 func TestSecretsStaySecret(t *testing.T) {
 	t.Parallel()
+	if _, err := exec.LookPath("openssl"); err != nil {
+		needs.Opinion(t, "no openssl (Debian: openssl)")
+	}
 	m := newMachine(t)
 	const token, password, other = "TOKEN-recognisable-1", "PASSWORD-recognisable-2", "OTHER-recognisable-3"
 	secrets := []string{token, password, other, base64.StdEncoding.EncodeToString([]byte("ada:" + password))}
