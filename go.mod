@@ -3,6 +3,7 @@ module github.com/medprobe/medprobe
 go 1.26.0
 
 require (
+	github.com/google/go-containerregistry v0.20.2
 	github.com/jackc/pgx/v5 v5.12.0
 	github.com/mattn/go-sqlite3 v1.14.53
 	github.com/opencontainers/go-digest v1.0.0

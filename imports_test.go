@@ -41,6 +41,10 @@ var onlyIn = map[string][]string{
 	"github.com/sjwhitworth/golearn":  {"trainer"},
 	"github.com/mattn/go-sqlite3":     {"internal/sqlitedb"},
 	"github.com/jackc/pgx":            {"internal/postgresdb"},
+	"oras.land/oras-go":               {"registry"},
+	// Servers for tests.
+	"github.com/google/go-containerregistry":                  {},
+	"github.com/medprobe/medprobe/internal/mlflow/mlflowtest": {},
 }
 
 func TestImportsFollowTheData(t *testing.T) {

@@ -69,7 +69,7 @@ func (r *Registry) safetensorsFiles(v *Version) (map[string][]byte, error) {
 }
 
 func (r *Registry) exportFolder(v *Version, dir string, files func(*Version) (map[string][]byte, error)) error {
-	contents, err := files(v)
+	contents, err := r.folder(v, files)
 	if err != nil {
 		return err
 	}
@@ -81,6 +81,16 @@ func (r *Registry) exportFolder(v *Version, dir string, files func(*Version) (ma
 		}
 		return nil
 	})
+}
+
+// folder returns the files of an export and the statement of how they were made.
+func (r *Registry) folder(v *Version, files func(*Version) (map[string][]byte, error)) (map[string][]byte, error) {
+	contents, err := files(v)
+	if err != nil {
+		return nil, err
+	}
+	contents[provenanceFile], err = provenance(v, contents)
+	return contents, err
 }
 
 // placeFolder lets fill make a folder under another name beside dir and gives it

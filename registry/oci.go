@@ -30,7 +30,7 @@ const (
 // writeOCI makes an OCI image layout with the version as a ModelPack artefact, one
 // file a layer, tagged with its number. The same version gives the same digest.
 func (r *Registry) writeOCI(ctx context.Context, v *Version, dir string) error {
-	files, err := r.huggingFaceFiles(v)
+	files, err := r.folder(v, r.huggingFaceFiles)
 	if err != nil {
 		return err
 	}
@@ -39,18 +39,23 @@ func (r *Registry) writeOCI(ctx context.Context, v *Version, dir string) error {
 		if err != nil {
 			return err
 		}
-		return packModel(ctx, store, v, files)
+		root, err := packModel(ctx, store, v, files)
+		if err != nil {
+			return err
+		}
+		return store.Tag(ctx, root, fmt.Sprint(v.Number))
 	})
 }
 
-func packModel(ctx context.Context, store oras.Target, v *Version, files map[string][]byte) error {
+// packModel puts the artefact into a store and returns its manifest.
+func packModel(ctx context.Context, store oras.Target, v *Version, files map[string][]byte) (root ocispec.Descriptor, err error) {
 	var layers []ocispec.Descriptor
 	var digests []digest.Digest
 	for _, name := range slices.Sorted(maps.Keys(files)) {
 		layer := content.NewDescriptorFromBytes(mediaType(name), files[name])
 		layer.Annotations = map[string]string{modelFilePath: name}
 		if err := store.Push(ctx, layer, bytes.NewReader(files[name])); err != nil {
-			return fmt.Errorf("%s: %w", name, err)
+			return root, fmt.Errorf("%s: %w", name, err)
 		}
 		layers, digests = append(layers, layer), append(digests, layer.Digest)
 	}
@@ -61,22 +66,21 @@ func packModel(ctx context.Context, store oras.Target, v *Version, files map[str
 		"modelfs":    map[string]any{"type": "layers", "diffIds": digests},
 	})
 	if err != nil {
-		return err
+		return root, err
 	}
 	config := content.NewDescriptorFromBytes(modelConfig, text)
 	if err := store.Push(ctx, config, bytes.NewReader(text)); err != nil {
-		return err
+		return root, err
 	}
-	manifest, err := oras.PackManifest(ctx, store, oras.PackManifestVersion1_1, modelArtifact, oras.PackManifestOptions{
+	return oras.PackManifest(ctx, store, oras.PackManifestVersion1_1, modelArtifact, oras.PackManifestOptions{
 		Layers: layers, ConfigDescriptor: &config, ManifestAnnotations: map[string]string{ocispec.AnnotationCreated: created},
 	})
-	if err != nil {
-		return err
-	}
-	return store.Tag(ctx, manifest, fmt.Sprint(v.Number))
 }
 
 func mediaType(name string) string {
+	if name == provenanceFile {
+		return modelDoc
+	}
 	switch filepath.Ext(name) {
 	case ".safetensors", ".onnx":
 		return modelWeight

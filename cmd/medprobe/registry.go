@@ -36,7 +36,8 @@ registry's own key.`,
 	cmd.PersistentFlags().StringVar(&s.registry, "registry", "", "folder of the registry (default: $MEDPROBE_REGISTRY or the user's configuration folder)")
 	cmd.AddCommand(
 		s.registryAddCommand(), s.registryListCommand(), s.registryShowCommand(), s.registryAliasCommand(), s.registryDiffCommand(),
-		s.registryVerifyCommand(), s.registryExportCommand(), s.registryImportCommand(), s.registryRemoveCommand(), s.registrySweepCommand(),
+		s.registryVerifyCommand(), s.registryExportCommand(), s.registryPushCommand(),
+		s.registrySignCommand(), s.registryVerifySignatureCommand(), s.registryImportCommand(), s.registryRemoveCommand(), s.registrySweepCommand(),
 	)
 	return cmd
 }
