@@ -96,6 +96,9 @@ func (p *pageTest) run() {
 	if err != nil {
 		p.Fatal(err)
 	}
+	if _, err := exec.LookPath("openssl"); err != nil && bytes.Contains(text, []byte("\n$ openssl ")) {
+		needs.Opinion(p, "the page makes keys with openssl, which is not here")
+	}
 	if folder := filepath.Dir(p.page); strings.HasPrefix(folder, "examples") && bytes.Contains(text, []byte("```console")) {
 		p.copyExample(folder)
 	}
