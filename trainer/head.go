@@ -286,9 +286,18 @@ func (p *Prior) validate(classes, dim int) error {
 	return nil
 }
 
+// of returns an error if the prior is of another space than vectors; either may
+// be unknown.
+func (p *Prior) of(s Space) error {
+	if p.Space == s || p.Space == (Space{}) || s == (Space{}) {
+		return nil
+	}
+	return fmt.Errorf("the prior is of encoder %.12s with preprocessing %.12s, the vectors are of %.12s with %.12s: want both of one encoder", p.Space.Encoder, p.Space.Preprocess, s.Encoder, s.Preprocess)
+}
+
 // ZeroShot returns the prior as a head.
 func ZeroShot(p Prior, classes []string, exclusive bool, space Space) (*Head, error) {
-	if err := p.validate(len(classes), p.T.Cols); err != nil {
+	if err := errors.Join(p.of(space), p.validate(len(classes), p.T.Cols)); err != nil {
 		return nil, fmt.Errorf("trainer: zero-shot: %w", err)
 	}
 	h := &Head{Kind: "zero-shot", Classes: classes, Exclusive: exclusive, Space: space}

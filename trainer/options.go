@@ -162,13 +162,8 @@ func (o *Options) validate(classes, dim int) error {
 	if o.Folds < 2 {
 		wrong("%d folds: want at least 2", o.Folds)
 	}
-	if p := o.Prior; p != nil && p.Space != (Space{}) && o.Space != (Space{}) && p.Space != o.Space {
-		wrong("the prior is of encoder %.12s with preprocessing %.12s, the vectors are of %.12s with %.12s: want both of one encoder", p.Space.Encoder, p.Space.Preprocess, o.Space.Encoder, o.Space.Preprocess)
-	}
 	if o.Prior != nil {
-		if err := o.Prior.validate(classes, dim); err != nil {
-			errs = append(errs, err)
-		}
+		errs = append(errs, o.Prior.of(o.Space), o.Prior.validate(classes, dim))
 	}
 	return errors.Join(errs...)
 }

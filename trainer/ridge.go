@@ -129,7 +129,7 @@ func (o *Options) validateValues(names, dim int) error {
 	case o.Head == Ridge && o.Prior != nil:
 		wrong("%s has no prior; leave it out, or take %s", o.Head, RidgePrior)
 	case o.Prior != nil:
-		errs = append(errs, o.Prior.validate(names, dim))
+		errs = append(errs, o.Prior.of(o.Space), o.Prior.validate(names, dim))
 	}
 	return errors.Join(errs...)
 }
