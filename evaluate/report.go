@@ -26,6 +26,8 @@ type Report struct {
 	// Macro holds the means over findings; nil with fewer than two of them.
 	Macro  *Macro  `json:"macro"`
 	Curves []Curve `json:"curves"`
+	// Values holds what was found of continuous targets; nil without.
+	Values *ValueReport `json:"values,omitempty"`
 	// Covariates says what clinical attributes add to the image; nil without.
 	Covariates *CovariateGains `json:"covariates,omitempty"`
 	// Published holds figures of others for findings of the same name.

@@ -26,6 +26,9 @@ type Config struct {
 	// Synthetic marks data that was drawn and not seen; the report says so.
 	Synthetic bool `yaml:"synthetic"`
 
+	// Task may say that the labels are numbers, such as laboratory values:
+	// "regression".
+	Task string `yaml:"task" json:",omitempty"`
 	// Data is what to read; paths are relative to the experiment's file.
 	Data datasets.Spec `yaml:"data"`
 	// Encoder is the name of an imported encoder.
@@ -149,6 +152,7 @@ func (c *Config) setDefaults() {
 	if c.Leakage == "" {
 		c.Leakage = "fail"
 	}
+	c.setTask()
 	if len(c.Heads) == 0 {
 		c.Heads = []string{trainer.LinearProbe, trainer.Logistic}
 	}
@@ -193,7 +197,11 @@ func (c *Config) validate() error {
 			errs = append(errs, err)
 		}
 	}
+	errs = append(errs, c.checkTask())
 	for _, head := range c.Heads {
+		if c.regression() {
+			break
+		}
 		if err := near.Check("head", head, trainer.Kinds()); err != nil {
 			errs = append(errs, err)
 		} else if len(c.Prompts) == 0 && trainer.NeedsPrior(head) {

@@ -62,8 +62,11 @@ func newPlan(c *Config, d *datasets.Dataset) (plan, error) {
 			p.leaveOut(i, excluded, "in no part of the split")
 		case part != trainPart && part != testPart && !(part == validationPart && c.tunes()):
 			p.leaveOut(i, excluded, fmt.Sprintf("in part %q, which the experiment does not use", part))
-		case !slices.ContainsFunc(d.Samples[i].Labels, known):
+		case !labelled(&d.Samples[i]):
 			p.leaveOut(i, excluded, noLabel)
+			if d.Samples[i].Values != nil {
+				p.leaveOut(i, excluded, "no value is known")
+			}
 		}
 	}
 	return p, p.check()

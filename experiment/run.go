@@ -46,6 +46,7 @@ type Result struct {
 	config      *Config
 	samples     []SampleRow
 	predictions []evaluate.Prediction
+	values      []evaluate.ValuePrediction // of continuous targets
 	// joined are heads with covariates, and of covariates alone.
 	joined []namedHead
 	// sample holds vectors of the test part.
@@ -231,6 +232,9 @@ func (w *work) judge(ctx context.Context) (*Result, error) {
 		return nil, err
 	}
 	l.prior = w.prior
+	if w.data.Task == datasets.Regression {
+		return w.judgeValues(ctx, l)
+	}
 	methods, err := l.methods(ctx)
 	if err != nil {
 		return nil, err

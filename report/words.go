@@ -120,6 +120,9 @@ func compared(r *evaluate.Report, method string) (verdicts, bool) {
 
 // headline says in one sentence what the report found.
 func headline(r *evaluate.Report) string {
+	if r.Values != nil {
+		return valueHeadline(r)
+	}
 	methods := methodsOf(r)
 	if len(methods) == 0 {
 		return "Nothing was measured."
@@ -220,7 +223,7 @@ func methodsOf(r *evaluate.Report) []string {
 
 // doubts returns every warning once: the report's own, then the findings'.
 func doubts(r *evaluate.Report) []string {
-	all := append([]string{}, r.Warnings...)
+	all := append(valueDoubts(r), r.Warnings...)
 	for _, f := range r.Findings {
 		for _, w := range f.Warnings {
 			all = append(all, findingName(f)+": "+w.Text)

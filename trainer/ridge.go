@@ -64,7 +64,7 @@ func (v Values) validate(n int) error {
 // with unpenalised intercept b and, where t is the row of o.Prior.T for the
 // name (the positive less the negative text), unpenalised scale τ: α = ∞ is the
 // zero-shot axis with a straight line through it. o.Alpha is α, scikit-learn's
-// alpha; 0 chooses it by the least squared error in cross-validation that
+// alpha, or infinite for [RidgePrior]; 0 chooses it by the least squared error in cross-validation that
 // divides no patient, among 1e-4 … 1e4 in half decades and, with a prior, ∞.
 // groups mean what they mean in [Fit].
 //
@@ -114,7 +114,7 @@ func (o *Options) validateValues(names, dim int) error {
 	if !slices.Contains(ValueKinds(), o.Head) {
 		wrong("head %q: want one of %q for values", o.Head, ValueKinds())
 	}
-	if !(o.Alpha >= 0) || math.IsInf(o.Alpha, 0) {
+	if !(o.Alpha >= 0) || math.IsInf(o.Alpha, 0) && o.Head != RidgePrior {
 		wrong("alpha %v: want a positive number", o.Alpha)
 	}
 	if o.Folds < 2 {
