@@ -9,9 +9,9 @@ import (
 	"github.com/medprobe/medprobe/evaluate"
 )
 
-// inUnit writes a figure that has the unit of a target, to four digits.
+// inUnit writes a figure that has the unit of a target, to three digits.
 func inUnit(x float64) string {
-	text := strconv.FormatFloat(math.Abs(x), 'g', 4, 64)
+	text := strconv.FormatFloat(math.Abs(x), 'g', 3, 64)
 	if x < 0 && text != "0" {
 		return "−" + text
 	}
@@ -73,7 +73,7 @@ func firstDifference(r *evaluate.Report, t evaluate.ValueTarget) *evaluate.Diffe
 // valueTables are those of the report: figures, then differences.
 func valueTables(r *evaluate.Report) []headedTable {
 	figures := headedTable{Header: []string{"target", "method", "R²", "MAE", "Spearman", "n"}}
-	differences := headedTable{Header: []string{"target", "difference in MAE", "", "p", "p adjusted"}}
+	differences := headedTable{Header: []string{"target", "methods", "difference in MAE", "p", "p adjusted"}}
 	fitted := headedTable{Header: []string{"target", "method", "fitted"}}
 	for _, t := range r.Values.Targets {
 		for _, m := range t.Methods {
@@ -144,9 +144,21 @@ func textValues(b *strings.Builder, r *evaluate.Report) {
 	}
 	b.WriteByte('\n')
 	paragraph(b, valueNote(r))
-	for _, t := range valueTables(r)[:2] {
+	for _, t := range r.Values.Targets { // all targets in one table would be too wide
+		one := *r
+		one.Values = &evaluate.ValueReport{Targets: []evaluate.ValueTarget{t}}
 		b.WriteByte('\n')
-		writeTable(b, append([][]string{t.Header}, t.Rows...))
+		paragraph(b, fmt.Sprintf("%s: %s of %s", t.Name, count(t.N, "test sample"), count(t.Units, t.Unit)))
+		for k, table := range valueTables(&one)[:2] {
+			if k > 0 {
+				b.WriteByte('\n')
+			}
+			var rows [][]string
+			for _, row := range append([][]string{table.Header}, table.Rows...) {
+				rows = append(rows, row[1:5])
+			}
+			writeTable(b, rows)
+		}
 	}
 }
 

@@ -20,10 +20,7 @@ const syntheticNote = "Synthetic data: these images were drawn by a program. The
 
 // methodName is how a method is called in a sentence.
 func methodName(method string) string {
-	if method == "zero-shot" {
-		return method
-	}
-	return strings.ReplaceAll(method, "-", " ")
+	return strings.ReplaceAll(strings.ReplaceAll(method, "-", " "), "zero shot", "zero-shot")
 }
 
 // findingName is the name with its title, if it has one.
