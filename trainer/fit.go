@@ -71,6 +71,8 @@ func (h *Head) fit(ctx context.Context, x blas32.General, y Targets, groups []st
 		return fitEnsemble(ctx, x, y, groups, o, h)
 	case GolearnLogistic:
 		return fitGolearn(ctx, x, y, o, h)
+	case GolearnKNN, GolearnTrees:
+		return fitVotes(ctx, x, y, o, h)
 	case Logistic, LinearProbe:
 		if o.L1Ratio > 0 {
 			return fitElastic(ctx, x, y, groups, o, h)

@@ -44,6 +44,8 @@ type Head struct {
 	Cache *Cache
 	// Networks, if any, add their outputs, those of the first classes first.
 	Networks []*Network
+	// Votes, if not nil, adds the votes of golearn's classifiers.
+	Votes *Votes
 	// Calibration, if any, turns the logits into probabilities: one for each
 	// finding, or one temperature for exclusive classes.
 	Calibration []Calibration
@@ -70,7 +72,7 @@ func (h *Head) Check(s Space) error {
 }
 
 // Linear reports whether the logits are W·x + B and nothing more.
-func (h *Head) Linear() bool { return h.Cache == nil && len(h.Networks) == 0 }
+func (h *Head) Linear() bool { return h.Cache == nil && len(h.Networks) == 0 && h.Votes == nil }
 
 // Logits returns the n×C logits of the rows of x, n×D: W·x + B, summed in
 // float64, and what cache and networks add. A value that is not finite is an
@@ -123,6 +125,11 @@ func (h *Head) addRest(x blas32.General, z blas64.General) error {
 	}
 	if h.Cache != nil {
 		if err := h.Cache.add(x, z, h.Exclusive); err != nil {
+			return err
+		}
+	}
+	if h.Votes != nil {
+		if err := h.Votes.add(x, z, h.Exclusive); err != nil {
 			return err
 		}
 	}
@@ -196,6 +203,7 @@ func Stack(heads []*Head) (*Head, error) {
 	first := heads[0]
 	all := &Head{Kind: first.Kind, Space: first.Space, W: blas32.General{Cols: first.W.Cols, Stride: first.W.Cols}}
 	var caches []*Cache
+	var votes []*Votes
 	for _, h := range heads {
 		if h.Covariates != nil {
 			return nil, fmt.Errorf("trainer: stack: head of %q has covariates: want heads of vectors alone", h.Classes)
@@ -211,11 +219,14 @@ func Stack(heads []*Head) (*Head, error) {
 			all.W.Data = append(all.W.Data, h.W.Data[c*h.W.Stride:c*h.W.Stride+h.W.Cols]...)
 			all.W.Rows++
 		}
-		if (h.Cache == nil) != (first.Cache == nil) || (h.Networks == nil) != (first.Networks == nil) {
+		if (h.Cache == nil) != (first.Cache == nil) || (h.Networks == nil) != (first.Networks == nil) || (h.Votes == nil) != (first.Votes == nil) {
 			return nil, fmt.Errorf("trainer: stack: head of %q does not fit that of %q: want both linear, or neither", h.Classes, first.Classes)
 		}
 		if h.Cache != nil {
 			caches = append(caches, h.Cache)
+		}
+		if h.Votes != nil {
+			votes = append(votes, h.Votes)
 		}
 		if (h.Calibration == nil) != (first.Calibration == nil) {
 			return nil, fmt.Errorf("trainer: stack: head of %q does not fit that of %q: want both calibrated, or neither", h.Classes, first.Classes)
@@ -233,6 +244,9 @@ func Stack(heads []*Head) (*Head, error) {
 	}
 	if len(caches) > 0 {
 		all.Cache = stackCaches(caches)
+	}
+	if len(votes) > 0 {
+		all.Votes = stackVotes(votes)
 	}
 	return all, nil
 }

@@ -28,6 +28,10 @@ const (
 	// GolearnLogistic is LIBLINEAR as golearn ships it, at C or else at C = 1,
 	// without class weights or standardisation.
 	GolearnLogistic = "golearn-logistic"
+	// GolearnKNN is golearn's nearest neighbours, whose votes for k = 1, 3, 5, 7 and
+	// 9 are counted, GolearnTrees a forest of 100 of its trees. They choose nothing.
+	GolearnKNN   = "golearn-knn"
+	GolearnTrees = "golearn-forest"
 )
 
 // Options says how to fit. The zero value asks for a linear probe with a
@@ -92,7 +96,7 @@ func (o *Options) setDefaults() {
 
 // Kinds lists the kinds of heads, the default first.
 func Kinds() []string {
-	return []string{LinearProbe, Logistic, TipAdapter, TipAdapterF, GDA, Prototype, KNN, MLP, LPPlusPlus, CLAP, SSText, Ensemble, GolearnLogistic}
+	return []string{LinearProbe, Logistic, TipAdapter, TipAdapterF, GDA, Prototype, KNN, MLP, LPPlusPlus, CLAP, SSText, Ensemble, GolearnLogistic, GolearnKNN, GolearnTrees}
 }
 
 // NeedsPrior reports whether a kind of head is nothing without a zero-shot

@@ -58,6 +58,9 @@ func (h *Head) Write(w io.Writer) error {
 			safetensors.Array{Name: "cache.keys", Shape: []int{c.Keys.Rows, c.Keys.Cols}, Data: compact(c.Keys).Data},
 			safetensors.Array{Name: "cache.values", Shape: []int{c.Values.Rows, c.Values.Cols}, Data: compact(c.Values).Data})
 	}
+	if h.Votes != nil {
+		arrays = append(arrays, h.Votes.arrays()...)
+	}
 	for i, n := range h.Networks {
 		for l, w := range n.Weights {
 			name := layerName(i, l)
@@ -149,6 +152,14 @@ func loadHead(path string) (*Head, error) {
 	}
 	if err := h.loadCache(f, metadata["cache"]); err != nil {
 		return nil, err
+	}
+	if h.Votes, err = readVotes(f); err != nil {
+		return nil, err
+	}
+	if h.Votes != nil {
+		if err := h.Votes.validate(len(h.Classes), h.W.Cols); err != nil {
+			return nil, err
+		}
 	}
 	return h, h.loadNetworks(f)
 }
