@@ -69,6 +69,9 @@ type Config struct {
 	// Members are the heads of the head "ensemble"; default: linear-probe,
 	// logistic and gda.
 	Members []string `yaml:"members" json:",omitempty"`
+	// EnsembleScores are outside scores: the report compares the ensemble of the
+	// members and these, as "ensemble+scores", too.
+	EnsembleScores []OutsideScores `yaml:"ensemble_scores" json:",omitempty"`
 
 	// Train says on how much the heads of the main table are trained.
 	Train Train `yaml:"train"`
@@ -120,6 +123,11 @@ func Load(path string) (*Config, error) {
 		return nil, fmt.Errorf("experiment: %w", err)
 	}
 	c.Data = c.Data.Relative(filepath.Dir(path))
+	for k := range c.EnsembleScores {
+		if file := &c.EnsembleScores[k].File; *file != "" && !filepath.IsAbs(*file) {
+			*file = filepath.Join(filepath.Dir(path), *file)
+		}
+	}
 	if c.Name == "" {
 		c.Name = filepath.Base(filepath.Dir(absolute(path)))
 	}
@@ -213,7 +221,7 @@ func (c *Config) validate() error {
 			errs = append(errs, err)
 		}
 	}
-	errs = append(errs, c.checkCovariates())
+	errs = append(errs, c.checkCovariates(), c.checkScores())
 	if len(c.Members) > 0 && !slices.Contains(c.Heads, trainer.Ensemble) {
 		wrong("members: %q without the head %s", c.Members, trainer.Ensemble)
 	}
@@ -246,6 +254,10 @@ func (c *Config) text() []byte {
 		if *path != "" {
 			*path = filepath.Base(*path)
 		}
+	}
+	anywhere.EnsembleScores = slices.Clone(c.EnsembleScores)
+	for k := range anywhere.EnsembleScores {
+		anywhere.EnsembleScores[k].File = filepath.Base(anywhere.EnsembleScores[k].File)
 	}
 	text, err := json.Marshal(anywhere)
 	if err != nil {

@@ -70,7 +70,7 @@ func (l *lab) fit(ctx context.Context, kind string, set classSet, rows []int) (*
 func (l *lab) fitOptions(kind string, set classSet) trainer.Options {
 	o := trainer.Options{Head: kind, Prior: l.priorOf(set), Seed: l.config.Seed, Space: l.space, Multiplier: l.multiplier}
 	if kind == trainer.Ensemble {
-		o.Members = l.config.Members
+		o.Members, o.Validation = l.config.Members, l.validationOf(set)
 	}
 	return o
 }

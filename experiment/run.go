@@ -246,6 +246,13 @@ func (w *work) judge(ctx context.Context) (*Result, error) {
 	if tuned != nil { // beside zero-shot, before what was trained here
 		methods = slices.Insert(methods, len(methods)-len(w.config.Heads), tuned)
 	}
+	outside, err := l.withOutside(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if outside != nil {
+		methods = append(methods, outside)
+	}
 	tests := l.findings()
 	near := w.nearDuplicates(ctx)
 	r := w.report(l)
@@ -281,7 +288,11 @@ func (w *work) judge(ctx context.Context) (*Result, error) {
 		if m == tuned {
 			continue // the encoder's own, and not for vectors of length one
 		}
-		result.Heads = append(result.Heads, m.head)
+		if m == outside {
+			result.joined = append(result.joined, namedHead{m.name, m.head})
+		} else {
+			result.Heads = append(result.Heads, m.head)
+		}
 		for _, note := range m.head.Notes {
 			r.Warnings = append(r.Warnings, m.name+": "+note)
 		}

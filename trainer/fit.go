@@ -53,7 +53,12 @@ func Fit(ctx context.Context, x blas32.General, y Targets, groups []string, o Op
 	if o.Head == LinearProbe && o.Prior == nil {
 		h.Notes = append(h.Notes, "no zero-shot prior: linear-probe falls back to logistic")
 	}
-	h.W = blas32.General{Rows: len(y.Classes), Cols: x.Cols, Stride: max(1, x.Cols), Data: make([]float32, len(y.Classes)*x.Cols)}
+	width := x.Cols
+	if o.scores != nil {
+		h.Covariates = o.scores.encoding()
+		width += h.Covariates.Width()
+	}
+	h.W = blas32.General{Rows: len(y.Classes), Cols: width, Stride: max(1, width), Data: make([]float32, len(y.Classes)*width)}
 	h.B = make([]float32, len(y.Classes))
 	if err := h.fit(ctx, x, y, groups, o); err != nil {
 		return nil, fmt.Errorf("trainer: fit: %w", err)

@@ -46,6 +46,8 @@ type Head struct {
 	Networks []*Network
 	// Votes, if not nil, adds the votes of golearn's classifiers.
 	Votes *Votes
+	// Parts, if any, are the members of an ensemble that are not linear.
+	Parts []*Part
 	// Calibration, if any, turns the logits into probabilities: one for each
 	// finding, or one temperature for exclusive classes.
 	Calibration []Calibration
@@ -72,7 +74,9 @@ func (h *Head) Check(s Space) error {
 }
 
 // Linear reports whether the logits are W·x + B and nothing more.
-func (h *Head) Linear() bool { return h.Cache == nil && len(h.Networks) == 0 && h.Votes == nil }
+func (h *Head) Linear() bool {
+	return h.Cache == nil && len(h.Networks) == 0 && h.Votes == nil && len(h.Parts) == 0
+}
 
 // Logits returns the n×C logits of the rows of x, n×D: W·x + B, summed in
 // float64, and what cache and networks add. A value that is not finite is an
@@ -130,6 +134,11 @@ func (h *Head) addRest(x blas32.General, z blas64.General) error {
 	}
 	if h.Votes != nil {
 		if err := h.Votes.add(x, z, h.Exclusive); err != nil {
+			return err
+		}
+	}
+	for _, p := range h.Parts {
+		if err := p.add(x, z); err != nil {
 			return err
 		}
 	}
@@ -230,6 +239,11 @@ func Stack(heads []*Head) (*Head, error) {
 		}
 		if (h.Calibration == nil) != (first.Calibration == nil) {
 			return nil, fmt.Errorf("trainer: stack: head of %q does not fit that of %q: want both calibrated, or neither", h.Classes, first.Classes)
+		}
+		for _, p := range h.Parts {
+			own := *p
+			own.First += len(all.Classes) - len(h.Classes)
+			all.Parts = append(all.Parts, &own)
 		}
 		all.Calibration = append(all.Calibration, h.Calibration...)
 		all.Thresholds = append(all.Thresholds, h.Thresholds...)

@@ -63,9 +63,12 @@ type Options struct {
 	// [GDA], and of [Ridge] and [RidgePrior]; Neighbours is k of [KNN]. 0 means: chosen by cross-validation.
 	Alpha, Beta float64
 	Neighbours  int
-	// Members are the heads of an [Ensemble], at least two and linear in the
-	// vectors; nil stands for linear-probe, logistic and gda.
-	Members []string
+	// Members are the heads of an [Ensemble], at least two; nil stands for
+	// linear-probe, logistic and gda. Validation, if not nil, is what their weights
+	// are chosen on.
+	Members    []string
+	Validation *Validation
+	scores     *Scores // see FitWithScores
 	// Calibrate is one of [Calibrations], for exclusive classes [Temperature];
 	// empty leaves the probabilities as they are. Thresholds are chosen for each
 	// finding. Both are fitted to cross-validated scores.
@@ -246,6 +249,9 @@ type ClassFit struct {
 	C      float64 `json:"c"`
 	Lambda Penalty `json:"lambda"`
 	Chosen bool    `json:"chosen"`
+	// ChosenOn says on what the weights of an ensemble were: "validation" or
+	// "cross-validation".
+	ChosenOn string `json:"chosen_on,omitempty"`
 	// L1Ratio is that of an elastic net, of whose weights Nonzero are not 0.
 	L1Ratio float64 `json:"l1_ratio,omitempty"`
 	Nonzero int     `json:"nonzero,omitempty"`
@@ -318,7 +324,10 @@ func (f ClassFit) plain() string {
 	for k, m := range f.Members {
 		text += fmt.Sprintf("%s%.3f %s", map[bool]string{true: ", ", false: " + "}[k == 0], m.Weight, m.Head)
 	}
-	if f.Chosen {
+	switch {
+	case f.ChosenOn == "validation":
+		text += " (chosen on validation)"
+	case f.Chosen:
 		text += " (chosen by cross-validation)"
 	}
 	return text

@@ -276,7 +276,7 @@ func (v *Votes) arrays() []safetensors.Array {
 }
 
 // readVotes reads the votes that the file holds, nil if none.
-func readVotes(f *safetensors.File) (v *Votes, err error) {
+func readVotes(f tensors) (v *Votes, err error) {
 	_, keys := f.Tensor("votes.keys")
 	_, nodes := f.Tensor("votes.nodes")
 	switch {
