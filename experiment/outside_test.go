@@ -120,11 +120,11 @@ func TestOutsideScoresThatCannotBe(t *testing.T) {
 	text := files(t, w.dir)["reader.csv"]
 	for want, table := range map[string]string{
 		`no row for 1 of 120 samples, such as ["scan-000-0.png"]`: strings.Replace(text, "scan-000-0.png", "scan-x", 1),
-		`the id "scan-000-0.png" stands twice`:                   strings.Replace(text, "scan-000-1.png", "scan-000-0.png", 1),
-		`row 1: "reader" = "high": want a finite score`:          strings.Replace(text, "sample,1,", "sample,high,", 1),
-		`row 1: "coin" = "": want a finite score`:                strings.Replace(text, "sample,1,1", "sample,1,", 1),
-		`no column "reader"`:                                     strings.Replace(text, "reader", "radiologist", 1),
-		"empty table":                                            "",
+		`the id "scan-000-0.png" stands twice`:                    strings.Replace(text, "scan-000-1.png", "scan-000-0.png", 1),
+		`row 1: "reader" = "high": want a finite score`:           strings.Replace(text, "sample,1,", "sample,high,", 1),
+		`row 1: "coin" = "": want a finite score`:                 strings.Replace(text, "sample,1,1", "sample,1,", 1),
+		`no column "reader"`:                                      strings.Replace(text, "reader", "radiologist", 1),
+		"empty table":                                             "",
 	} {
 		w.write("reader.csv", []byte(table))
 		_, err := Run(t.Context(), w.load(outsiders), w.options())

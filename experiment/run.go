@@ -31,6 +31,8 @@ type Options struct {
 	Progress func(step string, done, total int)
 	// Multiplier multiplies matrices for the heads; nil means pure Go.
 	Multiplier trainer.Multiplier
+	// Memory is how many bytes there are for a fit; 0 is not looked at.
+	Memory int64
 	// Failed, if not nil, is told of each sample that failed.
 	Failed func(embedcache.Failure)
 }
@@ -197,7 +199,7 @@ func subset(d *datasets.Dataset, rows []int) *datasets.Dataset {
 // newLab gathers the vectors of what is used.
 func (w *work) newLab(ctx context.Context) (*lab, error) {
 	rows := w.plan.used()
-	l := &lab{config: w.config, multiplier: w.options.Multiplier, data: subset(w.data, rows), space: trainer.Space{Encoder: w.space.Encoder, Preprocess: w.space.Preprocess}}
+	l := &lab{config: w.config, multiplier: w.options.Multiplier, memory: w.options.Memory, data: subset(w.data, rows), space: trainer.Space{Encoder: w.space.Encoder, Preprocess: w.space.Preprocess}}
 	keys := make([]embedcache.Key, len(rows))
 	for k, i := range rows {
 		keys[k] = w.keys[i]

@@ -142,7 +142,7 @@ func (l *lab) valueMethods(ctx context.Context, progress func(done, total int)) 
 	x := gather(l.x, l.train)
 	for k, name := range kinds {
 		progress(k, len(kinds))
-		o := trainer.Options{Head: name, Seed: l.config.Seed, Space: l.space}
+		o := trainer.Options{Head: name, Seed: l.config.Seed, Space: l.space, Memory: l.memory}
 		switch name {
 		case zeroShotAxis:
 			o.Head, o.Prior, o.Alpha = trainer.RidgePrior, l.prior, math.Inf(1)

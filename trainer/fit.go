@@ -42,7 +42,7 @@ import (
 func Fit(ctx context.Context, x blas32.General, y Targets, groups []string, o Options) (*Head, error) {
 	folds := checkFolds(o.Folds, groups, x.Rows)
 	o.setDefaults()
-	faults := errors.Join(folds, finite(x), o.validate(len(y.Classes), x.Cols), y.validate(x.Rows), checkGroups(groups, x.Rows), o.checkWeights(x.Rows), y.tunable(o))
+	faults := errors.Join(folds, finite(x), o.validate(len(y.Classes), x.Cols), y.validate(x.Rows), checkGroups(groups, x.Rows), o.checkWeights(x.Rows), y.tunable(o), o.fits(x.Rows, x.Cols, len(y.Classes)))
 	if faults != nil {
 		return nil, fmt.Errorf("trainer: fit: %w", faults)
 	}

@@ -81,6 +81,9 @@ type Options struct {
 	Seed uint64
 	// Space is noted in the head.
 	Space Space
+	// Memory is how many bytes there are; a fit that is estimated to take more
+	// ([Peak]) is a *[MemoryError] before it begins. 0 means: not looked at.
+	Memory int64
 	// Multiplier multiplies matrices; nil means pure Go.
 	Multiplier Multiplier
 }

@@ -77,7 +77,7 @@ func FitValues(ctx context.Context, x blas32.General, v Values, groups []string,
 	o.Head = cmp.Or(o.Head, Ridge)
 	folds := checkFolds(o.Folds, groups, x.Rows)
 	o.setDefaults()
-	if err := errors.Join(folds, finite(x), v.validate(x.Rows), checkGroups(groups, x.Rows), o.validateValues(len(v.Names), x.Cols)); err != nil {
+	if err := errors.Join(folds, finite(x), v.validate(x.Rows), checkGroups(groups, x.Rows), o.validateValues(len(v.Names), x.Cols), o.fits(x.Rows, x.Cols, len(v.Names))); err != nil {
 		return nil, fmt.Errorf("trainer: fit: %w", err)
 	}
 	h := &Head{Kind: o.Head, Classes: v.Names, Space: o.Space, B: make([]float32, len(v.Names))}

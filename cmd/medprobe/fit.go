@@ -64,8 +64,12 @@ of class names; for ridge and ridge-prior, columns of numbers or nothing. With a
 				return err
 			}
 			f.options.Seed = s.seed
+			var err error
+			if f.options.Memory, err = memory(); err != nil {
+				return err
+			}
 			var head *trainer.Head
-			err := s.usingMultiplier(func(m trainer.Multiplier) (err error) {
+			err = s.usingMultiplier(func(m trainer.Multiplier) (err error) {
 				f.options.Multiplier = m
 				head, err = f.fit(cmd)
 				return err
