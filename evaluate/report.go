@@ -161,6 +161,9 @@ type MethodResult struct {
 	Histogram *Histogram `json:"histogram,omitempty"`
 	// Detail says how the method was fitted: "C = 0.1, 64 patients".
 	Detail string `json:"detail,omitempty"`
+	// Fit is what the head's metadata say of it: what was chosen, over which path,
+	// with which fold scores.
+	Fit json.RawMessage `json:"fit,omitempty"`
 }
 
 // Difference is the comparison of two methods, A − B.

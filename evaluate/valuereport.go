@@ -2,6 +2,7 @@ package evaluate
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"math"
 	"slices"
@@ -44,6 +45,8 @@ type ValueMethod struct {
 	MAE      *Estimate `json:"mae"`
 	Spearman *Estimate `json:"spearman"`
 	Detail   string    `json:"detail,omitempty"`
+	// Fit is as in [MethodResult].
+	Fit json.RawMessage `json:"fit,omitempty"`
 }
 
 // ValueTrial is a target as it is given to [AssessValues]: what is said in the
@@ -63,6 +66,7 @@ type ValueTrial struct {
 type ValuePredictions struct {
 	Method, Detail string
 	Predicted      []float64
+	Fit            json.RawMessage
 }
 
 // AssessValues judges the methods of each target. Figures are those of [Values],
@@ -101,7 +105,7 @@ func (t ValueTrial) assess(ctx context.Context, unit string, b Bootstrap) (Value
 		if err := checkValues(t.Truth, m.Predicted); err != nil {
 			return target, fmt.Errorf("%s: %w", m.Method, err)
 		}
-		target.Methods = append(target.Methods, ValueMethod{Method: m.Method, Detail: m.Detail})
+		target.Methods = append(target.Methods, ValueMethod{Method: m.Method, Detail: m.Detail, Fit: m.Fit})
 	}
 	if units < 2 {
 		target.Warnings = append(target.Warnings, Warning{WarnFewUnits, fmt.Sprintf("nothing can be estimated from %d %ss with a known value: want at least 2", units, unit)})

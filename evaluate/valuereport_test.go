@@ -21,7 +21,7 @@ func TestAssessedValuesAreThoseOfValues(t *testing.T) {
 	}
 	b := Bootstrap{Resamples: 500, Seed: 3}
 	trial := ValueTrial{Target: ValueTarget{Name: "crp", Missing: 4}, Truth: truth, Groups: groups, Baselines: 2,
-		Methods: []ValuePredictions{{"mean", "2", mean}, {"far", "", far}, {"near", "", near}, {"again", "", near}}}
+		Methods: []ValuePredictions{{Method: "mean", Detail: "2", Predicted: mean}, {Method: "far", Predicted: far}, {Method: "near", Predicted: near}, {Method: "again", Predicted: near}}}
 	r, err := AssessValues(t.Context(), []ValueTrial{trial}, "patient", b)
 	if err != nil {
 		t.Fatal(err)
@@ -63,7 +63,7 @@ func TestAssessedValuesAreThoseOfValues(t *testing.T) {
 func TestValuesThatSayNothing(t *testing.T) {
 	t.Parallel()
 	assess := func(truth, predicted []float64) (ValueTarget, error) {
-		r, err := AssessValues(t.Context(), []ValueTrial{{Truth: truth, Baselines: 1, Methods: []ValuePredictions{{"a", "", predicted}, {"b", "", predicted}}}}, "patient", Bootstrap{Resamples: 200})
+		r, err := AssessValues(t.Context(), []ValueTrial{{Truth: truth, Baselines: 1, Methods: []ValuePredictions{{Method: "a", Predicted: predicted}, {Method: "b", Predicted: predicted}}}}, "patient", Bootstrap{Resamples: 200})
 		if err != nil {
 			return ValueTarget{}, err
 		}

@@ -225,7 +225,7 @@ func (l *lab) assessValues(ctx context.Context, methods []valueMethod) (*evaluat
 			places, t.Truth, t.Groups = append(places, r), append(t.Truth, s.Values[c]), append(t.Groups, s.Group())
 		}
 		for _, m := range methods {
-			t.Methods = append(t.Methods, evaluate.ValuePredictions{Method: m.name, Detail: m.details[c], Predicted: pick(column(m.predicted, c), places)})
+			t.Methods = append(t.Methods, evaluate.ValuePredictions{Method: m.name, Detail: m.details[c], Fit: fitOf(m.head, name), Predicted: pick(column(m.predicted, c), places)})
 		}
 		trials[c] = t
 	}

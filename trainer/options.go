@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strconv"
 
 	"github.com/medprobe/medprobe/internal/near"
 )
@@ -278,7 +279,9 @@ type ClassFit struct {
 	// GradientNorm is the greatest norm of the objective's gradient at a
 	// solution, relative to that at the start.
 	GradientNorm float64 `json:"gradient_norm"`
-	// Path is what cross-validation saw, the strongest penalty first.
+	// Path is what cross-validation saw, the strongest penalty first; of heads
+	// without one, each value that was tried. Of α and β together those are the α
+	// beside the chosen β, and the β beside the chosen α.
 	Path []PathPoint `json:"path,omitempty"`
 }
 
@@ -307,6 +310,24 @@ type PathPoint struct {
 	StdErr float64 `json:"std_err"`
 	// Weight is the part that the fit with this penalty has in the head.
 	Weight float64 `json:"weight"`
+	// Alpha, Beta and Neighbours are those tried, of heads that have them; they have
+	// no StdErr.
+	Alpha      float64 `json:"alpha,omitempty"`
+	Beta       float64 `json:"beta,omitempty"`
+	Neighbours int     `json:"neighbours,omitempty"`
+	// Folds holds the loss per sample of each fold, to six digits.
+	Folds []float64 `json:"folds,omitempty"`
+}
+
+// sixDigits rounds values to six digits, which is what a file keeps of them.
+func sixDigits(values []float64) []float64 {
+	out := make([]float64, len(values))
+	for k, v := range values {
+		if rounded, err := strconv.ParseFloat(strconv.FormatFloat(v, 'g', 6, 64), 64); err == nil {
+			out[k] = rounded
+		}
+	}
+	return out
 }
 
 // plain describes a fit that has no penalty.

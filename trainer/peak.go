@@ -7,10 +7,12 @@ import (
 
 // peaks hold, for each kind of head, how much memory a fit takes beside the vectors
 // themselves: as multiples of the n×D float32 matrix, of an n×n and of a D×D matrix
-// of float64. They are rough, and rather too much than too little: seen were, vectors
-// included, for 3,000 vectors of 256 dimensions, 4 matrices for logistic, 8 for
-// tip-adapter and ridge, 11 for golearn-logistic and 40 for tip-adapter-f, whose
-// likenesses are n×n (TestMemoryOfFits holds logistic to its own at 10,000 × 1152).
+// of float64. They are rough, and rather too much than too little. Seen were, vectors
+// included, for 3,000 vectors of 256 dimensions: 4.1 matrices for linear-probe and
+// logistic, 7.6 for tip-adapter, 40 for tip-adapter-f, whose likenesses are n×n, 5.3
+// for gda, 7.4 for knn, 3.2 for lp++, 4.3 for clap, 6.2 for ensemble, 11.4 for
+// golearn-logistic and 8 for ridge. Not measured: mlp and golearn-forest.
+// TestMemoryOfFits holds logistic to its own at 10,000 × 1152.
 var peaks = map[string]struct{ matrices, rows, dims float64 }{
 	Logistic: {2, 0, 2}, LinearProbe: {2, 0, 2},
 	TipAdapter: {3, 0.2, 0}, TipAdapterF: {5, 1.5, 0}, KNN: {3, 0.2, 0},

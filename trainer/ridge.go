@@ -297,10 +297,11 @@ func (r *regression) choose(ctx context.Context, o Options) (f ClassFit, note st
 	}
 	held := &heldOut{losses: make([][]float64, len(grid)), rows: float64(len(r.y))}
 	cs := make([]float64, len(grid))
+	held.folds = make([][]float64, len(grid))
 	for g, alpha := range grid {
-		held.losses[g], cs[g] = make([]float64, len(column)), 1/alpha
+		held.losses[g], held.folds[g], cs[g] = make([]float64, len(column)), make([]float64, len(folds)), 1/alpha
 	}
-	for _, fold := range folds {
+	for i, fold := range folds {
 		if err := ctx.Err(); err != nil {
 			return f, "", err
 		}
@@ -313,8 +314,10 @@ func (r *regression) choose(ctx context.Context, o Options) (f ClassFit, note st
 			return f, "", err
 		}
 		for g, l := range lines {
-			for _, i := range fold {
-				held.losses[g][column[r.groups[i]]] += math.Pow(r.y[i]-floats.Dot(l.w, r.row(i))-l.b, 2)
+			for _, at := range fold {
+				loss := math.Pow(r.y[at]-floats.Dot(l.w, r.row(at))-l.b, 2)
+				held.losses[g][column[r.groups[at]]] += loss
+				held.folds[g][i] += loss / float64(len(fold))
 			}
 		}
 	}
