@@ -294,6 +294,8 @@ func pixelBox(xmin, ymin, xmax, ymax float64) (image.Rectangle, error) {
 // label reads the labels of a row.
 func (t *rowReader) label(r row, s *Sample) error {
 	switch {
+	case t.spec.Task != "":
+		return t.values(r, s)
 	case t.columns.label >= 0:
 		t.names = append(t.names, t.get(r, t.columns.label))
 		return nil
@@ -335,6 +337,9 @@ func (t *rowReader) classes(d *Dataset) error {
 		return fmt.Errorf("datasets: %s: the finding %q is named twice", d.Spec, twice)
 	}
 	d.labelByFinding(findings)
+	if t.spec.Task != "" {
+		d.Task = Regression
+	}
 	return nil
 }
 

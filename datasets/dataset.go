@@ -68,6 +68,9 @@ type Sample struct {
 	Source Source
 	// Labels has one entry for each of the dataset's classes.
 	Labels []Label
+	// Values has one entry for each of the classes where the task is
+	// [Regression], NaN where it is not known, and is nil elsewhere.
+	Values []float64
 	// Patient is whom the sample shows; empty if the dataset does not say.
 	Patient string
 	Study   string

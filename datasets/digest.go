@@ -20,7 +20,11 @@ func Digest(d *Dataset, digests [][sha256.Size]byte) string {
 		if digests != nil {
 			content = hex.EncodeToString(digests[i][:])
 		}
-		out.Encode([]any{s.ID, s.Labels, s.Patient, s.Study, s.Split, s.Source.Region.String(), s.Source.Frame, content})
+		labels := any(s.Labels)
+		if s.Values != nil {
+			labels = valueTexts(s.Values) // numbers, in which NaN stands for unknown, are no JSON
+		}
+		out.Encode([]any{s.ID, labels, s.Patient, s.Study, s.Split, s.Source.Region.String(), s.Source.Frame, content})
 	}
 	return hex.EncodeToString(h.Sum(nil))
 }

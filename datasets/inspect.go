@@ -37,14 +37,16 @@ type Inspection struct {
 	// Patients is nil where no sample names its patient.
 	Patients *int `json:"patients"`
 	// Unit is the word for what is counted in Patients.
-	Unit     string            `json:"unit"`
-	Task     Task              `json:"task"`
-	Classes  []string          `json:"classes"`
-	Labels   map[string]Counts `json:"labels"`
-	Splits   map[string]int    `json:"splits"`
-	Leakage  []Leak            `json:"leakage"`
-	Excluded []Exclusion       `json:"excluded"`
-	Problems []Problem         `json:"problems"`
+	Unit    string            `json:"unit"`
+	Task    Task              `json:"task"`
+	Classes []string          `json:"classes"`
+	Labels  map[string]Counts `json:"labels"`
+	// Values counts those of [Regression], whose Labels are empty.
+	Values   map[string]ValueCounts `json:"values,omitempty"`
+	Splits   map[string]int         `json:"splits"`
+	Leakage  []Leak                 `json:"leakage"`
+	Excluded []Exclusion            `json:"excluded"`
+	Problems []Problem              `json:"problems"`
 	// Rules says what each rule of the spec did to each finding.
 	Rules []RuleEffect `json:"rules"`
 }
@@ -78,7 +80,18 @@ func Inspect(d *Dataset) Inspection {
 			in.Splits[s.Split]++
 		}
 		parts[i] = s.Split
+		for c, v := range s.Values {
+			if in.Values == nil {
+				in.Values = map[string]ValueCounts{}
+			}
+			counts := in.Values[d.Classes[c]]
+			counts.add(v)
+			in.Values[d.Classes[c]] = counts
+		}
 		for c, label := range s.Labels {
+			if s.Values != nil {
+				break
+			}
 			counts := in.Labels[d.Classes[c]]
 			counts.add(label)
 			in.Labels[d.Classes[c]] = counts

@@ -62,6 +62,8 @@ type Spec struct {
 	Labels         []string `yaml:"labels"`
 	LabelSeparator string   `yaml:"label_separator"`
 	Unlisted       string   `yaml:"unlisted"`
+	// Task may say that the columns in Labels hold numbers: "regression".
+	Task string `yaml:"task" json:",omitempty"`
 	// Consensus makes labels of those of several annotators.
 	Consensus []Consensus `yaml:"consensus"`
 
@@ -222,7 +224,7 @@ func (s Spec) validate() error {
 		}
 	}
 	_, err := s.patientPattern()
-	return errors.Join(err, s.validateUse(), s.Box.validate(), s.validateRules(), s.validateFrame(), s.Aggregate.validate(), s.validateSplit())
+	return errors.Join(err, s.validateUse(), s.Box.validate(), s.validateRules(), s.validateFrame(), s.Aggregate.validate(), s.validateSplit(), s.validateTask())
 }
 
 // uses says which formats read the fields that not all of them do.

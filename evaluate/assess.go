@@ -3,6 +3,7 @@ package evaluate
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -30,6 +31,8 @@ type Scored struct {
 	// method gives none.
 	Probabilities []float64
 	Detail        string
+	// Fit says the same for machines, in JSON; nil where there is nothing to say.
+	Fit json.RawMessage
 }
 
 // Assess turns trials into findings and, if there are two or more, their
@@ -97,7 +100,7 @@ func (t Trial) assess(ctx context.Context, unit string, bootstrap Bootstrap) (Fi
 	if _, _, err := countClasses(t.Labels); err != nil {
 		f.Warnings = append(f.Warnings, oneClass(f.N, f.Positives))
 		for _, m := range t.Methods {
-			f.Methods = append(f.Methods, MethodResult{Method: m.Method, Detail: m.Detail})
+			f.Methods = append(f.Methods, MethodResult{Method: m.Method, Detail: m.Detail, Fit: m.Fit})
 		}
 		return f, nil
 	}
@@ -131,7 +134,7 @@ func (t Trial) assess(ctx context.Context, unit string, bootstrap Bootstrap) (Fi
 const drawingTolerance = 0.0005
 
 func (t Trial) method(ctx context.Context, m Scored, unit string, bootstrap Bootstrap) (MethodResult, error) {
-	r := MethodResult{Method: m.Method, Detail: m.Detail}
+	r := MethodResult{Method: m.Method, Detail: m.Detail, Fit: m.Fit}
 	auc, err := AUC(m.Scores, t.Labels, t.Groups)
 	if err != nil {
 		return r, err

@@ -37,6 +37,9 @@ func ReadPredictions(r io.ReaderAt, size int64) (rows []Prediction, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("evaluate: predictions: %w", err)
 	}
+	if _, ok := file.Schema().Lookup("predicted"); ok {
+		return nil, errors.New("evaluate: predictions: of values, which are neither positive nor negative; their figures stand in report.json")
+	}
 	for _, name := range []string{"id", "patient", "finding", "label", "method", "score", "probability"} {
 		if _, ok := file.Schema().Lookup(name); !ok {
 			return nil, fmt.Errorf("evaluate: predictions: no column %q", name)

@@ -26,6 +26,8 @@ type Report struct {
 	// Macro holds the means over findings; nil with fewer than two of them.
 	Macro  *Macro  `json:"macro"`
 	Curves []Curve `json:"curves"`
+	// Values holds what was found of continuous targets; nil without.
+	Values *ValueReport `json:"values,omitempty"`
 	// Covariates says what clinical attributes add to the image; nil without.
 	Covariates *CovariateGains `json:"covariates,omitempty"`
 	// Published holds figures of others for findings of the same name.
@@ -159,6 +161,9 @@ type MethodResult struct {
 	Histogram *Histogram `json:"histogram,omitempty"`
 	// Detail says how the method was fitted: "C = 0.1, 64 patients".
 	Detail string `json:"detail,omitempty"`
+	// Fit is what the head's metadata say of it: what was chosen, over which path,
+	// with which fold scores.
+	Fit json.RawMessage `json:"fit,omitempty"`
 }
 
 // Difference is the comparison of two methods, A − B.

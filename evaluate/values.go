@@ -33,15 +33,8 @@ func Values(ctx context.Context, truth, predicted []float64, groups []string, b 
 	b.setDefaults()
 	var f ValueFigures
 	n := len(truth)
-	if len(predicted) != n {
-		return f, fmt.Errorf("evaluate: %d predicted values for %d: want as many", len(predicted), n)
-	}
-	for i := range truth {
-		for _, v := range []float64{truth[i], predicted[i]} {
-			if math.IsNaN(v) || math.IsInf(v, 0) {
-				return f, fmt.Errorf("evaluate: sample %d: value %v: want finite numbers", i, v)
-			}
-		}
+	if err := checkValues(truth, predicted); err != nil {
+		return f, fmt.Errorf("evaluate: %w", err)
 	}
 	if err := b.validate(n); err != nil {
 		return f, err
@@ -88,6 +81,21 @@ func Values(ctx context.Context, truth, predicted []float64, groups []string, b 
 		*into = e
 	}
 	return f, nil
+}
+
+// checkValues returns an error unless there is a finite predicted value for each.
+func checkValues(truth, predicted []float64) error {
+	if len(predicted) != len(truth) {
+		return fmt.Errorf("%d predicted values for %d: want as many", len(predicted), len(truth))
+	}
+	for i := range truth {
+		for _, v := range []float64{truth[i], predicted[i]} {
+			if math.IsNaN(v) || math.IsInf(v, 0) {
+				return fmt.Errorf("sample %d: value %v: want finite numbers", i, v)
+			}
+		}
+	}
+	return nil
 }
 
 func upToUnits(n int) []int32 {

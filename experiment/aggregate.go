@@ -12,7 +12,8 @@ import (
 // aggregate makes one sample, with one vector, of those of a study, series or
 // patient, as the spec of the data says. A unit is positive for a finding if one
 // of its samples is, negative if one is and none is positive or uncertain; a
-// class that excludes others must be that of all its samples.
+// class that excludes others must be that of all its samples. A number is the
+// mean of those known.
 func (l *lab) aggregate() (warning string, err error) {
 	a := l.config.Data.Aggregate
 	if a.By == "" {
@@ -52,6 +53,11 @@ func (l *lab) aggregate() (warning string, err error) {
 		var agreed bool
 		if s.Labels, agreed = unitLabels(l.data, rows); !agreed {
 			odd++
+		}
+		if s.Values != nil {
+			if s.Values, agreed = unitValues(l.data, rows); !agreed {
+				odd++
+			}
 		}
 		data.Samples[k] = s
 		if err := pool(row(x, k), l.x, rows, a.How); err != nil {

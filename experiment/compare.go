@@ -2,9 +2,11 @@ package experiment
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"runtime"
+	"slices"
 
 	"github.com/medprobe/medprobe/datasets"
 	"github.com/medprobe/medprobe/evaluate"
@@ -169,7 +171,7 @@ func (l *lab) compare(ctx context.Context, methods []*method, tests []finding) (
 			Prompts: evaluate.Prompts{Positive: prompt.Positive, Negative: prompt.Negative},
 		}
 		for _, m := range methods {
-			scored := evaluate.Scored{Method: m.name, Detail: m.details[c], Scores: pick(column(m.odds, c), test.rows)}
+			scored := evaluate.Scored{Method: m.name, Detail: m.details[c], Fit: fitOf(m.head, l.data.Classes[c]), Scores: pick(column(m.odds, c), test.rows)}
 			if m.probabilities.Data != nil {
 				scored.Probabilities = pick(column(m.probabilities, c), test.rows)
 			}
@@ -189,4 +191,18 @@ func (l *lab) compare(ctx context.Context, methods []*method, tests []finding) (
 		}
 	}
 	return findings, macro, nil
+}
+
+// fitOf is the account that a head gives of how it was fitted for a class, in JSON;
+// nil where there is none, as of zero-shot.
+func fitOf(h *trainer.Head, class string) json.RawMessage {
+	if h == nil || len(h.Fits) == 0 {
+		return nil
+	}
+	k := max(0, slices.IndexFunc(h.Fits, func(f trainer.ClassFit) bool { return f.Class == class }))
+	text, err := json.Marshal(h.Fits[k])
+	if err != nil {
+		return nil // a figure that is not finite, which no fit leaves
+	}
+	return text
 }

@@ -26,6 +26,9 @@ type Config struct {
 	// Synthetic marks data that was drawn and not seen; the report says so.
 	Synthetic bool `yaml:"synthetic"`
 
+	// Task may say that the labels are numbers, such as laboratory values:
+	// "regression".
+	Task string `yaml:"task" json:",omitempty"`
 	// Data is what to read; paths are relative to the experiment's file.
 	Data datasets.Spec `yaml:"data"`
 	// Encoder is the name of an imported encoder.
@@ -66,6 +69,9 @@ type Config struct {
 	// Members are the heads of the head "ensemble"; default: linear-probe,
 	// logistic and gda.
 	Members []string `yaml:"members" json:",omitempty"`
+	// EnsembleScores are outside scores: the report compares the ensemble of the
+	// members and these, as "ensemble+scores", too.
+	EnsembleScores []OutsideScores `yaml:"ensemble_scores" json:",omitempty"`
 
 	// Train says on how much the heads of the main table are trained.
 	Train Train `yaml:"train"`
@@ -117,6 +123,11 @@ func Load(path string) (*Config, error) {
 		return nil, fmt.Errorf("experiment: %w", err)
 	}
 	c.Data = c.Data.Relative(filepath.Dir(path))
+	for k := range c.EnsembleScores {
+		if file := &c.EnsembleScores[k].File; *file != "" && !filepath.IsAbs(*file) {
+			*file = filepath.Join(filepath.Dir(path), *file)
+		}
+	}
 	if c.Name == "" {
 		c.Name = filepath.Base(filepath.Dir(absolute(path)))
 	}
@@ -149,6 +160,7 @@ func (c *Config) setDefaults() {
 	if c.Leakage == "" {
 		c.Leakage = "fail"
 	}
+	c.setTask()
 	if len(c.Heads) == 0 {
 		c.Heads = []string{trainer.LinearProbe, trainer.Logistic}
 	}
@@ -193,7 +205,11 @@ func (c *Config) validate() error {
 			errs = append(errs, err)
 		}
 	}
+	errs = append(errs, c.checkTask())
 	for _, head := range c.Heads {
+		if c.regression() {
+			break
+		}
 		if err := near.Check("head", head, trainer.Kinds()); err != nil {
 			errs = append(errs, err)
 		} else if len(c.Prompts) == 0 && trainer.NeedsPrior(head) {
@@ -205,7 +221,7 @@ func (c *Config) validate() error {
 			errs = append(errs, err)
 		}
 	}
-	errs = append(errs, c.checkCovariates())
+	errs = append(errs, c.checkCovariates(), c.checkScores())
 	if len(c.Members) > 0 && !slices.Contains(c.Heads, trainer.Ensemble) {
 		wrong("members: %q without the head %s", c.Members, trainer.Ensemble)
 	}
@@ -238,6 +254,10 @@ func (c *Config) text() []byte {
 		if *path != "" {
 			*path = filepath.Base(*path)
 		}
+	}
+	anywhere.EnsembleScores = slices.Clone(c.EnsembleScores)
+	for k := range anywhere.EnsembleScores {
+		anywhere.EnsembleScores[k].File = filepath.Base(anywhere.EnsembleScores[k].File)
 	}
 	text, err := json.Marshal(anywhere)
 	if err != nil {

@@ -220,6 +220,7 @@ func TestHeadsQuality(t *testing.T) {
 
 func qualityTable(t *testing.T, s source, by trainer.Multiplier) string {
 	kinds := append([]string{zeroShot}, trainer.Kinds()...)
+	kinds = slices.DeleteFunc(kinds, func(k string) bool { return k == trainer.GolearnKNN || k == trainer.GolearnTrees }) // hours of it
 	shots := []int{1, 2, 4, 8, 16, 32, 64, 0}
 	head, rows := "| head |", make([]strings.Builder, len(kinds))
 	for k, kind := range kinds {

@@ -27,6 +27,8 @@ type lab struct {
 	space trainer.Space
 	// multiplier is for the heads; nil means pure Go.
 	multiplier trainer.Multiplier
+	// memory is what there is for a fit; 0 is not looked at.
+	memory int64
 }
 
 // classSet is the classes that are fitted together: all of them where they
@@ -68,9 +70,9 @@ func (l *lab) fit(ctx context.Context, kind string, set classSet, rows []int) (*
 }
 
 func (l *lab) fitOptions(kind string, set classSet) trainer.Options {
-	o := trainer.Options{Head: kind, Prior: l.priorOf(set), Seed: l.config.Seed, Space: l.space, Multiplier: l.multiplier}
+	o := trainer.Options{Head: kind, Prior: l.priorOf(set), Seed: l.config.Seed, Space: l.space, Multiplier: l.multiplier, Memory: l.memory}
 	if kind == trainer.Ensemble {
-		o.Members = l.config.Members
+		o.Members, o.Validation = l.config.Members, l.validationOf(set)
 	}
 	return o
 }

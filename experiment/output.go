@@ -67,7 +67,7 @@ func (r *Result) Write(dir string) error {
 	for name, write := range map[string]func(io.Writer) error{
 		"report.html":         func(w io.Writer) error { return report.HTML(w, r.Report) },
 		"report.json":         func(w io.Writer) error { return report.JSON(w, r.Report) },
-		"predictions.parquet": func(w io.Writer) error { return writeTable(w, r.predictions) },
+		"predictions.parquet": r.writePredictions,
 		"samples.parquet":     func(w io.Writer) error { return writeTable(w, r.samples) },
 		"experiment.json":     func(w io.Writer) error { _, err := w.Write(r.config.text()); return err },
 		"sample.safetensors":  func(w io.Writer) error { return writeSample(w, r.sample) },

@@ -47,7 +47,7 @@ func newPlan(c *Config, d *datasets.Dataset) (plan, error) {
 	if len(d.Classes) == 0 {
 		return nil, fmt.Errorf("experiment: %s: %w", d.Spec, errNoLabels)
 	}
-	if err := errors.Join(c.checkTuning(d), c.findCovariates(d)); err != nil {
+	if err := errors.Join(c.checkTuning(d), c.findCovariates(d), c.findScores(d)); err != nil {
 		return nil, err
 	}
 	parts, err := divide(c, d)
@@ -60,10 +60,13 @@ func newPlan(c *Config, d *datasets.Dataset) (plan, error) {
 		switch {
 		case part == unusedPart:
 			p.leaveOut(i, excluded, "in no part of the split")
-		case part != trainPart && part != testPart && !(part == validationPart && c.tunes()):
+		case part != trainPart && part != testPart && !(part == validationPart && c.validates()):
 			p.leaveOut(i, excluded, fmt.Sprintf("in part %q, which the experiment does not use", part))
-		case !slices.ContainsFunc(d.Samples[i].Labels, known):
+		case !labelled(&d.Samples[i]):
 			p.leaveOut(i, excluded, noLabel)
+			if d.Samples[i].Values != nil {
+				p.leaveOut(i, excluded, "no value is known")
+			}
 		}
 	}
 	return p, p.check()

@@ -154,7 +154,8 @@ func (t cachedTexts) EncodeTexts(ctx context.Context, texts []string) ([][]float
 // Each text vector is scaled to length one before averaging and each mean after
 // it, as CLIP's prompt ensembles are. Every class needs a prompt; a prompt for
 // no class is an error too, since it is a misspelt one. With negative texts for
-// one finding, all need them.
+// one finding, all need them. An encoder that says its fingerprints gives the
+// prior its Space, so that vectors of another are refused.
 //
 // Sources: Tiu et al., Nature Biomedical Engineering 6 (2022) 1399–1406 (pair);
 // Zhai et al., arXiv 2303.15343 (sigmoid).
@@ -167,6 +168,12 @@ func NewPrior(ctx context.Context, enc TextEncoder, classes []string, exclusive 
 	prior := &trainer.Prior{
 		T:     blas32.General{Rows: len(classes), Cols: dim, Stride: dim, Data: make([]float32, len(classes)*dim)},
 		Scale: enc.LogitScale(),
+	}
+	if known, ok := enc.(interface {
+		Fingerprint() string
+		PreprocessFingerprint() string
+	}); ok {
+		prior.Space = trainer.Space{Encoder: known.Fingerprint(), Preprocess: known.PreprocessFingerprint()}
 	}
 	switch score {
 	case ScoreDifference:

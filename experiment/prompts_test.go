@@ -172,3 +172,34 @@ func TestZeroShotLooksAtEveryLabelledSample(t *testing.T) {
 		t.Errorf("split test: %+v, %v", r, err)
 	}
 }
+
+// A prior says whose texts it is made of, and nothing takes it for vectors of
+// another encoder or preprocessing.
+func TestAPriorIsOfItsEncoder(t *testing.T) {
+	t.Parallel()
+	enc := &quadrants{}
+	prompts := Prompts{"upper": {Positive: []string{"the upper left"}, Negative: []string{"noise"}}}
+	prior, _, err := NewPrior(t.Context(), enc, []string{"upper"}, false, prompts, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	own := trainer.Space{Encoder: enc.Fingerprint(), Preprocess: enc.PreprocessFingerprint()}
+	x := blas32.General{Rows: 4, Cols: 5, Stride: 5, Data: []float32{1, 0, 0, 0, 1, 0, 0, 0, 1, 0, 1, 1, 0, 0, 0, 0, 1, 0, 1, 0}}
+	y := trainer.Targets{Classes: []string{"upper"}, Values: [][]int8{{1}, {0}, {1}, {0}}}
+	v := trainer.Values{Names: []string{"upper"}, Rows: [][]float64{{1}, {2}, {3}, {5}}}
+	for name, space := range map[string]trainer.Space{
+		"the same": own, "unknown": {},
+		"another encoder":       {Encoder: "ef", Preprocess: own.Preprocess},
+		"another preprocessing": {Encoder: own.Encoder, Preprocess: "ef"},
+	} {
+		refused := strings.HasPrefix(name, "another")
+		_, zero := trainer.ZeroShot(*prior, []string{"upper"}, false, space)
+		_, probe := trainer.Fit(t.Context(), x, y, nil, trainer.Options{Prior: prior, Space: space})
+		_, ridge := trainer.FitValues(t.Context(), x, v, nil, trainer.Options{Head: trainer.RidgePrior, Prior: prior, Space: space})
+		for what, err := range map[string]error{"zero-shot": zero, "fit": probe, "fit of values": ridge} {
+			if (err != nil) != refused || refused && !strings.Contains(err.Error(), "the prior is of encoder abab") {
+				t.Errorf("%s, %s: error %v", name, what, err)
+			}
+		}
+	}
+}

@@ -31,6 +31,8 @@ type Options struct {
 	Progress func(step string, done, total int)
 	// Multiplier multiplies matrices for the heads; nil means pure Go.
 	Multiplier trainer.Multiplier
+	// Memory is how many bytes there are for a fit; 0 is not looked at.
+	Memory int64
 	// Failed, if not nil, is told of each sample that failed.
 	Failed func(embedcache.Failure)
 }
@@ -46,6 +48,7 @@ type Result struct {
 	config      *Config
 	samples     []SampleRow
 	predictions []evaluate.Prediction
+	values      []evaluate.ValuePrediction // of continuous targets
 	// joined are heads with covariates, and of covariates alone.
 	joined []namedHead
 	// sample holds vectors of the test part.
@@ -196,7 +199,7 @@ func subset(d *datasets.Dataset, rows []int) *datasets.Dataset {
 // newLab gathers the vectors of what is used.
 func (w *work) newLab(ctx context.Context) (*lab, error) {
 	rows := w.plan.used()
-	l := &lab{config: w.config, multiplier: w.options.Multiplier, data: subset(w.data, rows), space: trainer.Space{Encoder: w.space.Encoder, Preprocess: w.space.Preprocess}}
+	l := &lab{config: w.config, multiplier: w.options.Multiplier, memory: w.options.Memory, data: subset(w.data, rows), space: trainer.Space{Encoder: w.space.Encoder, Preprocess: w.space.Preprocess}}
 	keys := make([]embedcache.Key, len(rows))
 	for k, i := range rows {
 		keys[k] = w.keys[i]
@@ -231,6 +234,9 @@ func (w *work) judge(ctx context.Context) (*Result, error) {
 		return nil, err
 	}
 	l.prior = w.prior
+	if w.data.Task == datasets.Regression {
+		return w.judgeValues(ctx, l)
+	}
 	methods, err := l.methods(ctx)
 	if err != nil {
 		return nil, err
@@ -241,6 +247,13 @@ func (w *work) judge(ctx context.Context) (*Result, error) {
 	}
 	if tuned != nil { // beside zero-shot, before what was trained here
 		methods = slices.Insert(methods, len(methods)-len(w.config.Heads), tuned)
+	}
+	outside, err := l.withOutside(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if outside != nil {
+		methods = append(methods, outside)
 	}
 	tests := l.findings()
 	near := w.nearDuplicates(ctx)
@@ -277,7 +290,11 @@ func (w *work) judge(ctx context.Context) (*Result, error) {
 		if m == tuned {
 			continue // the encoder's own, and not for vectors of length one
 		}
-		result.Heads = append(result.Heads, m.head)
+		if m == outside {
+			result.joined = append(result.joined, namedHead{m.name, m.head})
+		} else {
+			result.Heads = append(result.Heads, m.head)
+		}
 		for _, note := range m.head.Notes {
 			r.Warnings = append(r.Warnings, m.name+": "+note)
 		}

@@ -2,6 +2,7 @@ package experiment
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"math"
@@ -255,6 +256,10 @@ func TestEveryKindOfHeadRuns(t *testing.T) {
 			t.Fatalf("%d methods", n)
 		}
 		for _, m := range r.Report.Findings[0].Methods {
+			var fit trainer.ClassFit
+			if m.Method != zeroShot && (json.Unmarshal(m.Fit, &fit) != nil || fit.Class == "" || fit.Chosen && fit.Path == nil && fit.Members == nil) {
+				t.Errorf("%s: the report says %s: want how it was fitted", m.Method, m.Fit)
+			}
 			if m.AUC.Point < 0.7 {
 				t.Errorf("%s: AUC %.3f of a finding that prompts name", m.Method, m.AUC.Point)
 			}

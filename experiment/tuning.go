@@ -16,6 +16,10 @@ const validationPart = "validation"
 // tunes says whether anything is chosen on a validation part.
 func (c *Config) tunes() bool { return c.Calibrate != "" || len(c.Threshold) > 0 }
 
+// validates says whether the validation part is used: for what is tuned, and for
+// the weights of an ensemble.
+func (c *Config) validates() bool { return c.tunes() || slices.Contains(c.Heads, trainer.Ensemble) }
+
 // rules reads the thresholds that the experiment asks for.
 func (c *Config) rules() ([]trainer.Rule, error) {
 	var rules []trainer.Rule

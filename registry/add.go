@@ -165,6 +165,9 @@ func readRun(dir, kind string) (*run, error) {
 	if r.head, err = trainer.LoadHead(filepath.Join(dir, filepath.FromSlash(head))); err != nil {
 		return nil, err
 	}
+	if r.head.GivesValues() {
+		return nil, fmt.Errorf("head %q gives values, and a registry keeps classifiers: keep the folder of the run, whose head 'medprobe predict --head %s' uses as it is", r.head.Kind, filepath.Join(dir, filepath.FromSlash(head)))
+	}
 	if r.head.Covariates != nil {
 		delete(r.files, sampleFile) // vectors alone are not what it takes
 	}

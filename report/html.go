@@ -92,6 +92,7 @@ type page struct {
 	Cuts       []cutTable
 	CutNote    string
 	Covariates *covariatePart
+	Values     *valuePart
 }
 
 type fact struct {
@@ -176,6 +177,7 @@ func newPage(r *evaluate.Report) *page {
 		p.addFigures(f)
 	}
 	p.Covariates = newCovariatePart(r)
+	p.Values = newValuePart(r)
 	if p.Cuts = newCutTables(r); p.Cuts != nil {
 		p.CutNote = cutNote(r)
 	}
@@ -194,7 +196,7 @@ func unbroken(s string) string { return strings.ReplaceAll(s, "–", "\u2060–\
 
 // testUnits returns the largest number of units that a finding was tested on.
 func testUnits(r *evaluate.Report) int {
-	units := 0
+	units := valueUnits(r)
 	for _, f := range r.Findings {
 		units = max(units, f.Units)
 	}

@@ -22,6 +22,7 @@ func Markdown(w io.Writer, r *evaluate.Report) error {
 	if mean := meanSentence(r); mean != "" {
 		fmt.Fprintf(&b, "%s\n\n", markdownText(mean))
 	}
+	markdownValues(&b, r)
 	markdownAUCs(&b, r)
 	markdownDifferences(&b, r)
 	markdownCuts(&b, r)

@@ -28,6 +28,7 @@ func Text(w io.Writer, r *evaluate.Report) error {
 	if mean := meanSentence(r); mean != "" {
 		paragraph(&b, mean)
 	}
+	textValues(&b, r)
 	textAUCs(&b, r)
 	textNotes(&b, r)
 	textDifferences(&b, r)

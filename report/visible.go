@@ -29,7 +29,9 @@ func plainCopy(v reflect.Value) reflect.Value {
 			out.Elem().Set(plainCopy(v.Elem()))
 		}
 	case reflect.Slice:
-		if !v.IsNil() {
+		if v.Type().Elem().Kind() == reflect.Uint8 { // a picture, or JSON that is not shown
+			out.Set(v)
+		} else if !v.IsNil() {
 			out.Set(reflect.MakeSlice(v.Type(), v.Len(), v.Len()))
 			for i := range v.Len() {
 				out.Index(i).Set(plainCopy(v.Index(i)))

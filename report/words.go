@@ -20,10 +20,7 @@ const syntheticNote = "Synthetic data: these images were drawn by a program. The
 
 // methodName is how a method is called in a sentence.
 func methodName(method string) string {
-	if method == "zero-shot" {
-		return method
-	}
-	return strings.ReplaceAll(method, "-", " ")
+	return strings.ReplaceAll(strings.ReplaceAll(method, "-", " "), "zero shot", "zero-shot")
 }
 
 // findingName is the name with its title, if it has one.
@@ -120,6 +117,9 @@ func compared(r *evaluate.Report, method string) (verdicts, bool) {
 
 // headline says in one sentence what the report found.
 func headline(r *evaluate.Report) string {
+	if r.Values != nil {
+		return valueHeadline(r)
+	}
 	methods := methodsOf(r)
 	if len(methods) == 0 {
 		return "Nothing was measured."
@@ -220,7 +220,7 @@ func methodsOf(r *evaluate.Report) []string {
 
 // doubts returns every warning once: the report's own, then the findings'.
 func doubts(r *evaluate.Report) []string {
-	all := append([]string{}, r.Warnings...)
+	all := append(valueDoubts(r), r.Warnings...)
 	for _, f := range r.Findings {
 		for _, w := range f.Warnings {
 			all = append(all, findingName(f)+": "+w.Text)

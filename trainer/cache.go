@@ -244,7 +244,7 @@ func (t *task) fitKNN(ctx context.Context, h *Head) error {
 				losses[g] = c.loss(t, held, likeness)
 			}
 			return losses, nil
-		})
+		}, func(k, _ int) (PathPoint, bool) { return PathPoint{Neighbours: grid[k]}, true })
 		if err != nil {
 			return err
 		}
@@ -294,7 +294,11 @@ func (t *task) fitTipAdapter(ctx context.Context, h *Head) error {
 	f.Alpha, f.Beta = cmp.Or(t.o.Alpha, alphaDefault), cmp.Or(t.o.Beta, betaDefault)
 	if t.o.Alpha == 0 || t.o.Beta == 0 {
 		alphas, betas := steps(t.o.Alpha, alphaSteps, alphaMost), steps(t.o.Beta, betaSteps, betaMost)
-		best, loss, ok, err := t.least(ctx, func(rest, fold []int) ([]float64, error) { return t.tipLosses(rest, fold, alphas, betas) })
+		best, loss, ok, err := t.least(ctx, func(rest, fold []int) ([]float64, error) { return t.tipLosses(rest, fold, alphas, betas) },
+			func(k, best int) (PathPoint, bool) {
+				n := len(alphas)
+				return PathPoint{Alpha: alphas[k%n], Beta: betas[k/n]}, k%n == best%n || k/n == best/n
+			})
 		if err != nil {
 			return err
 		}

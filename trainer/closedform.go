@@ -102,7 +102,7 @@ func (t *task) fitGDA(ctx context.Context, h *Head) error {
 				losses[k] = held.errors(z)
 			}
 			return losses, nil
-		})
+		}, func(k, _ int) (PathPoint, bool) { return PathPoint{Alpha: grid[k]}, true })
 		if err != nil {
 			return err
 		}

@@ -227,7 +227,8 @@ func (t *task) zeros(s *study) int {
 // candidate, one column per patient in the order of their names.
 type heldOut struct {
 	losses [][]float64
-	rows   float64 // rows that were held out
+	rows   float64     // rows that were held out
+	folds  [][]float64 // mean loss of each candidate on each fold
 }
 
 // heldOut gathers the losses of every candidate on every fold when fitted on the
@@ -245,8 +246,9 @@ func (t *task) heldOut(s *study, solutions []solution) *heldOut {
 		column[name] = len(column)
 	}
 	h := &heldOut{losses: make([][]float64, len(s.grid))}
+	h.folds = make([][]float64, len(s.grid))
 	for g := range s.grid {
-		h.losses[g] = make([]float64, len(column))
+		h.losses[g], h.folds[g] = make([]float64, len(column)), make([]float64, len(s.folds))
 	}
 	for i, fold := range s.folds {
 		for g := range s.grid {
@@ -258,6 +260,7 @@ func (t *task) heldOut(s *study, solutions []solution) *heldOut {
 			}
 			for k, r := range fold {
 				h.losses[g][column[t.group[r]]] += t.weight[r] * losses[k] / times[r]
+				h.folds[g][i] += t.weight[r] * losses[k] / float64(len(fold))
 			}
 		}
 	}
@@ -277,6 +280,9 @@ func (h *heldOut) path(grid []float64) []PathPoint {
 	best := 0
 	for g, c := range grid {
 		points[g] = PathPoint{C: c, Lambda: lambdaOf(c), Loss: floats.Sum(h.losses[g]) / h.rows}
+		if h.folds != nil {
+			points[g].Folds = sixDigits(h.folds[g])
+		}
 		if points[g].Loss < points[best].Loss {
 			best = g
 		}

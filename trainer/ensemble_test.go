@@ -82,7 +82,7 @@ func TestEnsembleOfFewAndOfWhatCannotBe(t *testing.T) {
 		t.Errorf("one patient of each: %+v, notes %q", m, h.Notes)
 	}
 	for want, o := range map[string]Options{
-		`member "knn"`:                   {Head: Ensemble, Members: []string{KNN, Logistic}},
+		`member "ensemble" of an`:        {Head: Ensemble, Members: []string{Ensemble, Logistic}},
 		`member "logistic" stands twice`: {Head: Ensemble, Members: []string{Logistic, Logistic}},
 		"at least two members":           {Head: Ensemble, Members: []string{Logistic}},
 		`member "clap" starts`:           {Head: Ensemble, Members: []string{CLAP, Logistic}},

@@ -42,7 +42,7 @@ import (
 func Fit(ctx context.Context, x blas32.General, y Targets, groups []string, o Options) (*Head, error) {
 	folds := checkFolds(o.Folds, groups, x.Rows)
 	o.setDefaults()
-	faults := errors.Join(folds, finite(x), o.validate(len(y.Classes), x.Cols), y.validate(x.Rows), checkGroups(groups, x.Rows), o.checkWeights(x.Rows), y.tunable(o))
+	faults := errors.Join(folds, finite(x), o.validate(len(y.Classes), x.Cols), y.validate(x.Rows), checkGroups(groups, x.Rows), o.checkWeights(x.Rows), y.tunable(o), o.fits(x.Rows, x.Cols, len(y.Classes)))
 	if faults != nil {
 		return nil, fmt.Errorf("trainer: fit: %w", faults)
 	}
@@ -53,7 +53,12 @@ func Fit(ctx context.Context, x blas32.General, y Targets, groups []string, o Op
 	if o.Head == LinearProbe && o.Prior == nil {
 		h.Notes = append(h.Notes, "no zero-shot prior: linear-probe falls back to logistic")
 	}
-	h.W = blas32.General{Rows: len(y.Classes), Cols: x.Cols, Stride: max(1, x.Cols), Data: make([]float32, len(y.Classes)*x.Cols)}
+	width := x.Cols
+	if o.scores != nil {
+		h.Covariates = o.scores.encoding()
+		width += h.Covariates.Width()
+	}
+	h.W = blas32.General{Rows: len(y.Classes), Cols: width, Stride: max(1, width), Data: make([]float32, len(y.Classes)*width)}
 	h.B = make([]float32, len(y.Classes))
 	if err := h.fit(ctx, x, y, groups, o); err != nil {
 		return nil, fmt.Errorf("trainer: fit: %w", err)
@@ -71,6 +76,8 @@ func (h *Head) fit(ctx context.Context, x blas32.General, y Targets, groups []st
 		return fitEnsemble(ctx, x, y, groups, o, h)
 	case GolearnLogistic:
 		return fitGolearn(ctx, x, y, o, h)
+	case GolearnKNN, GolearnTrees:
+		return fitVotes(ctx, x, y, o, h)
 	case Logistic, LinearProbe:
 		if o.L1Ratio > 0 {
 			return fitElastic(ctx, x, y, groups, o, h)

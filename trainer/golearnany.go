@@ -86,16 +86,35 @@ func GolearnForest(ctx context.Context, x blas32.General, labels []int8, test bl
 	if _, _, err := golearnData(ctx, x, labels, test); err != nil {
 		return nil, err
 	}
+	scores = make([]float64, test.Rows)
+	return scores, growForest(ctx, x, labels, seed, func(tree *trees.CARTDecisionTreeClassifier, dims []int) error {
+		asked := blas32.General{Rows: test.Rows, Cols: len(dims), Stride: len(dims)}
+		for i := range test.Rows {
+			asked.Data = appendDims(asked.Data, test, i, dims)
+		}
+		unknown, err := instancesOf(asked, make([]int8, asked.Rows), base.NewFloatAttribute("label"))
+		if err != nil {
+			return err
+		}
+		for i, vote := range tree.Predict(unknown) {
+			scores[i] += float64(vote) / forestTrees
+		}
+		return nil
+	})
+}
+
+// growForest lets golearn grow the trees, and do see each with its dimensions.
+func growForest(ctx context.Context, x blas32.General, labels []int8, seed uint64, do func(tree *trees.CARTDecisionTreeClassifier, dims []int) error) (err error) {
+	defer fence(&err)
 	var rows [2][]int
 	for i, v := range labels {
 		rows[v] = append(rows[v], i)
 	}
-	scores = make([]float64, test.Rows)
 	label := base.NewFloatAttribute("label") // as golearn's CART wants it
 	random := rand.New(rand.NewPCG(seed, 0))
 	for range forestTrees {
 		if err := ctx.Err(); err != nil {
-			return nil, err
+			return err
 		}
 		dims := random.Perm(x.Cols)[:int(math.Ceil(math.Sqrt(float64(x.Cols))))]
 		some, drawn := blas32.General{Rows: x.Rows, Cols: len(dims), Stride: len(dims)}, []int8(nil)
@@ -105,27 +124,19 @@ func GolearnForest(ctx context.Context, x blas32.General, labels []int8, test bl
 				drawn = append(drawn, int8(class))
 			}
 		}
-		asked := blas32.General{Rows: test.Rows, Cols: len(dims), Stride: len(dims)}
-		for i := range test.Rows {
-			asked.Data = appendDims(asked.Data, test, i, dims)
-		}
 		known, err := instancesOf(some, drawn, label)
 		if err != nil {
-			return nil, err
-		}
-		unknown, err := instancesOf(asked, make([]int8, asked.Rows), label)
-		if err != nil {
-			return nil, err
+			return err
 		}
 		tree := trees.NewDecisionTreeClassifier(trees.GINI, forestDepth, []int64{0, 1})
 		if err := tree.Fit(known); err != nil {
-			return nil, fmt.Errorf("trainer: golearn forest: %w", err)
+			return fmt.Errorf("trainer: golearn forest: %w", err)
 		}
-		for i, vote := range tree.Predict(unknown) {
-			scores[i] += float64(vote) / forestTrees
+		if err := do(tree, dims); err != nil {
+			return err
 		}
 	}
-	return scores, nil
+	return nil
 }
 
 func appendDims(to []float32, x blas32.General, row int, dims []int) []float32 {

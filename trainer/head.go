@@ -44,6 +44,10 @@ type Head struct {
 	Cache *Cache
 	// Networks, if any, add their outputs, those of the first classes first.
 	Networks []*Network
+	// Votes, if not nil, adds the votes of golearn's classifiers.
+	Votes *Votes
+	// Parts, if any, are the members of an ensemble that are not linear.
+	Parts []*Part
 	// Calibration, if any, turns the logits into probabilities: one for each
 	// finding, or one temperature for exclusive classes.
 	Calibration []Calibration
@@ -70,7 +74,9 @@ func (h *Head) Check(s Space) error {
 }
 
 // Linear reports whether the logits are W·x + B and nothing more.
-func (h *Head) Linear() bool { return h.Cache == nil && len(h.Networks) == 0 }
+func (h *Head) Linear() bool {
+	return h.Cache == nil && len(h.Networks) == 0 && h.Votes == nil && len(h.Parts) == 0
+}
 
 // Logits returns the n×C logits of the rows of x, n×D: W·x + B, summed in
 // float64, and what cache and networks add. A value that is not finite is an
@@ -123,6 +129,16 @@ func (h *Head) addRest(x blas32.General, z blas64.General) error {
 	}
 	if h.Cache != nil {
 		if err := h.Cache.add(x, z, h.Exclusive); err != nil {
+			return err
+		}
+	}
+	if h.Votes != nil {
+		if err := h.Votes.add(x, z, h.Exclusive); err != nil {
+			return err
+		}
+	}
+	for _, p := range h.Parts {
+		if err := p.add(x, z); err != nil {
 			return err
 		}
 	}
@@ -196,6 +212,7 @@ func Stack(heads []*Head) (*Head, error) {
 	first := heads[0]
 	all := &Head{Kind: first.Kind, Space: first.Space, W: blas32.General{Cols: first.W.Cols, Stride: first.W.Cols}}
 	var caches []*Cache
+	var votes []*Votes
 	for _, h := range heads {
 		if h.Covariates != nil {
 			return nil, fmt.Errorf("trainer: stack: head of %q has covariates: want heads of vectors alone", h.Classes)
@@ -211,14 +228,22 @@ func Stack(heads []*Head) (*Head, error) {
 			all.W.Data = append(all.W.Data, h.W.Data[c*h.W.Stride:c*h.W.Stride+h.W.Cols]...)
 			all.W.Rows++
 		}
-		if (h.Cache == nil) != (first.Cache == nil) || (h.Networks == nil) != (first.Networks == nil) {
+		if (h.Cache == nil) != (first.Cache == nil) || (h.Networks == nil) != (first.Networks == nil) || (h.Votes == nil) != (first.Votes == nil) {
 			return nil, fmt.Errorf("trainer: stack: head of %q does not fit that of %q: want both linear, or neither", h.Classes, first.Classes)
 		}
 		if h.Cache != nil {
 			caches = append(caches, h.Cache)
 		}
+		if h.Votes != nil {
+			votes = append(votes, h.Votes)
+		}
 		if (h.Calibration == nil) != (first.Calibration == nil) {
 			return nil, fmt.Errorf("trainer: stack: head of %q does not fit that of %q: want both calibrated, or neither", h.Classes, first.Classes)
+		}
+		for _, p := range h.Parts {
+			own := *p
+			own.First += len(all.Classes) - len(h.Classes)
+			all.Parts = append(all.Parts, &own)
 		}
 		all.Calibration = append(all.Calibration, h.Calibration...)
 		all.Thresholds = append(all.Thresholds, h.Thresholds...)
@@ -233,6 +258,9 @@ func Stack(heads []*Head) (*Head, error) {
 	}
 	if len(caches) > 0 {
 		all.Cache = stackCaches(caches)
+	}
+	if len(votes) > 0 {
+		all.Votes = stackVotes(votes)
 	}
 	return all, nil
 }
@@ -286,9 +314,18 @@ func (p *Prior) validate(classes, dim int) error {
 	return nil
 }
 
+// of returns an error if the prior is of another space than vectors; either may
+// be unknown.
+func (p *Prior) of(s Space) error {
+	if p.Space == s || p.Space == (Space{}) || s == (Space{}) {
+		return nil
+	}
+	return fmt.Errorf("the prior is of encoder %.12s with preprocessing %.12s, the vectors are of %.12s with %.12s: want both of one encoder", p.Space.Encoder, p.Space.Preprocess, s.Encoder, s.Preprocess)
+}
+
 // ZeroShot returns the prior as a head.
 func ZeroShot(p Prior, classes []string, exclusive bool, space Space) (*Head, error) {
-	if err := p.validate(len(classes), p.T.Cols); err != nil {
+	if err := errors.Join(p.of(space), p.validate(len(classes), p.T.Cols)); err != nil {
 		return nil, fmt.Errorf("trainer: zero-shot: %w", err)
 	}
 	h := &Head{Kind: "zero-shot", Classes: classes, Exclusive: exclusive, Space: space}

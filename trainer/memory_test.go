@@ -62,6 +62,9 @@ func TestMemoryOfFits(t *testing.T) {
 		matrix := float64(4 * len(x.Data))
 		got := float64(peak(func() { timed(t, x, y, work.o) })) / matrix
 		t.Logf("%s: at most %.2f matrices of %.0f MB", work.name, got, matrix/1e6)
+		if estimate := float64(trainer.Peak(x.Rows, x.Cols, work.findings, work.o)) / matrix; estimate < got || estimate > 2*got+1 {
+			t.Errorf("%s: %.2f times the matrix, Peak says %.2f", work.name, got, estimate)
+		}
 		if got > work.most {
 			t.Errorf("%s: %.2f times the matrix, want at most %v", work.name, got, work.most)
 		}

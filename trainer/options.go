@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strconv"
 
 	"github.com/medprobe/medprobe/internal/near"
 )
@@ -28,6 +29,10 @@ const (
 	// GolearnLogistic is LIBLINEAR as golearn ships it, at C or else at C = 1,
 	// without class weights or standardisation.
 	GolearnLogistic = "golearn-logistic"
+	// GolearnKNN is golearn's nearest neighbours, whose votes for k = 1, 3, 5, 7 and
+	// 9 are counted, GolearnTrees a forest of 100 of its trees. They choose nothing.
+	GolearnKNN   = "golearn-knn"
+	GolearnTrees = "golearn-forest"
 )
 
 // Options says how to fit. The zero value asks for a linear probe with a
@@ -59,9 +64,12 @@ type Options struct {
 	// [GDA], and of [Ridge] and [RidgePrior]; Neighbours is k of [KNN]. 0 means: chosen by cross-validation.
 	Alpha, Beta float64
 	Neighbours  int
-	// Members are the heads of an [Ensemble], at least two and linear in the
-	// vectors; nil stands for linear-probe, logistic and gda.
-	Members []string
+	// Members are the heads of an [Ensemble], at least two; nil stands for
+	// linear-probe, logistic and gda. Validation, if not nil, is what their weights
+	// are chosen on.
+	Members    []string
+	Validation *Validation
+	scores     *Scores // see FitWithScores
 	// Calibrate is one of [Calibrations], for exclusive classes [Temperature];
 	// empty leaves the probabilities as they are. Thresholds are chosen for each
 	// finding. Both are fitted to cross-validated scores.
@@ -74,6 +82,9 @@ type Options struct {
 	Seed uint64
 	// Space is noted in the head.
 	Space Space
+	// Memory is how many bytes there are; a fit that is estimated to take more
+	// ([Peak]) is a *[MemoryError] before it begins. 0 means: not looked at.
+	Memory int64
 	// Multiplier multiplies matrices; nil means pure Go.
 	Multiplier Multiplier
 }
@@ -92,7 +103,7 @@ func (o *Options) setDefaults() {
 
 // Kinds lists the kinds of heads, the default first.
 func Kinds() []string {
-	return []string{LinearProbe, Logistic, TipAdapter, TipAdapterF, GDA, Prototype, KNN, MLP, LPPlusPlus, CLAP, SSText, Ensemble, GolearnLogistic}
+	return []string{LinearProbe, Logistic, TipAdapter, TipAdapterF, GDA, Prototype, KNN, MLP, LPPlusPlus, CLAP, SSText, Ensemble, GolearnLogistic, GolearnKNN, GolearnTrees}
 }
 
 // NeedsPrior reports whether a kind of head is nothing without a zero-shot
@@ -162,13 +173,8 @@ func (o *Options) validate(classes, dim int) error {
 	if o.Folds < 2 {
 		wrong("%d folds: want at least 2", o.Folds)
 	}
-	if p := o.Prior; p != nil && p.Space != (Space{}) && o.Space != (Space{}) && p.Space != o.Space {
-		wrong("the prior is of encoder %.12s with preprocessing %.12s, the vectors are of %.12s with %.12s: want both of one encoder", p.Space.Encoder, p.Space.Preprocess, o.Space.Encoder, o.Space.Preprocess)
-	}
 	if o.Prior != nil {
-		if err := o.Prior.validate(classes, dim); err != nil {
-			errs = append(errs, err)
-		}
+		errs = append(errs, o.Prior.of(o.Space), o.Prior.validate(classes, dim))
 	}
 	return errors.Join(errs...)
 }
@@ -247,6 +253,9 @@ type ClassFit struct {
 	C      float64 `json:"c"`
 	Lambda Penalty `json:"lambda"`
 	Chosen bool    `json:"chosen"`
+	// ChosenOn says on what the weights of an ensemble were: "validation" or
+	// "cross-validation".
+	ChosenOn string `json:"chosen_on,omitempty"`
 	// L1Ratio is that of an elastic net, of whose weights Nonzero are not 0.
 	L1Ratio float64 `json:"l1_ratio,omitempty"`
 	Nonzero int     `json:"nonzero,omitempty"`
@@ -270,7 +279,9 @@ type ClassFit struct {
 	// GradientNorm is the greatest norm of the objective's gradient at a
 	// solution, relative to that at the start.
 	GradientNorm float64 `json:"gradient_norm"`
-	// Path is what cross-validation saw, the strongest penalty first.
+	// Path is what cross-validation saw, the strongest penalty first; of heads
+	// without one, each value that was tried. Of α and β together those are the α
+	// beside the chosen β, and the β beside the chosen α.
 	Path []PathPoint `json:"path,omitempty"`
 }
 
@@ -299,6 +310,24 @@ type PathPoint struct {
 	StdErr float64 `json:"std_err"`
 	// Weight is the part that the fit with this penalty has in the head.
 	Weight float64 `json:"weight"`
+	// Alpha, Beta and Neighbours are those tried, of heads that have them; they have
+	// no StdErr.
+	Alpha      float64 `json:"alpha,omitempty"`
+	Beta       float64 `json:"beta,omitempty"`
+	Neighbours int     `json:"neighbours,omitempty"`
+	// Folds holds the loss per sample of each fold, to six digits.
+	Folds []float64 `json:"folds,omitempty"`
+}
+
+// sixDigits rounds values to six digits, which is what a file keeps of them.
+func sixDigits(values []float64) []float64 {
+	out := make([]float64, len(values))
+	for k, v := range values {
+		if rounded, err := strconv.ParseFloat(strconv.FormatFloat(v, 'g', 6, 64), 64); err == nil {
+			out[k] = rounded
+		}
+	}
+	return out
 }
 
 // plain describes a fit that has no penalty.
@@ -319,7 +348,10 @@ func (f ClassFit) plain() string {
 	for k, m := range f.Members {
 		text += fmt.Sprintf("%s%.3f %s", map[bool]string{true: ", ", false: " + "}[k == 0], m.Weight, m.Head)
 	}
-	if f.Chosen {
+	switch {
+	case f.ChosenOn == "validation":
+		text += " (chosen on validation)"
+	case f.Chosen:
 		text += " (chosen by cross-validation)"
 	}
 	return text

@@ -64,7 +64,7 @@ func (v Values) validate(n int) error {
 // with unpenalised intercept b and, where t is the row of o.Prior.T for the
 // name (the positive less the negative text), unpenalised scale τ: α = ∞ is the
 // zero-shot axis with a straight line through it. o.Alpha is α, scikit-learn's
-// alpha; 0 chooses it by the least squared error in cross-validation that
+// alpha, or infinite for [RidgePrior]; 0 chooses it by the least squared error in cross-validation that
 // divides no patient, among 1e-4 … 1e4 in half decades and, with a prior, ∞.
 // groups mean what they mean in [Fit].
 //
@@ -77,7 +77,7 @@ func FitValues(ctx context.Context, x blas32.General, v Values, groups []string,
 	o.Head = cmp.Or(o.Head, Ridge)
 	folds := checkFolds(o.Folds, groups, x.Rows)
 	o.setDefaults()
-	if err := errors.Join(folds, finite(x), v.validate(x.Rows), checkGroups(groups, x.Rows), o.validateValues(len(v.Names), x.Cols)); err != nil {
+	if err := errors.Join(folds, finite(x), v.validate(x.Rows), checkGroups(groups, x.Rows), o.validateValues(len(v.Names), x.Cols), o.fits(x.Rows, x.Cols, len(v.Names))); err != nil {
 		return nil, fmt.Errorf("trainer: fit: %w", err)
 	}
 	h := &Head{Kind: o.Head, Classes: v.Names, Space: o.Space, B: make([]float32, len(v.Names))}
@@ -114,7 +114,7 @@ func (o *Options) validateValues(names, dim int) error {
 	if !slices.Contains(ValueKinds(), o.Head) {
 		wrong("head %q: want one of %q for values", o.Head, ValueKinds())
 	}
-	if !(o.Alpha >= 0) || math.IsInf(o.Alpha, 0) {
+	if !(o.Alpha >= 0) || math.IsInf(o.Alpha, 0) && o.Head != RidgePrior {
 		wrong("alpha %v: want a positive number", o.Alpha)
 	}
 	if o.Folds < 2 {
@@ -129,7 +129,7 @@ func (o *Options) validateValues(names, dim int) error {
 	case o.Head == Ridge && o.Prior != nil:
 		wrong("%s has no prior; leave it out, or take %s", o.Head, RidgePrior)
 	case o.Prior != nil:
-		errs = append(errs, o.Prior.validate(names, dim))
+		errs = append(errs, o.Prior.of(o.Space), o.Prior.validate(names, dim))
 	}
 	return errors.Join(errs...)
 }
@@ -297,10 +297,11 @@ func (r *regression) choose(ctx context.Context, o Options) (f ClassFit, note st
 	}
 	held := &heldOut{losses: make([][]float64, len(grid)), rows: float64(len(r.y))}
 	cs := make([]float64, len(grid))
+	held.folds = make([][]float64, len(grid))
 	for g, alpha := range grid {
-		held.losses[g], cs[g] = make([]float64, len(column)), 1/alpha
+		held.losses[g], held.folds[g], cs[g] = make([]float64, len(column)), make([]float64, len(folds)), 1/alpha
 	}
-	for _, fold := range folds {
+	for i, fold := range folds {
 		if err := ctx.Err(); err != nil {
 			return f, "", err
 		}
@@ -313,8 +314,10 @@ func (r *regression) choose(ctx context.Context, o Options) (f ClassFit, note st
 			return f, "", err
 		}
 		for g, l := range lines {
-			for _, i := range fold {
-				held.losses[g][column[r.groups[i]]] += math.Pow(r.y[i]-floats.Dot(l.w, r.row(i))-l.b, 2)
+			for _, at := range fold {
+				loss := math.Pow(r.y[at]-floats.Dot(l.w, r.row(at))-l.b, 2)
+				held.losses[g][column[r.groups[at]]] += loss
+				held.folds[g][i] += loss / float64(len(fold))
 			}
 		}
 	}

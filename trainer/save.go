@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 
 	"github.com/medprobe/medprobe/internal/atomicfile"
@@ -29,8 +30,18 @@ func (h *Head) Save(path string) error {
 // Write writes the head as safetensors: weight [C, D], bias [C], those of a
 // cache, cache.keys [N, D] and cache.values [C, N], and of networks,
 // network.0.layer.0.weight [units, inputs] and bias [units], and the rest as
-// strings in the metadata. The same head gives the same bytes.
+// strings in the metadata. The arrays of a [Part] stand under part.0., with its
+// metadata as one object. The same head gives the same bytes.
 func (h *Head) Write(w io.Writer) error {
+	arrays, metadata, err := h.shelve()
+	if err != nil {
+		return err
+	}
+	return safetensors.Write(w, arrays, metadata)
+}
+
+// shelve returns the arrays and metadata of the head.
+func (h *Head) shelve() ([]safetensors.Array, map[string]string, error) {
 	metadata := map[string]string{
 		"format": headFormat, "kind": h.Kind, "exclusive": strconv.FormatBool(h.Exclusive),
 		"encoder": h.Space.Encoder, "preprocess": h.Space.Preprocess,
@@ -58,6 +69,9 @@ func (h *Head) Write(w io.Writer) error {
 			safetensors.Array{Name: "cache.keys", Shape: []int{c.Keys.Rows, c.Keys.Cols}, Data: compact(c.Keys).Data},
 			safetensors.Array{Name: "cache.values", Shape: []int{c.Values.Rows, c.Values.Cols}, Data: compact(c.Values).Data})
 	}
+	if h.Votes != nil {
+		arrays = append(arrays, h.Votes.arrays()...)
+	}
 	for i, n := range h.Networks {
 		for l, w := range n.Weights {
 			name := layerName(i, l)
@@ -66,15 +80,52 @@ func (h *Head) Write(w io.Writer) error {
 				safetensors.Array{Name: name + ".bias", Shape: []int{w.Rows}, Data: n.Biases[l]})
 		}
 	}
+	for i, p := range h.Parts {
+		own, facts, err := p.Head.shelve()
+		if err != nil {
+			return nil, nil, err
+		}
+		for _, a := range own {
+			a.Name = partName(i) + a.Name
+			arrays = append(arrays, a)
+		}
+		texts[partName(i)] = partText{p.First, p.Weights, facts}
+	}
 	for key, v := range texts {
 		text, err := json.Marshal(v)
 		if err != nil {
-			return fmt.Errorf("trainer: write head: %s: %w", key, err)
+			return nil, nil, fmt.Errorf("trainer: write head: %s: %w", key, err)
 		}
 		metadata[key] = string(text)
 	}
-	return safetensors.Write(w, arrays, metadata)
+	return arrays, metadata, nil
 }
+
+// partText is what the metadata say of a part.
+type partText struct {
+	First    int               `json:"first"`
+	Weights  []float64         `json:"weights"`
+	Metadata map[string]string `json:"metadata"`
+}
+
+func partName(part int) string { return fmt.Sprintf("part.%d.", part) }
+
+// tensors are the arrays of a head in a file.
+type tensors interface {
+	Tensor(name string) (safetensors.Tensor, bool)
+	Float32(name string) ([]float32, error)
+}
+
+// under are the arrays whose names begin with a prefix.
+type under struct {
+	tensors
+	prefix string
+}
+
+func (u under) Tensor(name string) (safetensors.Tensor, bool) {
+	return u.tensors.Tensor(u.prefix + name)
+}
+func (u under) Float32(name string) ([]float32, error) { return u.tensors.Float32(u.prefix + name) }
 
 // cacheText is what the metadata say of a cache.
 type cacheText struct {
@@ -101,8 +152,11 @@ func loadHead(path string) (*Head, error) {
 		return nil, err
 	}
 	defer f.Close()
-	metadata := f.Metadata()
-	h := &Head{Kind: metadata["kind"], Space: Space{metadata["encoder"], metadata["preprocess"]}}
+	return readHead(f, f.Metadata())
+}
+
+func readHead(f tensors, metadata map[string]string) (h *Head, err error) {
+	h = &Head{Kind: metadata["kind"], Space: Space{metadata["encoder"], metadata["preprocess"]}}
 	want := headFormat
 	if h.GivesValues() {
 		want = valuesFormat
@@ -150,10 +204,21 @@ func loadHead(path string) (*Head, error) {
 	if err := h.loadCache(f, metadata["cache"]); err != nil {
 		return nil, err
 	}
+	if h.Votes, err = readVotes(f); err != nil {
+		return nil, err
+	}
+	if h.Votes != nil {
+		if err := h.Votes.validate(len(h.Classes), h.W.Cols); err != nil {
+			return nil, err
+		}
+	}
+	if err := h.loadParts(f, metadata); err != nil {
+		return nil, err
+	}
 	return h, h.loadNetworks(f)
 }
 
-func readMatrix(f *safetensors.File, name string) (m blas32.General, err error) {
+func readMatrix(f tensors, name string) (m blas32.General, err error) {
 	t, ok := f.Tensor(name)
 	if !ok || len(t.Shape) != 2 {
 		return m, fmt.Errorf("%s %v: want a matrix", name, t.Shape)
@@ -188,7 +253,7 @@ func (h *Head) loadCalibration(metadata map[string]string) error {
 }
 
 // loadCache reads the cache, if the file holds one.
-func (h *Head) loadCache(f *safetensors.File, text string) (err error) {
+func (h *Head) loadCache(f tensors, text string) (err error) {
 	if text == "" {
 		return nil
 	}
@@ -206,8 +271,44 @@ func (h *Head) loadCache(f *safetensors.File, text string) (err error) {
 	return h.Cache.validate(len(h.Classes), h.W.Cols)
 }
 
+// loadParts reads the parts that the file holds. A part has none of its own.
+func (h *Head) loadParts(f tensors, metadata map[string]string) error {
+	for i := 0; metadata[partName(i)] != ""; i++ {
+		var text partText
+		if err := json.Unmarshal([]byte(metadata[partName(i)]), &text); err != nil {
+			return fmt.Errorf("metadata %s: %w", partName(i), err)
+		}
+		if text.Metadata[partName(0)] != "" {
+			return fmt.Errorf("%s: a part of a part", partName(i))
+		}
+		own, err := readHead(under{f, partName(i)}, text.Metadata)
+		if err != nil {
+			return fmt.Errorf("%s: %w", partName(i), err)
+		}
+		p := &Part{Head: own, First: text.First, Weights: text.Weights}
+		if err := p.validate(h); err != nil {
+			return fmt.Errorf("%s: %w", partName(i), err)
+		}
+		h.Parts = append(h.Parts, p)
+	}
+	return nil
+}
+
+// validate checks a part for its head.
+func (p *Part) validate(h *Head) error {
+	dim := h.W.Cols
+	if h.Covariates != nil {
+		dim -= h.Covariates.Width()
+	}
+	last := p.First + len(p.Weights)
+	if p.First < 0 || last > len(h.Classes) || !slices.Equal(p.Head.Classes, h.Classes[p.First:last]) || p.Head.W.Cols != dim || p.Head.Covariates != nil {
+		return fmt.Errorf("a %s of %d dimensions for %q, with %d weights from class %d on: want %d dimensions, and classes of %q", p.Head.Kind, p.Head.W.Cols, p.Head.Classes, len(p.Weights), p.First, dim, h.Classes)
+	}
+	return nil
+}
+
 // loadNetworks reads the networks that the file holds.
-func (h *Head) loadNetworks(f *safetensors.File) error {
+func (h *Head) loadNetworks(f tensors) error {
 	outputs := 0
 	for i := 0; ; i++ {
 		n := &Network{}

@@ -180,13 +180,16 @@ func (t *task) put(l linear, h *Head) error {
 // least returns the number of the candidate with the least held-out log-loss,
 // and that loss per sample, by the folds of a cross-validation; losses returns
 // the sum for each candidate on the fold when fitted on the rest. It reports
-// false where there are too few patients.
-func (t *task) least(ctx context.Context, losses func(rest, fold []int) ([]float64, error)) (best int, loss float64, ok bool, err error) {
+// false where there are too few patients. What was tried is kept in fit.Path, point
+// naming each candidate; those whose loss is infinite are none, and those that
+// point returns false for are not kept.
+func (t *task) least(ctx context.Context, losses func(rest, fold []int) ([]float64, error), point func(k, best int) (PathPoint, bool)) (best int, loss float64, ok bool, err error) {
 	folds := t.folds()
 	if folds == nil {
 		return 0, 0, false, nil
 	}
 	var sums []float64
+	var scores [][]float64 // candidates × folds
 	held := 0.0
 	for _, fold := range folds {
 		if err := ctx.Err(); err != nil {
@@ -197,15 +200,29 @@ func (t *task) least(ctx context.Context, losses func(rest, fold []int) ([]float
 			return 0, 0, false, err
 		}
 		if sums == nil {
-			sums = make([]float64, len(some))
+			sums, scores = make([]float64, len(some)), make([][]float64, len(some))
 		}
 		floats.Add(sums, some)
+		for k, v := range some {
+			scores[k] = append(scores[k], v/float64(len(fold)))
+		}
 		held += float64(len(fold))
 	}
 	for k, v := range sums {
 		if v < sums[best] || math.IsNaN(sums[best]) {
 			best = k
 		}
+	}
+	for k, v := range sums {
+		p, ok := point(k, best)
+		if !ok || math.IsInf(v, 0) || math.IsNaN(v) {
+			continue
+		}
+		p.Loss, p.Excess, p.Folds = v/held, (v-sums[best])/held, sixDigits(scores[k])
+		if k == best {
+			p.Weight = 1
+		}
+		t.fit.Path = append(t.fit.Path, p)
 	}
 	return best, sums[best] / held, true, nil
 }

@@ -121,8 +121,16 @@ func printInspection(out io.Writer, in datasets.Inspection) error {
 	for _, name := range partsInOrder(in.Splits) {
 		fmt.Fprintf(w, "split %s\t%d\n", quoteControl(name), in.Splits[name])
 	}
-	fmt.Fprintln(w, "\nLABEL\tPOSITIVE\tNEGATIVE\tUNCERTAIN\tMISSING")
+	if in.Values != nil {
+		fmt.Fprintln(w, "\nVALUE\tKNOWN\tMISSING\tLEAST\tMEAN\tGREATEST")
+	} else {
+		fmt.Fprintln(w, "\nLABEL\tPOSITIVE\tNEGATIVE\tUNCERTAIN\tMISSING")
+	}
 	for _, name := range in.Classes {
+		if v, ok := in.Values[name]; ok {
+			fmt.Fprintf(w, "%s\t%d\t%d\t%.6g\t%.6g\t%.6g\n", quoteControl(name), v.Known, v.Missing, v.Least, v.Mean, v.Greatest)
+			continue
+		}
 		c := in.Labels[name]
 		fmt.Fprintf(w, "%s\t%d\t%d\t%d\t%d\n", quoteControl(name), c.Positive, c.Negative, c.Uncertain, c.Missing)
 	}

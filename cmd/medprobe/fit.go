@@ -64,8 +64,12 @@ of class names; for ridge and ridge-prior, columns of numbers or nothing. With a
 				return err
 			}
 			f.options.Seed = s.seed
+			var err error
+			if f.options.Memory, err = memory(); err != nil {
+				return err
+			}
 			var head *trainer.Head
-			err := s.usingMultiplier(func(m trainer.Multiplier) (err error) {
+			err = s.usingMultiplier(func(m trainer.Multiplier) (err error) {
 				f.options.Multiplier = m
 				head, err = f.fit(cmd)
 				return err
@@ -99,7 +103,7 @@ of class names; for ridge and ridge-prior, columns of numbers or nothing. With a
 	flags.StringVar(&f.options.Head, "head", "linear-probe", strings.Join(fitKinds(), ", "))
 	flags.Float64Var(&f.options.C, "C", 0, "scikit-learn's C (default: chosen by cross-validation)")
 	flags.StringVar(&f.grid, "C-grid", "", "values of C to choose from, comma-separated")
-	flags.StringSliceVar(&f.options.Members, "members", nil, "heads of an ensemble, comma-separated (default linear-probe,logistic,gda)")
+	flags.StringSliceVar(&f.options.Members, "members", nil, "heads of an ensemble, comma-separated, linear or not (default linear-probe,logistic,gda)")
 	flags.Float64Var(&f.options.L1Ratio, "l1-ratio", 0, "elastic net of logistic: the share of ‖w‖₁ in the penalty, 0 to 1")
 	flags.StringVar(&f.options.ClassWeight, "class-weight", "none", "none or balanced")
 	flags.BoolVar(&f.options.Standardize, "standardize", false, "scale every dimension to variance one; folded into the weights")

@@ -95,10 +95,14 @@ func checkRunFolder(dir string) error {
 func (s *settings) withEncoder(ctx context.Context, name, profile string, do func(experiment.Options) error) error {
 	return s.usingVectors(ctx, name, profile, func(e experiment.Encoder, cache *embedcache.Cache) error {
 		return s.usingMultiplier(func(m trainer.Multiplier) error {
+			free, err := memory()
+			if err != nil {
+				return err
+			}
 			steps := s.steps()
 			defer steps.finish()
 			return do(experiment.Options{
-				Encoder: e, Cache: cache, Multiplier: m, Progress: steps.update,
+				Encoder: e, Cache: cache, Multiplier: m, Memory: free, Progress: steps.update,
 				Failed: func(f embedcache.Failure) {
 					steps.finish() // the next stroke of the bar would take the note away
 					s.note("failed: %s: %s", f.ID, f.Reason)

@@ -1,0 +1,287 @@
+package experiment
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"slices"
+
+	"github.com/medprobe/medprobe/datasets"
+	"github.com/medprobe/medprobe/evaluate"
+	"github.com/medprobe/medprobe/internal/near"
+	"github.com/medprobe/medprobe/trainer"
+	"gonum.org/v1/gonum/blas/blas64"
+)
+
+// The baselines of continuous targets: the mean of the training part, and a
+// straight line through the zero-shot score.
+const (
+	meanOfTrain  = "mean-of-train"
+	zeroShotAxis = "zero-shot-axis"
+)
+
+// regression says whether the targets are continuous.
+func (c *Config) regression() bool { return c.Task == string(datasets.Regression) }
+
+// setTask makes one of what experiment and data say of the task.
+func (c *Config) setTask() {
+	switch {
+	case c.Task == "":
+		c.Task = c.Data.Task
+	case c.Data.Task == "":
+		c.Data.Task = c.Task
+	}
+	if c.regression() && len(c.Heads) == 0 {
+		c.Heads = []string{trainer.Ridge}
+		if len(c.Prompts) > 0 {
+			c.Heads = []string{trainer.RidgePrior, trainer.Ridge}
+		}
+	}
+}
+
+// checkTask returns an error if the experiment asks of continuous targets what
+// only findings have.
+func (c *Config) checkTask() error {
+	if c.Task == "" {
+		return nil
+	}
+	if err := near.Check("task", c.Task, []string{string(datasets.Regression)}); err != nil {
+		return err
+	}
+	var errs []error
+	wrong := func(format string, args ...any) {
+		errs = append(errs, fmt.Errorf("task: regression: "+format, args...))
+	}
+	if c.Data.Path != "" {
+		errs = append(errs, c.Data.Check())
+	}
+	for _, field := range []struct {
+		key  string
+		said bool
+	}{
+		{"covariates", len(c.Covariates) > 0}, {"calibrate", c.Calibrate != ""}, {"threshold", len(c.Threshold) > 0},
+		{"members", len(c.Members) > 0}, {"ensemble_scores", len(c.EnsembleScores) > 0}, {"train", c.Train.Shots != 0}, {"curve", len(c.Curve.Shots) > 0}, {"scenario", c.Scenario != ""},
+	} {
+		if field.said {
+			wrong("%s: is for findings; leave it out", field.key)
+		}
+	}
+	for _, head := range c.Heads {
+		if err := near.Check("head", head, trainer.ValueKinds()); err != nil {
+			errs = append(errs, err)
+		} else if head == trainer.RidgePrior && len(c.Prompts) == 0 {
+			wrong("head %s starts from zero-shot, and there are no prompts", head)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// labelled says whether anything is known of a sample.
+func labelled(s *datasets.Sample) bool {
+	return slices.ContainsFunc(s.Labels, known) || slices.ContainsFunc(s.Values, func(v float64) bool { return !math.IsNaN(v) })
+}
+
+// valueMethod predicts every target of the test samples; head is nil for the
+// mean.
+type valueMethod struct {
+	name      string
+	head      *trainer.Head
+	details   []string
+	predicted blas64.General // [test samples, targets]
+}
+
+// judgeValues trains the heads of continuous targets and compares them on the
+// test part with the mean of the training part and, where there are prompts,
+// with the zero-shot axis.
+func (w *work) judgeValues(ctx context.Context, l *lab) (*Result, error) {
+	methods, err := l.valueMethods(ctx, func(done, total int) { w.options.Progress("train", done, total) })
+	if err != nil {
+		return nil, err
+	}
+	near := w.nearDuplicates(ctx)
+	r := w.report(l)
+	r.NearDuplicates = near
+	if r.Values, err = l.assessValues(ctx, methods); err != nil {
+		return nil, err
+	}
+	result := &Result{
+		Report: r, Embedded: w.filled.Embedded, Cached: w.filled.Cached,
+		config: w.config, samples: w.samples(), values: l.valuePredictions(methods), sample: l.sample(),
+	}
+	for _, m := range methods {
+		switch {
+		case m.head == nil:
+			continue
+		case m.name == zeroShotAxis:
+			result.joined = append(result.joined, namedHead{m.name, m.head})
+		default:
+			result.Heads = append(result.Heads, m.head)
+		}
+		for _, note := range m.head.Notes {
+			r.Warnings = append(r.Warnings, m.name+": "+note)
+		}
+	}
+	return result, r.Counts.Check()
+}
+
+// valueMethods returns the baselines and then every head, all fitted on the
+// training part alone.
+func (l *lab) valueMethods(ctx context.Context, progress func(done, total int)) ([]valueMethod, error) {
+	v, groups := values(l.data, l.train)
+	mean, err := l.meanOfTrain(v)
+	if err != nil {
+		return nil, err
+	}
+	methods := []valueMethod{mean}
+	kinds := slices.Clone(l.config.Heads)
+	if l.prior != nil {
+		kinds = append([]string{zeroShotAxis}, kinds...)
+	}
+	x := gather(l.x, l.train)
+	for k, name := range kinds {
+		progress(k, len(kinds))
+		o := trainer.Options{Head: name, Seed: l.config.Seed, Space: l.space, Memory: l.memory}
+		switch name {
+		case zeroShotAxis:
+			o.Head, o.Prior, o.Alpha = trainer.RidgePrior, l.prior, math.Inf(1)
+		case trainer.RidgePrior:
+			o.Prior = l.prior
+		}
+		m := valueMethod{name: name}
+		if m.head, err = trainer.FitValues(ctx, x, v, groups, o); err != nil {
+			return nil, fmt.Errorf("experiment: %s: %w", name, err)
+		}
+		for _, fit := range m.head.Fits {
+			m.details = append(m.details, fit.String())
+		}
+		if m.predicted, err = m.head.Values(l.testX); err != nil {
+			return nil, fmt.Errorf("experiment: %s: %w", name, err)
+		}
+		methods = append(methods, m)
+	}
+	progress(len(kinds), len(kinds))
+	return methods, nil
+}
+
+// meanOfTrain predicts the mean of the known values of the training part.
+func (l *lab) meanOfTrain(v trainer.Values) (valueMethod, error) {
+	m := valueMethod{name: meanOfTrain, predicted: blas64.General{Rows: len(l.test), Cols: len(v.Names), Stride: len(v.Names), Data: make([]float64, len(l.test)*len(v.Names))}}
+	for c, name := range v.Names {
+		mean, n := 0.0, 0
+		for _, row := range v.Rows {
+			if !math.IsNaN(row[c]) {
+				n++
+				mean += (row[c] - mean) / float64(n)
+			}
+		}
+		if n < 2 {
+			return m, fmt.Errorf("experiment: %q has %d known values in the training part: want at least 2", name, n)
+		}
+		m.details = append(m.details, fmt.Sprintf("%.6g, of %d values", mean, n))
+		for r := range l.test {
+			m.predicted.Data[r*m.predicted.Stride+c] = mean
+		}
+	}
+	return m, nil
+}
+
+// values returns the targets of the rows, and the patient of each.
+func values(d *datasets.Dataset, rows []int) (v trainer.Values, groups []string) {
+	v.Names = d.Classes
+	for _, i := range rows {
+		v.Rows, groups = append(v.Rows, d.Samples[i].Values), append(groups, d.Samples[i].Group())
+	}
+	return v, groups
+}
+
+func (l *lab) assessValues(ctx context.Context, methods []valueMethod) (*evaluate.ValueReport, error) {
+	trials := make([]evaluate.ValueTrial, len(l.data.Classes))
+	prompts := l.config.Prompts.of(l.data)
+	baselines := 1
+	if l.prior != nil {
+		baselines = 2
+	}
+	for c, name := range l.data.Classes {
+		prompt := prompts[name]
+		t := evaluate.ValueTrial{Baselines: baselines, Target: evaluate.ValueTarget{
+			Name: name, Note: prompt.Note, Prompts: evaluate.Prompts{Positive: prompt.Positive, Negative: prompt.Negative},
+		}}
+		for _, i := range l.train {
+			if math.IsNaN(l.data.Samples[i].Values[c]) {
+				t.Target.TrainMissing++
+			} else {
+				t.Target.Train++
+			}
+		}
+		var places []int
+		for r, i := range l.test {
+			s := &l.data.Samples[i]
+			if math.IsNaN(s.Values[c]) {
+				t.Target.Missing++
+				continue
+			}
+			places, t.Truth, t.Groups = append(places, r), append(t.Truth, s.Values[c]), append(t.Groups, s.Group())
+		}
+		for _, m := range methods {
+			t.Methods = append(t.Methods, evaluate.ValuePredictions{Method: m.name, Detail: m.details[c], Fit: fitOf(m.head, name), Predicted: pick(column(m.predicted, c), places)})
+		}
+		trials[c] = t
+	}
+	r, err := evaluate.AssessValues(ctx, trials, l.data.Unit, evaluate.Bootstrap{Seed: l.config.Seed})
+	if err != nil {
+		return nil, fmt.Errorf("experiment: %w", err)
+	}
+	return r, nil
+}
+
+// valuePredictions lists the test samples in order, for each target and method.
+func (l *lab) valuePredictions(methods []valueMethod) []evaluate.ValuePrediction {
+	rows := []evaluate.ValuePrediction{}
+	for r, i := range l.test {
+		s := &l.data.Samples[i]
+		for c, name := range l.data.Classes {
+			for _, m := range methods {
+				row := evaluate.ValuePrediction{ID: s.ID, Patient: s.Patient, Part: testPart, Finding: name, Method: m.name, Predicted: m.predicted.Data[r*m.predicted.Stride+c]}
+				if v := s.Values[c]; !math.IsNaN(v) {
+					row.Value = &v
+				}
+				rows = append(rows, row)
+			}
+		}
+	}
+	return rows
+}
+
+// writePredictions writes the predictions of findings or of values.
+func (r *Result) writePredictions(w io.Writer) error {
+	if r.values != nil {
+		return writeTable(w, r.values)
+	}
+	return writeTable(w, r.predictions)
+}
+
+// unitValues returns the mean of the known values of samples that are one, for
+// each target, and whether those known agree.
+func unitValues(d *datasets.Dataset, rows []int) (means []float64, agreed bool) {
+	means, agreed = make([]float64, len(d.Classes)), true
+	for c := range means {
+		n, first := 0, math.NaN()
+		for _, i := range rows {
+			v := d.Samples[i].Values[c]
+			if math.IsNaN(v) {
+				continue
+			}
+			if n++; n == 1 {
+				first = v
+			}
+			agreed = agreed && v == first
+			means[c] += (v - means[c]) / float64(n)
+		}
+		if n == 0 {
+			means[c] = math.NaN()
+		}
+	}
+	return means, agreed
+}
