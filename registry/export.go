@@ -45,15 +45,33 @@ func (r *Registry) Export(ctx context.Context, v *Version, format, path string) 
 }
 
 func (r *Registry) exportONNX(v *Version, path string) error {
-	h, err := r.Head(v)
-	if err != nil {
-		return err
-	}
-	model, err := ONNX(h)
+	model, err := r.onnx(v)
 	if err != nil {
 		return err
 	}
 	return atomicfile.WriteBytes(path, model)
+}
+
+// onnx returns a version's model, which carries what the version is: it can become
+// one again.
+func (r *Registry) onnx(v *Version) ([]byte, error) {
+	h, err := r.Head(v)
+	if err != nil {
+		return nil, err
+	}
+	file, err := r.File(v, headFile)
+	if err != nil {
+		return nil, err
+	}
+	card, err := r.File(v, cardFile)
+	if err != nil {
+		return nil, err
+	}
+	text, _, err := v.Document.encode()
+	if err != nil {
+		return nil, err
+	}
+	return onnxModel(h, file, [][2]string{{onnxDocument, string(text)}, {onnxModelCard, string(card)}})
 }
 
 func (r *Registry) safetensorsFiles(v *Version) (map[string][]byte, error) {
@@ -111,7 +129,7 @@ func placeFolder(dir string, fill func(dir string) error) error {
 func loadingLines(v *Version) []byte {
 	h := &v.Document.Head
 	if !h.Linear {
-		return fmt.Appendf(nil, "\n## Loading\n\nThe head is not linear; `medprobe predict --head %s` reads it.\n", headFile)
+		return fmt.Appendf(nil, "\n## Loading\n\nThe head is not linear; `medprobe predict --head %s` reads it, and so does ONNX Runtime its ONNX export.\n", headFile)
 	}
 	return []byte(loading)
 }
