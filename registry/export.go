@@ -13,6 +13,9 @@ import (
 // Formats lists what Export writes.
 func Formats() []string { return []string{"onnx", "safetensors", "mlflow", "oci", "hf", "bundle"} }
 
+// EndToEnd is the format of [Registry.ExportEndToEnd], which needs an encoder.
+const EndToEnd = "onnx-e2e"
+
 // Export writes a version to path for other programs: "onnx" a model file (see
 // [ONNX]); "safetensors" a folder with the head, the model card and lines that load
 // it; "mlflow" a folder with an MLmodel; "hf" one as Hugging Face's Hub wants it;

@@ -29,7 +29,7 @@ const (
 // trained on. The outputs are "probabilities", float32 [N, C], calibrated as
 // [trainer.Head.Probabilities] gives them, and "label", string [N]: the class with
 // the greatest probability where classes exclude one another, and otherwise the most
-// probable finding, or "" where none reaches .5. The metadata name the classes, the
+// probable finding, or "" where none reaches .5; "" too for a vector with NaN. The metadata name the classes, the
 // encoder and the preprocessing. Heads with a cache (tip-adapter, knn) or with
 // networks (mlp) are carried whole. A head that takes covariates, or gives values, is
 // an error.
@@ -163,13 +163,13 @@ var axis1 = onnxgraph.Attr{Name: "axis", Value: int64(1)}
 // label adds what names the class of each row of probabilities.
 func (b *onnxBuilder) label(p string) string {
 	best := b.Op("ArgMax", []string{p}, axis1, onnxgraph.Attr{Name: "keepdims", Value: int64(1)})
-	names := slices.Clone(b.h.Classes)
+	names, least := append(slices.Clone(b.h.Classes), ""), float32(0) // which NaN does not reach
 	if !b.h.Exclusive {
-		highest := b.Op("GatherElements", []string{p, best}, axis1)
-		present := b.Op("GreaterOrEqual", []string{highest, b.Floats(nil, 0.5)})
-		best = b.Op("Where", []string{present, best, b.Ints(nil, int64(len(names)))})
-		names = append(names, "")
+		least = 0.5
 	}
+	highest := b.Op("GatherElements", []string{p, best}, axis1)
+	present := b.Op("GreaterOrEqual", []string{highest, b.Floats(nil, least)})
+	best = b.Op("Where", []string{present, best, b.Ints(nil, int64(len(b.h.Classes)))})
 	best = b.Op("Reshape", []string{best, b.Ints([]int{1}, -1)})
 	return b.Op("Gather", []string{b.Strings([]int{len(names)}, names...), best}, onnxgraph.Attr{Name: "axis", Value: int64(0)})
 }

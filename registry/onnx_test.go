@@ -16,7 +16,6 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/medprobe/medprobe/encoder"
 	"github.com/medprobe/medprobe/internal/needs"
 	"github.com/medprobe/medprobe/registry"
 	"github.com/medprobe/medprobe/trainer"
@@ -152,16 +151,7 @@ func labels(h *trainer.Head, p []float32) (names []string) {
 }
 
 func TestONNXRuntimeGivesTheSameProbabilities(t *testing.T) {
-	rt, _, err := encoder.FindRuntime("")
-	if err != nil {
-		needs.Skip(t, err.Error())
-	}
-	if !ort.IsInitialized() {
-		ort.SetSharedLibraryPath(rt.Path)
-		if err := ort.InitializeEnvironment(); err != nil {
-			t.Fatal(err)
-		}
-	}
+	startRuntime(t)
 	x, _ := vectors(77, 200, 8)
 	all := heads(t)
 	maps.Copy(all, keepers(t))

@@ -376,6 +376,8 @@ func (s *settings) registryExportCommand() *cobra.Command {
 
   onnx         a model file: embedding [N, D] in, label [N] and probabilities
                [N, C] out, calibration folded in, core operators only
+  onnx-e2e     a folder with the encoder and the head in one model: pixels
+               [N, 3, H, W] in; the encoder must be imported
   safetensors  a folder with the head, a model card and lines for PyTorch
   mlflow       a folder that mlflow.pyfunc.load_model loads
   hf           a folder as Hugging Face's Hub wants it
@@ -385,16 +387,20 @@ func (s *settings) registryExportCommand() *cobra.Command {
 Nothing that is exported names a patient, an image or a path.`,
 		Example: "  medprobe registry export cxr@champion --format onnx --out head.onnx",
 	}
-	cmd.Flags().StringVar(&format, "format", "", "onnx, safetensors, mlflow, hf, oci or bundle (required)")
+	cmd.Flags().StringVar(&format, "format", "", "onnx, onnx-e2e, safetensors, mlflow, hf, oci or bundle (required)")
 	cmd.Flags().StringVar(&out, "out", "", "file for onnx and bundle, else a new folder (required)")
 	return s.versionCommand(cmd, func(r *registry.Registry, v *registry.Version) error {
 		if out == "" {
 			return usagef(cmd, "--out is missing")
 		}
-		if err := near.Check("--format", format, registry.Formats()); err != nil {
+		if err := near.Check("--format", format, append(registry.Formats(), registry.EndToEnd)); err != nil {
 			return usagef(cmd, "%w", err)
 		}
-		if err := r.Export(cmd.Context(), v, format, out); err != nil {
+		export := func() error { return r.Export(cmd.Context(), v, format, out) }
+		if format == registry.EndToEnd {
+			export = func() error { return exportEndToEnd(cmd.Context(), r, v, out) }
+		}
+		if err := export(); err != nil {
 			return err
 		}
 		s.note("%s is in %s", v.Reference(), out)

@@ -249,6 +249,13 @@ func (g *Graph) Model() []byte {
 	if g.contrib {
 		m = message(m, 8, varint(text(nil, 1, Contrib), 2, 1))
 	}
+	return append(m, g.Metadata()...)
+}
+
+// Metadata returns the encoded metadata alone. Behind a model's bytes they are more
+// metadata of that model.
+func (g *Graph) Metadata() []byte {
+	var m []byte
 	for _, kv := range g.metadata {
 		m = message(m, 14, text(text(nil, 1, kv[0]), 2, kv[1]))
 	}
