@@ -46,7 +46,7 @@ func (r *Registry) exportEndToEnd(ctx context.Context, v *Version, tower Tower, 
 	if err != nil {
 		return err
 	}
-	card, err := r.File(v, cardFile)
+	card, err := r.card(v)
 	if err != nil {
 		return err
 	}

@@ -2,6 +2,7 @@ package registry
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -66,7 +67,7 @@ func (r *Registry) onnx(v *Version) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	card, err := r.File(v, cardFile)
+	card, err := r.card(v)
 	if err != nil {
 		return nil, err
 	}
@@ -82,11 +83,25 @@ func (r *Registry) safetensorsFiles(v *Version) (map[string][]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	readme, err := r.File(v, cardFile)
+	readme, err := r.card(v)
 	if err != nil {
 		return nil, err
 	}
-	return map[string][]byte{headFile: head, cardFile: append(readme, loadingLines(v)...)}, nil
+	document, _, err := v.Document.encode()
+	if err != nil {
+		return nil, err
+	}
+	return map[string][]byte{headFile: head, cardFile: append(readme, loadingLines(v)...), documentFile: document}, nil
+}
+
+// card returns a version's card. One that was read back from an export whose README
+// was changed has none.
+func (r *Registry) card(v *Version) ([]byte, error) {
+	card, err := r.File(v, cardFile)
+	if errors.Is(err, ErrNotCarried) {
+		return fmt.Appendf(nil, "# %s\n\nThe card did not come along with the export that this version was read back from.\n", plain(v.Document.Lineage.Run)), nil
+	}
+	return card, err
 }
 
 func (r *Registry) exportFolder(v *Version, dir string, files func(*Version) (map[string][]byte, error)) error {

@@ -48,7 +48,7 @@ func (r *Registry) huggingFaceFiles(v *Version) (map[string][]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	readme, err := r.File(v, cardFile)
+	readme, err := r.card(v)
 	if err != nil {
 		return nil, err
 	}
@@ -65,7 +65,11 @@ func (r *Registry) huggingFaceFiles(v *Version) (map[string][]byte, error) {
 		return nil, fmt.Errorf("config.json: %w", err)
 	}
 	card := fmt.Appendf(nil, "---\n%s---\n\n%s%s", front, readme, loadingLines(v))
-	files := map[string][]byte{cardFile: card, headFile: head, "config.json": config}
+	document, _, err := d.encode()
+	if err != nil {
+		return nil, err
+	}
+	files := map[string][]byte{cardFile: card, headFile: head, "config.json": config, documentFile: document}
 	model, err := r.onnx(v)
 	switch {
 	case err == nil:

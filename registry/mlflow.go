@@ -43,7 +43,7 @@ func (r *Registry) mlflowFiles(v *Version) (map[string][]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	readme, err := r.File(v, cardFile)
+	readme, err := r.card(v)
 	if err != nil {
 		return nil, err
 	}

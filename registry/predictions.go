@@ -39,9 +39,10 @@ func (r *Registry) hidePredictions(table []byte, method string) ([]byte, error) 
 
 // Predictions returns what a version says of its test part, ids and patients hidden
 // as [Registry.Pseudonym] hides them. An error that wraps [ErrForeignIDs] says that
-// they are hidden under another registry's key.
+// they are hidden under another registry's key, one that wraps [ErrNotCarried] that
+// there are none.
 func (r *Registry) Predictions(v *Version) ([]evaluate.Prediction, error) {
-	if v.Document.Identifiers != r.identifiers() {
+	if _, ok := v.Document.file(predictionsFile); ok && v.Document.Identifiers != r.identifiers() {
 		return nil, fmt.Errorf("registry: %s: %w", v.Reference(), ErrForeignIDs)
 	}
 	rows, err := r.predictions(v)

@@ -152,7 +152,7 @@ func (r *Registry) verifyVersion(version *Version, v *Verification) {
 	}
 	sample, ok := version.Document.file(sampleFile)
 	if !ok {
-		v.Hints = append(v.Hints, fmt.Sprintf("%s: no sample is stored to score again: it takes covariates, or its run is of an earlier medprobe", version.Reference()))
+		v.Hints = append(v.Hints, fmt.Sprintf("%s: no sample is stored to score again: it takes covariates, its run is of an earlier medprobe, or it was read back from an export", version.Reference()))
 		return
 	}
 	v.Samples++
@@ -177,7 +177,7 @@ func (r *Registry) Head(v *Version) (*trainer.Head, error) {
 func (r *Registry) File(v *Version, path string) ([]byte, error) {
 	f, ok := v.Document.file(path)
 	if !ok {
-		return nil, fmt.Errorf("registry: %s holds no %s", v.Reference(), path)
+		return nil, fmt.Errorf("registry: %s: %w", v.Reference(), v.Document.lacks(path))
 	}
 	b, err := r.objects.read(f)
 	if err != nil {

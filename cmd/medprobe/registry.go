@@ -411,20 +411,23 @@ Nothing that is exported names a patient, an image or a path.`,
 func (s *settings) registryImportCommand() *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
-		Use:     "import NAME FILE",
-		Short:   "Add a version that another registry exported as a bundle",
-		Example: "  medprobe registry import cxr cxr-2.tar",
-		Args:    cobra.ExactArgs(2),
-		RunE: func(cmd *cobra.Command, args []string) (err error) {
-			f, err := os.Open(args[1])
-			if err != nil {
-				return err
-			}
-			defer closing(f, &err)
+		Use:   "import NAME PATH",
+		Short: "Add a version that was exported, in any format",
+		Long: `Import reads what 'medprobe registry export' wrote: a bundle, an ONNX model, or the
+folder of safetensors, mlflow, hf, oci or onnx-e2e. A bundle holds the whole
+version. The others hold head, card and what the version was made of; predictions,
+report and sample are absent then, and such a version cannot be compared in a gate.`,
+		Example: `  medprobe registry import cxr cxr-2.tar
+  medprobe registry import cxr head.onnx`,
+		Args: cobra.ExactArgs(2),
+		RunE: func(cmd *cobra.Command, args []string) error {
 			return s.usingRegistry(cmd.Context(), func(r *registry.Registry) error {
-				v, added, err := r.ReadBundle(cmd.Context(), args[0], f, whoami())
+				v, added, err := r.Import(cmd.Context(), args[0], args[1], whoami())
 				if err != nil {
-					return fmt.Errorf("%s: %w", args[1], err)
+					return err
+				}
+				if i := v.Document.Imported; added && i != nil {
+					s.note("the export carries no %s", strings.Join(i.Absent, ", "))
 				}
 				return s.showAdded(v, added, asJSON)
 			})

@@ -81,7 +81,7 @@ func (w *wire) length(kind int, end int64) (int64, error) {
 		return 0, err
 	}
 	if n > math.MaxInt64 || int64(n) > end-w.at {
-		return 0, fmt.Errorf("byte %d: a field of %d bytes: %d are left", w.at, n, end-w.at)
+		return 0, fmt.Errorf("byte %d: a field of %d bytes: %d are left; the file is cut short, or no ONNX model", w.at, n, end-w.at)
 	}
 	return w.at + int64(n), nil
 }
