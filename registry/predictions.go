@@ -45,11 +45,7 @@ func (r *Registry) Predictions(v *Version) ([]evaluate.Prediction, error) {
 	if _, ok := v.Document.file(predictionsFile); ok && v.Document.Identifiers != r.identifiers() {
 		return nil, fmt.Errorf("registry: %s: %w", v.Reference(), ErrForeignIDs)
 	}
-	rows, err := r.predictions(v)
-	if err != nil {
-		return nil, fmt.Errorf("registry: %s: %w", v.Reference(), err)
-	}
-	return rows, nil
+	return r.predictions(v)
 }
 
 // ErrForeignIDs says that ids are hidden under the key of another registry, and
@@ -61,5 +57,9 @@ func (r *Registry) predictions(v *Version) ([]evaluate.Prediction, error) {
 	if err != nil {
 		return nil, err
 	}
-	return evaluate.ReadPredictions(bytes.NewReader(table), int64(len(table)))
+	rows, err := evaluate.ReadPredictions(bytes.NewReader(table), int64(len(table)))
+	if err != nil {
+		return nil, fmt.Errorf("registry: %s: %w", v.Reference(), err)
+	}
+	return rows, nil
 }

@@ -201,7 +201,11 @@ func (r *Registry) verifyVersion(version *Version, v *Verification) {
 	}
 	sample, ok := version.Document.file(sampleFile)
 	if !ok {
-		v.Hints = append(v.Hints, fmt.Sprintf("%s: no sample is stored to score again: it takes covariates, its run is of an earlier medprobe, or it was read back from an export", version.Reference()))
+		why := "it takes covariates, or its run is of an earlier medprobe"
+		if version.Document.Imported != nil {
+			why = "it was read back from an export, which carries none"
+		}
+		v.Hints = append(v.Hints, fmt.Sprintf("%s: no sample is stored to score again: %s", version.Reference(), why))
 		return
 	}
 	v.Samples++

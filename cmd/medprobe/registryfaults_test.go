@@ -42,10 +42,14 @@ func TestKilledRegistryIsOldOrNew(t *testing.T) {
 		}
 		return versions
 	}
+	// A kill may come at any time of what an add takes here and now.
+	start := time.Now()
+	m.must("registry", "--registry", filepath.Join(m.home, "whole"), "add", "cxr", "--run", filepath.Join(m.home, "run0"), "--head", "logistic")
+	most := int(time.Since(start).Milliseconds()) * 3 / 2
 	random := rand.New(rand.NewPCG(3, 4))
 	added, left := 0, 0
 	for i := range kills {
-		after := time.Duration(20+random.IntN(260)) * time.Millisecond
+		after := time.Duration(10+random.IntN(most)) * time.Millisecond
 		run := filepath.Join(m.home, "run"+string(rune('0'+i%runs)))
 		switch i % 3 {
 		case 0, 1:
