@@ -100,6 +100,36 @@ func TestAliasesMoveAndRemember(t *testing.T) {
 	verified(t, r, true)
 }
 
+// Of two who decided about the same champion, one moves it.
+func TestAliasesClash(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	r := open(t, dir)
+	for seed := range uint64(3) {
+		add(t, r, "cxr", fit(t, seed, trainer.Options{Head: trainer.Logistic, C: 1}))
+	}
+	if err := r.MoveAlias(t.Context(), "cxr", "champion", 0, 1, "ada", ""); err != nil {
+		t.Fatal(err)
+	}
+	var group sync.WaitGroup
+	errs := make([]error, 2)
+	for i := range errs {
+		group.Go(func() { errs[i] = r.MoveAlias(context.Background(), "cxr", "champion", 1, 2+i, "ada", "") })
+	}
+	group.Wait()
+	lost := slices.IndexFunc(errs, func(err error) bool { return err != nil })
+	if lost < 0 || errs[1-lost] != nil || !errors.Is(errs[lost], registry.ErrMoved) || !strings.Contains(errs[lost].Error(), "decide again") {
+		t.Fatalf("errors %v: want one ErrMoved", errs)
+	}
+	if v, err := r.Find(t.Context(), registry.Reference{Model: "cxr", Alias: "champion"}); err != nil || v.Number != 3-lost {
+		t.Errorf("champion is %v, %v: want version %d", v, err, 3-lost)
+	}
+	if moves, err := r.History(t.Context(), "cxr"); err != nil || len(moves) != 2 {
+		t.Errorf("history %+v, %v: want two moves", moves, err)
+	}
+	verified(t, r, true)
+}
+
 func TestReferences(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]registry.Reference{
