@@ -1,6 +1,7 @@
 package registry_test
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"image"
@@ -134,6 +135,16 @@ func TestEndToEndGivesTheSameProbabilities(t *testing.T) {
 		graphs = append(graphs, filepath.Join(out, "model.onnx"))
 		if _, err := onnxfile.Inspect(graphs[len(graphs)-1]); err != nil {
 			t.Errorf("%s: %v", name, err)
+		}
+		again := filepath.Join(t.TempDir(), "model")
+		if err := r.ExportEndToEnd(t.Context(), v, image, again); err != nil {
+			t.Fatal(err)
+		}
+		second := contents(t, again)
+		for file, b := range contents(t, out) {
+			if !bytes.Equal(b, second[file]) || bytes.Contains(b, []byte("Doe")) || bytes.Contains(b, []byte(os.TempDir()+"/")) {
+				t.Errorf("%s: %s differs between two exports, or names a patient or a path", name, file)
+			}
 		}
 		pixels := make([][]float32, len(images))
 		for i, img := range images {
