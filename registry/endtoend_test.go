@@ -157,7 +157,7 @@ func TestEndToEndGivesTheSameProbabilities(t *testing.T) {
 		for i, p := range want.Data {
 			worst = max(worst, math.Abs(p-float64(got[i])))
 		}
-		t.Logf("%s: greatest difference %.2g", name, worst)
+		t.Logf("%s: greatest difference %.2g, probabilities %.4f to %.4f", name, worst, slices.Min(want.Data), slices.Max(want.Data))
 		if !(worst <= 1e-4) {
 			t.Errorf("%s: greatest difference %v: want 1e-4", name, worst)
 		}
