@@ -220,7 +220,7 @@ func (r *Registry) describe(from *run, o Origin) (*Document, map[string][]byte, 
 	h, report := from.head, from.report
 	d := &Document{
 		Schema: Schema, Identifiers: r.identifiers(), Metrics: metrics(report, h.Kind),
-		Head: HeadFacts{Kind: h.Kind, Classes: h.Classes, Exclusive: h.Exclusive, Dim: h.W.Cols, Calibrated: h.Calibration != nil, Linear: h.Linear()},
+		Head: facts(h),
 		Lineage: Lineage{
 			Run: from.manifest.Name, Experiment: from.manifest.Experiment, Dataset: report.Dataset, Split: from.manifest.Split,
 			Encoder: report.Encoder, Seed: from.manifest.Seed, Code: o.Code, Environment: o.Environment,

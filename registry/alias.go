@@ -3,6 +3,7 @@ package registry
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"time"
 
@@ -23,12 +24,41 @@ type Move struct {
 // SetAlias lets an alias point at a version from now on and notes who moved it and
 // why. Readers see the old version or the new one.
 func (r *Registry) SetAlias(ctx context.Context, model, alias string, number int, by, reason string) error {
+	return r.setAlias(ctx, model, alias, number, by, reason, nil)
+}
+
+// MoveAlias is SetAlias for a decision that was made about version from, which the
+// alias pointed at, 0 for none: where it was moved meanwhile, the error wraps
+// [ErrMoved] and it stays where it is.
+func (r *Registry) MoveAlias(ctx context.Context, model, alias string, from, number int, by, reason string) error {
+	return r.setAlias(ctx, model, alias, number, by, reason, func(tx *sql.Tx) error {
+		var now int
+		err := tx.QueryRowContext(ctx, "SELECT number FROM alias WHERE model = ? AND name = ?", model, alias).Scan(&now)
+		if err != nil && !errors.Is(err, sql.ErrNoRows) {
+			return err
+		}
+		if now != from {
+			return fmt.Errorf("%w: it points at version %d now, at %d before; decide again", ErrMoved, now, from)
+		}
+		return nil
+	})
+}
+
+// ErrMoved says that somebody else moved an alias meanwhile.
+var ErrMoved = errors.New("it was moved meanwhile")
+
+func (r *Registry) setAlias(ctx context.Context, model, alias string, number int, by, reason string, may func(*sql.Tx) error) error {
 	if err := checkAlias(alias); err != nil {
 		return err
 	}
 	err := r.write(ctx, func(tx *sql.Tx) error {
 		if _, err := find(ctx, tx, Reference{Model: model, Number: number}); err != nil {
 			return err
+		}
+		if may != nil {
+			if err := may(tx); err != nil {
+				return err
+			}
 		}
 		if _, err := tx.ExecContext(ctx, `INSERT INTO alias (model, name, number) VALUES (?, ?, ?)
 			ON CONFLICT DO UPDATE SET number = excluded.number`, model, alias, number); err != nil {

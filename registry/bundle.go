@@ -8,7 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"slices"
+	"reflect"
 	"strings"
 	"time"
 
@@ -155,8 +155,12 @@ func checkHead(d *Document, files map[string][]byte) error {
 	if err != nil {
 		return err
 	}
-	if !slices.Equal(h.Classes, d.Head.Classes) || h.W.Cols != d.Head.Dim || h.Kind != d.Head.Kind {
-		return fmt.Errorf("%s is a %s head of %q, the document says %s of %q", headFile, h.Kind, h.Classes, d.Head.Kind, d.Head.Classes)
+	if is := facts(h); !reflect.DeepEqual(is, d.Head) {
+		return fmt.Errorf("%s is %+v, the document says %+v", headFile, is, d.Head)
+	}
+	e := &d.Lineage.Encoder
+	if err := h.Check(trainer.Space{Encoder: e.Fingerprint, Preprocess: e.PreprocessFingerprint}); err != nil {
+		return err
 	}
 	if files[sampleFile] == nil {
 		return nil

@@ -3,6 +3,7 @@ package registry
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -57,15 +58,16 @@ func (r *Registry) Diff(ctx context.Context, a, b Reference) (*Diff, error) {
 		d.Incomparable = "their ids are hidden under different keys"
 		return d, nil
 	}
-	rowsA, err := r.predictions(va)
-	if err != nil {
-		return nil, fmt.Errorf("registry: diff: %s: %w", d.A, err)
+	var rows [2][]evaluate.Prediction
+	for i, v := range []*Version{va, vb} {
+		if rows[i], err = r.predictions(v); errors.Is(err, ErrNotCarried) {
+			d.Incomparable = err.Error()
+			return d, nil
+		} else if err != nil {
+			return nil, fmt.Errorf("registry: diff: %w", err)
+		}
 	}
-	rowsB, err := r.predictions(vb)
-	if err != nil {
-		return nil, fmt.Errorf("registry: diff: %s: %w", d.B, err)
-	}
-	d.Metrics, d.Incomparable, err = compareFindings(rowsA, rowsB)
+	d.Metrics, d.Incomparable, err = compareFindings(rows[0], rows[1])
 	return d, err
 }
 

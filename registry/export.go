@@ -2,6 +2,7 @@ package registry
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -12,6 +13,9 @@ import (
 
 // Formats lists what Export writes.
 func Formats() []string { return []string{"onnx", "safetensors", "mlflow", "oci", "hf", "bundle"} }
+
+// EndToEnd is the format of [Registry.ExportEndToEnd], which needs an encoder.
+const EndToEnd = "onnx-e2e"
 
 // Export writes a version to path for other programs: "onnx" a model file (see
 // [ONNX]); "safetensors" a folder with the head, the model card and lines that load
@@ -45,15 +49,33 @@ func (r *Registry) Export(ctx context.Context, v *Version, format, path string) 
 }
 
 func (r *Registry) exportONNX(v *Version, path string) error {
-	h, err := r.Head(v)
-	if err != nil {
-		return err
-	}
-	model, err := ONNX(h)
+	model, err := r.onnx(v)
 	if err != nil {
 		return err
 	}
 	return atomicfile.WriteBytes(path, model)
+}
+
+// onnx returns a version's model, which carries what the version is: it can become
+// one again.
+func (r *Registry) onnx(v *Version) ([]byte, error) {
+	h, err := r.Head(v)
+	if err != nil {
+		return nil, err
+	}
+	file, err := r.File(v, headFile)
+	if err != nil {
+		return nil, err
+	}
+	card, err := r.card(v)
+	if err != nil {
+		return nil, err
+	}
+	text, _, err := v.Document.encode()
+	if err != nil {
+		return nil, err
+	}
+	return onnxModel(h, file, [][2]string{{onnxDocument, string(text)}, {onnxModelCard, string(card)}})
 }
 
 func (r *Registry) safetensorsFiles(v *Version) (map[string][]byte, error) {
@@ -61,11 +83,25 @@ func (r *Registry) safetensorsFiles(v *Version) (map[string][]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	readme, err := r.File(v, cardFile)
+	readme, err := r.card(v)
 	if err != nil {
 		return nil, err
 	}
-	return map[string][]byte{headFile: head, cardFile: append(readme, loadingLines(v)...)}, nil
+	document, _, err := v.Document.encode()
+	if err != nil {
+		return nil, err
+	}
+	return map[string][]byte{headFile: head, cardFile: append(readme, loadingLines(v)...), documentFile: document}, nil
+}
+
+// card returns a version's card. One that was read back from an export whose README
+// was changed has none.
+func (r *Registry) card(v *Version) ([]byte, error) {
+	card, err := r.File(v, cardFile)
+	if errors.Is(err, ErrNotCarried) {
+		return fmt.Appendf(nil, "# %s\n\nThe card did not come along with the export that this version was read back from.\n", plain(v.Document.Lineage.Run)), nil
+	}
+	return card, err
 }
 
 func (r *Registry) exportFolder(v *Version, dir string, files func(*Version) (map[string][]byte, error)) error {
@@ -121,7 +157,7 @@ func placeFolder(dir string, fill func(dir string) error) error {
 func loadingLines(v *Version) []byte {
 	h := &v.Document.Head
 	if !h.Linear {
-		return fmt.Appendf(nil, "\n## Loading\n\nThe head is not linear; `medprobe predict --head %s` reads it.\n", headFile)
+		return fmt.Appendf(nil, "\n## Loading\n\nThe head is not linear; `medprobe predict --head %s` reads it, and so does ONNX Runtime its ONNX export.\n", headFile)
 	}
 	return []byte(loading)
 }

@@ -368,7 +368,7 @@ func TestOCILayout(t *testing.T) {
 			}
 		}
 	}
-	if want := []string{"README.md", "config.json", "head.safetensors", "model.onnx", "provenance.json"}; !slices.Equal(names, want) {
+	if want := []string{"README.md", "config.json", "head.safetensors", "model.onnx", "provenance.json", "version.json"}; !slices.Equal(names, want) {
 		t.Errorf("files %q: want %q", names, want)
 	}
 }

@@ -2,6 +2,7 @@ package registry
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 
 	"go.yaml.in/yaml/v4"
@@ -37,7 +38,7 @@ type indexMetric struct {
 }
 
 // huggingFaceFiles returns a folder as the Hub wants it: model card with front
-// matter, the head as safetensors and, if it is linear, as ONNX, and its classes.
+// matter, the head as safetensors and, if it has that form, as ONNX, and its classes.
 func (r *Registry) huggingFaceFiles(v *Version) (map[string][]byte, error) {
 	h, err := r.Head(v)
 	if err != nil {
@@ -47,7 +48,7 @@ func (r *Registry) huggingFaceFiles(v *Version) (map[string][]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	readme, err := r.File(v, cardFile)
+	readme, err := r.card(v)
 	if err != nil {
 		return nil, err
 	}
@@ -64,11 +65,17 @@ func (r *Registry) huggingFaceFiles(v *Version) (map[string][]byte, error) {
 		return nil, fmt.Errorf("config.json: %w", err)
 	}
 	card := fmt.Appendf(nil, "---\n%s---\n\n%s%s", front, readme, loadingLines(v))
-	files := map[string][]byte{cardFile: card, headFile: head, "config.json": config}
-	if h.Linear() && h.Covariates == nil {
-		if files["model.onnx"], err = ONNX(h); err != nil {
-			return nil, err
-		}
+	document, _, err := d.encode()
+	if err != nil {
+		return nil, err
+	}
+	files := map[string][]byte{cardFile: card, headFile: head, "config.json": config, documentFile: document}
+	model, err := r.onnx(v)
+	switch {
+	case err == nil:
+		files["model.onnx"] = model
+	case !errors.Is(err, errNoONNX):
+		return nil, err
 	}
 	return files, nil
 }

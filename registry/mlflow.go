@@ -39,15 +39,11 @@ const (
 // mlflowFiles returns an MLflow model with the flavours onnx and python_function.
 // Its input is one tensor without a name, so that predict takes an array.
 func (r *Registry) mlflowFiles(v *Version) (map[string][]byte, error) {
-	h, err := r.Head(v)
+	model, err := r.onnx(v)
 	if err != nil {
 		return nil, err
 	}
-	model, err := ONNX(h)
-	if err != nil {
-		return nil, err
-	}
-	readme, err := r.File(v, cardFile)
+	readme, err := r.card(v)
 	if err != nil {
 		return nil, err
 	}

@@ -109,3 +109,26 @@ func (o objects) strays(used map[string]bool) (paths []string, err error) {
 	})
 	return paths, err
 }
+
+// whole reports whether the file at a path in the folder is an object at its place
+// with the bytes that it is named by.
+func (o objects) whole(path string) (bool, error) {
+	name := filepath.Base(path)
+	if len(name) != 64 || filepath.Join(o.dir, path) != o.path(name) {
+		return false, nil
+	}
+	info, err := os.Lstat(filepath.Join(o.dir, path))
+	if err != nil || !info.Mode().IsRegular() {
+		return false, err
+	}
+	f, err := os.Open(o.path(name))
+	if err != nil {
+		return false, err
+	}
+	defer f.Close()
+	digest := sha256.New()
+	if _, err := io.Copy(digest, f); err != nil {
+		return false, err
+	}
+	return hex.EncodeToString(digest.Sum(nil)) == name, nil
+}

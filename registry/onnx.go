@@ -4,138 +4,172 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/medprobe/medprobe/internal/onnxgraph"
 	"github.com/medprobe/medprobe/trainer"
 )
 
-// ONNX returns a linear head as an ONNX model of core operators (IR 8, opset 17).
+// What an ONNX model is called by, and what it carries so that it can become a
+// version again: the head's own tensors, under a prefix, and as metadata the texts
+// of the head's file, the version's document and its card.
+const (
+	onnxInput     = "embedding"
+	onnxPrefix    = "head/"
+	onnxText      = "medprobe.file."
+	onnxDocument  = "medprobe.version"
+	onnxModelCard = "medprobe.card"
+)
+
+// ONNX returns a head as an ONNX model of core operators (IR 8, opset 17), which
+// mean the same in opsets 13 to 22.
 //
 // The input "embedding" is float32 [N, D]: vectors of length one, as the head was
 // trained on. The outputs are "probabilities", float32 [N, C], calibrated as
 // [trainer.Head.Probabilities] gives them, and "label", string [N]: the class with
 // the greatest probability where classes exclude one another, and otherwise the most
-// probable finding, or "" where none reaches .5. The metadata name the classes, the
-// encoder and the preprocessing. A head that is not linear is an error.
+// probable finding, or "" where none reaches .5; "" too for a vector with NaN. The metadata name the classes, the
+// encoder and the preprocessing. Heads with a cache (tip-adapter, knn) or with
+// networks (mlp) are carried whole. A head that takes covariates, or gives values, is
+// an error.
 //
-// Oracle: ONNX Runtime against Head.Probabilities, within 1e-5; the reference
+// Sums are in double precision, as the head's own are: an isotonic curve may be
+// steep, and an order of neighbours close. A network's are too, where the head's are
+// in single precision.
+//
+// Oracle: ONNX Runtime against Head.Probabilities, within 1e-6; the reference
 // checker of package onnx.
 func ONNX(h *trainer.Head) ([]byte, error) {
-	if h.Covariates != nil {
-		return nil, errors.New("registry: onnx: the head takes covariates beside the vector, which this export does not carry; export safetensors")
-	}
-	if !h.Linear() {
-		return nil, fmt.Errorf("registry: onnx: a %s head keeps vectors or layers beside its weights, which this export does not carry; export safetensors", h.Kind)
-	}
-	g := onnxgraph.New("medprobe-head")
-	classes, err := json.Marshal(h.Classes)
+	file, err := encodeHead(h)
 	if err != nil {
 		return nil, fmt.Errorf("registry: onnx: %w", err)
 	}
-	for _, kv := range [][2]string{
-		{"medprobe.classes", string(classes)}, {"medprobe.exclusive", fmt.Sprint(h.Exclusive)}, {"medprobe.head", h.Kind},
-		{"medprobe.encoder", h.Space.Encoder}, {"medprobe.preprocess", h.Space.Preprocess},
-	} {
-		g.Meta(kv[0], kv[1])
+	model, err := onnxModel(h, file, nil)
+	if err != nil {
+		return nil, fmt.Errorf("registry: onnx: %w", err)
 	}
-	x := g.Input("embedding", onnxgraph.Float, onnxgraph.Dim{Name: "N"}, onnxgraph.Dim{Size: int64(h.W.Cols)})
-	p := probabilities(g, h, x)
-	g.Output("label", label(g, h, p), onnxgraph.String, onnxgraph.Dim{Name: "N"})
-	g.Output("probabilities", p, onnxgraph.Float, onnxgraph.Dim{Name: "N"}, onnxgraph.Dim{Size: int64(len(h.Classes))})
+	return model, nil
+}
+
+// errNoONNX is why a head has no ONNX form.
+var errNoONNX = errors.New("export safetensors")
+
+// onnxModel returns the head, whose file is given, with more metadata.
+func onnxModel(h *trainer.Head, file []byte, more [][2]string) ([]byte, error) {
+	p, err := takeApart(file)
+	if err != nil {
+		return nil, err
+	}
+	switch unknown := p.unknown(); {
+	case h.Covariates != nil:
+		return nil, fmt.Errorf("the head takes the covariates %q beside the vector, which this format does not carry; %w", h.Covariates.Names(), errNoONNX)
+	case h.GivesValues():
+		return nil, fmt.Errorf("a %s head gives values and no probabilities, which this format does not carry; %w", h.Kind, errNoONNX)
+	case unknown != "":
+		return nil, fmt.Errorf("a %s head keeps %q, which this format does not carry; %w", h.Kind, unknown, errNoONNX)
+	}
+	g := onnxgraph.New("medprobe-head")
+	g.Prefix = onnxPrefix
+	if err := describeONNX(g, h, p, more); err != nil {
+		return nil, err
+	}
+	x := g.Input(onnxInput, onnxgraph.Float, onnxgraph.Dim{Name: "N"}, onnxgraph.Dim{Size: int64(h.W.Cols)})
+	b := &onnxBuilder{g, h, p}
+	z := b.logits(b.double(x))
+	probabilities := g.Op("Cast", []string{b.probabilities(z)}, to(onnxgraph.Float))
+	g.Output("label", b.label(probabilities), onnxgraph.String, onnxgraph.Dim{Name: "N"})
+	g.Output("probabilities", probabilities, onnxgraph.Float, onnxgraph.Dim{Name: "N"}, onnxgraph.Dim{Size: int64(len(h.Classes))})
 	return g.Model(), nil
 }
 
-// probabilities adds what turns vectors into probabilities. Products are in double
-// precision, as the head's own are: an isotonic curve may be steep.
-func probabilities(g *onnxgraph.Graph, h *trainer.Head, x string) string {
-	c, d := len(h.Classes), h.W.Cols
-	weights, bias := make([]float64, d*c), make([]float64, c)
-	for k := range c {
-		slope, intercept := folded(h, k)
-		bias[k] = float64(slope*float64(h.B[k])) + intercept
-		for j := range d {
-			weights[j*c+k] = slope * float64(h.W.Data[k*h.W.Stride+j])
+// describeONNX adds the metadata.
+func describeONNX(g *onnxgraph.Graph, h *trainer.Head, p *parts, more [][2]string) error {
+	classes, err := json.Marshal(h.Classes)
+	if err != nil {
+		return err
+	}
+	for _, kv := range append([][2]string{
+		{"medprobe.classes", string(classes)}, {"medprobe.exclusive", fmt.Sprint(h.Exclusive)}, {"medprobe.head", h.Kind},
+		{"medprobe.encoder", h.Space.Encoder}, {"medprobe.preprocess", h.Space.Preprocess},
+	}, more...) {
+		g.Meta(kv[0], kv[1])
+	}
+	for _, key := range slices.Sorted(maps.Keys(p.texts)) {
+		g.Meta(onnxText+key, p.texts[key])
+	}
+	return nil
+}
+
+func to(elem int64) onnxgraph.Attr { return onnxgraph.Attr{Name: "to", Value: elem} }
+
+// onnxBuilder adds what turns vectors into probabilities and labels. All values
+// between are of double precision.
+type onnxBuilder struct {
+	*onnxgraph.Graph
+	h *trainer.Head
+	p *parts
+}
+
+func (b *onnxBuilder) double(x string) string {
+	return b.Op("Cast", []string{x}, to(onnxgraph.Double))
+}
+
+// tensor returns a tensor of the head's file, in double precision.
+func (b *onnxBuilder) tensor(name string) string {
+	t := b.p.tensors[name]
+	return b.double(b.Tensor(onnxPrefix+name, onnxgraph.Float, t.shape, t.raw))
+}
+
+// linear is x·Wᵀ + b.
+func (b *onnxBuilder) linear(x, weight, bias string) string {
+	return b.Op("Gemm", []string{x, b.tensor(weight), b.tensor(bias)}, onnxgraph.Attr{Name: "transB", Value: int64(1)})
+}
+
+// logits adds those of the head: W·x + b, and what cache and networks add.
+func (b *onnxBuilder) logits(x string) string {
+	z := b.linear(x, "weight", "bias")
+	if b.h.Cache != nil {
+		z = b.Op("Add", []string{z, b.cache(x)})
+	}
+	if len(b.h.Networks) == 0 {
+		return z
+	}
+	var outputs []string
+	for i, n := range b.h.Networks {
+		y := x
+		for l := range n.Weights {
+			if l > 0 {
+				y = b.Op("Relu", []string{y})
+			}
+			layer := fmt.Sprintf("network.%d.layer.%d", i, l)
+			y = b.linear(y, layer+".weight", layer+".bias")
 		}
+		outputs = append(outputs, y)
 	}
-	z := g.Op("Cast", []string{x}, onnxgraph.Attr{Name: "to", Value: int64(onnxgraph.Double)})
-	z = g.Op("MatMul", []string{z, g.Doubles([]int{d, c}, weights...)})
-	z = g.Op("Add", []string{z, g.Doubles([]int{c}, bias...)})
-	var p string
-	switch {
-	case h.Exclusive:
-		p = g.Op("Softmax", []string{z}, onnxgraph.Attr{Name: "axis", Value: int64(1)})
-	case !slices.ContainsFunc(h.Calibration, isotonic):
-		p = g.Op("Sigmoid", []string{z})
-	default:
-		p = curves(g, h, z)
-	}
-	return g.Op("Cast", []string{p}, onnxgraph.Attr{Name: "to", Value: int64(onnxgraph.Float)})
+	return b.Op("Add", []string{z, b.columns(outputs)})
 }
 
-func isotonic(c trainer.Calibration) bool { return c.Kind == trainer.Isotonic }
-
-// folded returns the slope and intercept that the calibration puts on the logits of
-// a class.
-func folded(h *trainer.Head, class int) (slope, intercept float64) {
-	switch {
-	case h.Calibration == nil:
-		return 1, 0
-	case h.Exclusive:
-		return h.Calibration[0].Slope, 0
-	case isotonic(h.Calibration[class]):
-		return 1, 0
+// columns joins matrices side by side.
+func (b *onnxBuilder) columns(parts []string) string {
+	if len(parts) == 1 {
+		return parts[0]
 	}
-	return h.Calibration[class].Slope, h.Calibration[class].Intercept
+	return b.Op("Concat", parts, axis1)
 }
 
-// curves adds each finding's own curve and joins their columns.
-func curves(g *onnxgraph.Graph, h *trainer.Head, z string) string {
-	columns := []string{z}
-	if c := len(h.Classes); c > 1 {
-		columns = g.Split(z, 1, slices.Repeat([]int64{1}, c)...)
-	}
-	for k, column := range columns {
-		if isotonic(h.Calibration[k]) {
-			columns[k] = curve(g, &h.Calibration[k], column)
-		} else {
-			columns[k] = g.Op("Sigmoid", []string{column})
-		}
-	}
-	return g.Op("Concat", columns, onnxgraph.Attr{Name: "axis", Value: int64(1)})
-}
-
-// curve adds the line through the corners of an isotonic calibration, flat beyond
-// them: p₀ + Σ slope_k · min(max(z − from_k, 0), width_k) for a column z, N×1.
-func curve(g *onnxgraph.Graph, c *trainer.Calibration, z string) string {
-	n := len(c.Logits) - 1
-	first := g.Doubles([]int{1}, c.Probabilities[0])
-	if n == 0 {
-		return g.Op("Add", []string{g.Op("Mul", []string{z, g.Doubles([]int{1}, 0)}), first})
-	}
-	from, width, slope := make([]float64, n), make([]float64, n), make([]float64, n)
-	for k := range n {
-		from[k], width[k] = c.Logits[k], c.Logits[k+1]-c.Logits[k]
-		if width[k] > 0 {
-			slope[k] = (c.Probabilities[k+1] - c.Probabilities[k]) / width[k]
-		}
-	}
-	rise := g.Op("Sub", []string{z, g.Doubles([]int{1, n}, from...)})
-	rise = g.Op("Max", []string{rise, g.Doubles([]int{1}, 0)})
-	rise = g.Op("Min", []string{rise, g.Doubles([]int{1, n}, width...)})
-	return g.Op("Add", []string{g.Op("MatMul", []string{rise, g.Doubles([]int{n, 1}, slope...)}), first})
-}
+var axis1 = onnxgraph.Attr{Name: "axis", Value: int64(1)}
 
 // label adds what names the class of each row of probabilities.
-func label(g *onnxgraph.Graph, h *trainer.Head, p string) string {
-	axis, flat := onnxgraph.Attr{Name: "axis", Value: int64(1)}, onnxgraph.Attr{Name: "keepdims", Value: int64(0)}
-	best := g.Op("ArgMax", []string{p}, axis, flat)
-	names := slices.Clone(h.Classes)
-	if !h.Exclusive {
-		highest := g.Op("ReduceMax", []string{p}, onnxgraph.Attr{Name: "axes", Value: []int64{1}}, flat)
-		present := g.Op("GreaterOrEqual", []string{highest, g.Floats(nil, 0.5)})
-		best = g.Op("Where", []string{present, best, g.Ints(nil, int64(len(names)))})
-		names = append(names, "")
+func (b *onnxBuilder) label(p string) string {
+	best := b.Op("ArgMax", []string{p}, axis1, onnxgraph.Attr{Name: "keepdims", Value: int64(1)})
+	names, least := append(slices.Clone(b.h.Classes), ""), float32(0) // which NaN does not reach
+	if !b.h.Exclusive {
+		least = 0.5
 	}
-	return g.Op("Gather", []string{g.Strings([]int{len(names)}, names...), best}, onnxgraph.Attr{Name: "axis", Value: int64(0)})
+	highest := b.Op("GatherElements", []string{p, best}, axis1)
+	present := b.Op("GreaterOrEqual", []string{highest, b.Floats(nil, least)})
+	best = b.Op("Where", []string{present, best, b.Ints(nil, int64(len(b.h.Classes)))})
+	best = b.Op("Reshape", []string{best, b.Ints([]int{1}, -1)})
+	return b.Op("Gather", []string{b.Strings([]int{len(names)}, names...), best}, onnxgraph.Attr{Name: "axis", Value: int64(0)})
 }

@@ -39,16 +39,13 @@ func (r *Registry) hidePredictions(table []byte, method string) ([]byte, error) 
 
 // Predictions returns what a version says of its test part, ids and patients hidden
 // as [Registry.Pseudonym] hides them. An error that wraps [ErrForeignIDs] says that
-// they are hidden under another registry's key.
+// they are hidden under another registry's key, one that wraps [ErrNotCarried] that
+// there are none.
 func (r *Registry) Predictions(v *Version) ([]evaluate.Prediction, error) {
-	if v.Document.Identifiers != r.identifiers() {
+	if _, ok := v.Document.file(predictionsFile); ok && v.Document.Identifiers != r.identifiers() {
 		return nil, fmt.Errorf("registry: %s: %w", v.Reference(), ErrForeignIDs)
 	}
-	rows, err := r.predictions(v)
-	if err != nil {
-		return nil, fmt.Errorf("registry: %s: %w", v.Reference(), err)
-	}
-	return rows, nil
+	return r.predictions(v)
 }
 
 // ErrForeignIDs says that ids are hidden under the key of another registry, and
@@ -60,5 +57,9 @@ func (r *Registry) predictions(v *Version) ([]evaluate.Prediction, error) {
 	if err != nil {
 		return nil, err
 	}
-	return evaluate.ReadPredictions(bytes.NewReader(table), int64(len(table)))
+	rows, err := evaluate.ReadPredictions(bytes.NewReader(table), int64(len(table)))
+	if err != nil {
+		return nil, fmt.Errorf("registry: %s: %w", v.Reference(), err)
+	}
+	return rows, nil
 }

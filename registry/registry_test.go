@@ -3,6 +3,7 @@ package registry_test
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -95,6 +96,36 @@ func TestAliasesMoveAndRemember(t *testing.T) {
 	}
 	if err := r.SetAlias(t.Context(), "cxr", "champion", 9, "ada", ""); !errors.Is(err, registry.ErrNotFound) {
 		t.Errorf("alias of a version that is not there: %v: want ErrNotFound", err)
+	}
+	verified(t, r, true)
+}
+
+// Of two who decided about the same champion, one moves it.
+func TestAliasesClash(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	r := open(t, dir)
+	for seed := range uint64(3) {
+		add(t, r, "cxr", fit(t, seed, trainer.Options{Head: trainer.Logistic, C: 1}))
+	}
+	if err := r.MoveAlias(t.Context(), "cxr", "champion", 0, 1, "ada", ""); err != nil {
+		t.Fatal(err)
+	}
+	var group sync.WaitGroup
+	errs := make([]error, 2)
+	for i := range errs {
+		group.Go(func() { errs[i] = r.MoveAlias(context.Background(), "cxr", "champion", 1, 2+i, "ada", "") })
+	}
+	group.Wait()
+	lost := slices.IndexFunc(errs, func(err error) bool { return err != nil })
+	if lost < 0 || errs[1-lost] != nil || !errors.Is(errs[lost], registry.ErrMoved) || !strings.Contains(errs[lost].Error(), "decide again") {
+		t.Fatalf("errors %v: want one ErrMoved", errs)
+	}
+	if v, err := r.Find(t.Context(), registry.Reference{Model: "cxr", Alias: "champion"}); err != nil || v.Number != 3-lost {
+		t.Errorf("champion is %v, %v: want version %d", v, err, 3-lost)
+	}
+	if moves, err := r.History(t.Context(), "cxr"); err != nil || len(moves) != 2 {
+		t.Errorf("history %+v, %v: want two moves", moves, err)
 	}
 	verified(t, r, true)
 }
@@ -199,6 +230,87 @@ func TestVerifyFindsEveryChange(t *testing.T) {
 		t.Fatal(err)
 	}
 	verified(t, r, false)
+}
+
+// A whole file without a version is what a killed writer leaves, or one at work: no
+// damage. Anything else there is.
+func TestFilesOfNoVersionYetAreNoDamage(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	r := open(t, dir)
+	add(t, r, "cxr", fit(t, 1, trainer.Options{Head: trainer.Logistic, C: 1}))
+	text := []byte("a file whose row did not come")
+	name := fmt.Sprintf("%x", sha256.Sum256(text))
+	put := func(path string, b []byte) {
+		t.Helper()
+		path = filepath.Join(dir, "objects", path)
+		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o700), os.WriteFile(path, b, 0o600)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put(filepath.Join(name[:2], name), text)
+	if v := verified(t, r, true); len(v.Hints) != 1 || !strings.Contains(v.Hints[0], "belongs to no version yet") {
+		t.Errorf("hints %q", v.Hints)
+	}
+	put(filepath.Join("zz", name), text)
+	if v := verified(t, r, false); len(v.Damage) != 1 || len(v.Hints) != 1 {
+		t.Errorf("at another place: %+v", v)
+	}
+	if n, err := r.Sweep(t.Context()); n != 2 || err != nil {
+		t.Errorf("swept %d, %v: want 2", n, err)
+	}
+	if v := verified(t, r, true); len(v.Hints) != 0 {
+		t.Errorf("hints %q", v.Hints)
+	}
+	put("notes.txt", text)
+	if v := verified(t, r, false); len(v.Damage) != 1 {
+		t.Errorf("a file of somebody else's: %+v", v)
+	}
+}
+
+// Verification beside writers, removals and sweeps finds no damage.
+func TestVerifyBesideWriters(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	var runs []string
+	for i := range uint64(4) {
+		runs = append(runs, run(t, fit(t, i, trainer.Options{Head: trainer.Logistic, C: 1})))
+	}
+	r := open(t, dir)
+	add(t, r, "cxr", fit(t, 9, trainer.Options{Head: trainer.Logistic, C: 1}))
+	done := make(chan struct{})
+	var group sync.WaitGroup
+	group.Go(func() {
+		defer close(done)
+		w, err := registry.Open(context.Background(), dir)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer w.Close()
+		for i := range 24 {
+			v, _, err := w.Add(context.Background(), "cxr", registry.Origin{Run: runs[i%len(runs)]})
+			if err == nil {
+				_, err = w.Remove(context.Background(), v.Reference())
+			}
+			if err == nil {
+				_, err = w.Sweep(context.Background())
+			}
+			if err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	for n := 0; ; n++ {
+		verified(t, r, true)
+		select {
+		case <-done:
+			group.Wait()
+			t.Logf("verified %d times", n+1)
+			return
+		default:
+		}
+	}
 }
 
 func TestBundleGoesAroundAndIsChecked(t *testing.T) {

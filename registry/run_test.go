@@ -103,7 +103,7 @@ func run(t testing.TB, h *trainer.Head) string {
 		Dataset: evaluate.DatasetFacts{Spec: "csv:labels.csv", Digest: "dddd", Task: "binary", Samples: 40, Images: 40, Patients: &patients, Unit: "patient"},
 		Counts:  evaluate.Counts{Samples: 40, Used: 40},
 		Splits:  map[string]evaluate.Part{"test": {Samples: 40, Patients: &patients}},
-		Encoder: evaluate.EncoderFacts{Name: "demo", Fingerprint: space.Encoder, Preprocess: "hf", PreprocessFingerprint: space.Preprocess, Dim: h.W.Cols},
+		Encoder: evaluate.EncoderFacts{Name: "demo", Fingerprint: h.Space.Encoder, Preprocess: "hf", PreprocessFingerprint: h.Space.Preprocess, Dim: h.W.Cols},
 	}
 	files := map[string]*bytes.Buffer{}
 	for _, name := range []string{"report.json", "predictions.parquet", "experiment.json", "sample.safetensors", "heads/" + h.Kind + ".safetensors"} {

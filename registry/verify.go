@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"io/fs"
 	"path/filepath"
 
 	"github.com/medprobe/medprobe/internal/atomicfile"
@@ -31,8 +32,9 @@ func (v *Verification) damage(format string, args ...any) {
 // Verify recomputes the digest of everything that the versions of a model consist
 // of, or the one that the reference gives a number or an alias of; it scores their
 // stored samples again and compares aliases with their history. The zero Reference
-// is all models. Files that no version names are damage too,
-// unless a killed write left them.
+// is all models. A whole file that no version names is a hint: a writer is about to
+// name it, or was killed before. Any other file there is damage. Writers and removals
+// that go on meanwhile are not taken for damage.
 func (r *Registry) Verify(ctx context.Context, ref Reference) (*Verification, error) {
 	v := &Verification{Damage: []string{}, Hints: []string{}}
 	if ref != (Reference{}) {
@@ -62,8 +64,13 @@ func (r *Registry) Verify(ctx context.Context, ref Reference) (*Verification, er
 			for _, f := range version.Document.Files {
 				used[f.SHA256] = true
 			}
-			if ref.Model == "" || ref.Model == at.Model && (ref.Number == 0 || ref.Number == at.Number) {
-				r.verifyVersion(version, v)
+			if ref.Model != "" && (ref.Model != at.Model || ref.Number != 0 && ref.Number != at.Number) {
+				continue
+			}
+			before := *v
+			r.verifyVersion(version, v)
+			if _, err := find(ctx, r.db, at); len(v.Damage) > len(before.Damage) && errors.Is(err, ErrNotFound) {
+				*v = before // it was removed meanwhile, and its files with it
 			}
 		}
 		return nil
@@ -71,20 +78,62 @@ func (r *Registry) Verify(ctx context.Context, ref Reference) (*Verification, er
 	if err != nil {
 		return nil, fmt.Errorf("registry: verify: %w", sqlitedb.Explain(r.path, err))
 	}
-	strays, err := r.objects.strays(used)
-	if err != nil {
-		return nil, fmt.Errorf("registry: verify: %w", err)
-	}
-	for _, path := range strays {
-		what := fmt.Sprintf("objects/%s: no version names it; 'medprobe registry gc' removes it", filepath.ToSlash(path))
-		if atomicfile.IsTemporary(filepath.Base(path)) {
-			v.Hints = append(v.Hints, what)
-		} else {
-			v.damage("%s", what)
-		}
+	if err := r.verifyStrays(ctx, used, v); err != nil {
+		return nil, fmt.Errorf("registry: verify: %w", sqlitedb.Explain(r.path, err))
 	}
 	v.OK = len(v.Damage) == 0
 	return v, nil
+}
+
+// verifyStrays looks at the files that the versions seen do not name.
+func (r *Registry) verifyStrays(ctx context.Context, used map[string]bool, v *Verification) error {
+	strays, err := r.objects.strays(used)
+	if err != nil || len(strays) == 0 {
+		return err
+	}
+	// Versions that came since name files that came since.
+	var since map[string]bool
+	err = sqlitedb.Snapshot(ctx, r.db, func(conn *sql.Conn) (err error) {
+		since, err = named(ctx, conn)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	for _, path := range strays {
+		name := filepath.Base(path)
+		switch whole, err := r.objects.whole(path); {
+		case errors.Is(err, fs.ErrNotExist) || whole && since[name]:
+		case atomicfile.IsTemporary(name):
+			v.Hints = append(v.Hints, fmt.Sprintf("objects/%s: a write is under way or was killed; 'medprobe registry gc' removes what is left", filepath.ToSlash(path)))
+		case whole:
+			v.Hints = append(v.Hints, fmt.Sprintf("objects/%s: belongs to no version yet: a write is under way or was killed; 'medprobe registry gc' removes what is left", filepath.ToSlash(path)))
+		case err != nil:
+			v.damage("objects/%s: no version names it: %v", filepath.ToSlash(path), err)
+		default:
+			v.damage("objects/%s: no version names it, and its bytes are not those it is named by; 'medprobe registry gc' removes it", filepath.ToSlash(path))
+		}
+	}
+	return nil
+}
+
+// named returns the digests of the files of all versions whose document can be read.
+func named(ctx context.Context, conn *sql.Conn) (map[string]bool, error) {
+	rows, err := numbers(ctx, conn)
+	if err != nil {
+		return nil, err
+	}
+	digests := map[string]bool{}
+	for _, at := range rows {
+		version, err := find(ctx, conn, at)
+		if err != nil {
+			continue // which is damage, and said
+		}
+		for _, f := range version.Document.Files {
+			digests[f.SHA256] = true
+		}
+	}
+	return digests, nil
 }
 
 // verifyDatabase lets SQLite check its file, and compares aliases with their
@@ -152,7 +201,11 @@ func (r *Registry) verifyVersion(version *Version, v *Verification) {
 	}
 	sample, ok := version.Document.file(sampleFile)
 	if !ok {
-		v.Hints = append(v.Hints, fmt.Sprintf("%s: no sample is stored to score again: it takes covariates, or its run is of an earlier medprobe", version.Reference()))
+		why := "it takes covariates, or its run is of an earlier medprobe"
+		if version.Document.Imported != nil {
+			why = "it was read back from an export, which carries none"
+		}
+		v.Hints = append(v.Hints, fmt.Sprintf("%s: no sample is stored to score again: %s", version.Reference(), why))
 		return
 	}
 	v.Samples++
@@ -177,7 +230,7 @@ func (r *Registry) Head(v *Version) (*trainer.Head, error) {
 func (r *Registry) File(v *Version, path string) ([]byte, error) {
 	f, ok := v.Document.file(path)
 	if !ok {
-		return nil, fmt.Errorf("registry: %s holds no %s", v.Reference(), path)
+		return nil, fmt.Errorf("registry: %s: %w", v.Reference(), v.Document.lacks(path))
 	}
 	b, err := r.objects.read(f)
 	if err != nil {

@@ -4,11 +4,13 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
 
 	"github.com/medprobe/medprobe/evaluate"
+	"github.com/medprobe/medprobe/trainer"
 )
 
 // Schema names the form of a version's document.
@@ -43,6 +45,16 @@ type Document struct {
 	Identifiers string `json:"identifiers"`
 	// Files are in the order of their paths.
 	Files []File `json:"files"`
+	// Imported is there for a version that was read back from an export.
+	Imported *Imported `json:"imported,omitempty"`
+}
+
+// Imported says what an export did not carry of the version it was made of.
+type Imported struct {
+	// Version is the digest of the document of the version that was exported.
+	Version string `json:"version"`
+	// Absent are the files that the version has and the export does not carry.
+	Absent []string `json:"absent"`
 }
 
 // HeadFacts says what the head is.
@@ -98,6 +110,23 @@ const (
 	cardFile        = "README.md"
 )
 
+// facts returns what a head is.
+func facts(h *trainer.Head) HeadFacts {
+	return HeadFacts{Kind: h.Kind, Classes: h.Classes, Exclusive: h.Exclusive, Dim: h.W.Cols, Calibrated: h.Calibration != nil, Linear: h.Linear()}
+}
+
+// lacks returns why the version has no file of a name.
+func (d *Document) lacks(name string) error {
+	if d.Imported != nil && slices.Contains(d.Imported.Absent, name) {
+		return fmt.Errorf("%w: %s; import the bundle of the version it was exported from, %.12s…", ErrNotCarried, name, d.Imported.Version)
+	}
+	return fmt.Errorf("it holds no %s", name)
+}
+
+// ErrNotCarried says that a version was read back from an export that does not carry
+// what is asked for.
+var ErrNotCarried = errors.New("it was read back from an export, which does not carry all")
+
 // file returns the entry of a path.
 func (d *Document) file(path string) (File, bool) {
 	at := slices.IndexFunc(d.Files, func(f File) bool { return f.Path == path })
@@ -125,7 +154,15 @@ func decodeDocument(text []byte) (d Document, err error) {
 	if d.Schema != Schema {
 		return d, fmt.Errorf("document of schema %q: this medprobe knows %q; upgrade medprobe", d.Schema, Schema)
 	}
-	known := []string{headFile, reportFile, predictionsFile, experimentFile, sampleFile, cardFile}
+	known, must := []string{headFile, reportFile, predictionsFile, experimentFile, sampleFile, cardFile}, []string{headFile, reportFile, predictionsFile, cardFile}
+	if d.Imported != nil {
+		must = []string{headFile}
+		for i, name := range d.Imported.Absent {
+			if _, there := d.file(name); there || !slices.Contains(known, name) || i > 0 && name <= d.Imported.Absent[i-1] {
+				return d, fmt.Errorf("document says that %q is absent: want some of %q that it does not list", name, known)
+			}
+		}
+	}
 	for i, f := range d.Files {
 		if !slices.Contains(known, f.Path) || slices.ContainsFunc(d.Files[:i], func(g File) bool { return g.Path == f.Path }) {
 			return d, fmt.Errorf("document names file %q: want each of %q once at most", f.Path, known)
@@ -134,9 +171,9 @@ func decodeDocument(text []byte) (d Document, err error) {
 			return d, fmt.Errorf("document gives %s digest %q and size %d: want a SHA-256 in hexadecimal and a size", f.Path, f.SHA256, f.Size)
 		}
 	}
-	for _, must := range []string{headFile, reportFile, predictionsFile, cardFile} {
-		if _, ok := d.file(must); !ok {
-			return d, fmt.Errorf("document names no %s", must)
+	for _, name := range must {
+		if _, ok := d.file(name); !ok {
+			return d, fmt.Errorf("document names no %s", name)
 		}
 	}
 	return d, nil

@@ -42,12 +42,15 @@ inconclusive, 5 incomparable. With --remove and no version it takes the alias aw
 				if err != nil || number < 1 {
 					return usagef(cmd, "version %q: want a number from 1", args[2])
 				}
+				move := func() error { return r.SetAlias(cmd.Context(), args[0], args[1], number, whoami(), reason) }
 				if gated {
-					if err := s.promote(cmd.Context(), r, args[0], args[1], number, rules, allow); err != nil {
+					from, err := s.promote(cmd.Context(), r, args[0], args[1], number, rules, allow)
+					if err != nil {
 						return err
 					}
+					move = func() error { return r.MoveAlias(cmd.Context(), args[0], args[1], from, number, whoami(), reason) }
 				}
-				if err := r.SetAlias(cmd.Context(), args[0], args[1], number, whoami(), reason); err != nil {
+				if err := move(); err != nil {
 					return err
 				}
 				fmt.Fprintf(s.out, "%s@%s is version %d\n", args[0], args[1], number)
@@ -67,37 +70,38 @@ inconclusive, 5 incomparable. With --remove and no version it takes the alias aw
 }
 
 // promote returns an error unless a version passes the gate against the one that
-// has the alias now; nobody's alias may be taken by the first.
-func (s *settings) promote(ctx context.Context, r *registry.Registry, model, alias string, number int, rules evaluate.GateRules, allow []string) error {
+// has the alias now, whose number it returns, 0 for none; nobody's alias may be taken
+// by the first.
+func (s *settings) promote(ctx context.Context, r *registry.Registry, model, alias string, number int, rules evaluate.GateRules, allow []string) (from int, err error) {
 	current, err := r.Find(ctx, registry.Reference{Model: model, Alias: alias})
 	if errors.Is(err, registry.ErrNotFound) {
 		s.note("%s@%s is nothing yet: there is nothing to compare with", model, alias)
-		return nil
+		return 0, nil
 	} else if err != nil {
-		return err
+		return 0, err
 	}
 	version, err := r.Find(ctx, registry.Reference{Model: model, Number: number})
 	if err != nil {
-		return err
+		return 0, err
 	}
 	baseline, err := versionSide(r, current)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	candidate, err := versionSide(r, version)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	g, err := s.decide(ctx, baseline, candidate, rules, allow)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	if err := report.GateText(s.out, g); err != nil {
-		return err
+		return 0, err
 	}
 	if g.Verdict != evaluate.Pass {
 		s.note("%s@%s stays version %d", model, alias, current.Number)
-		return &verdictError{g.Verdict}
+		return 0, &verdictError{g.Verdict}
 	}
-	return nil
+	return current.Number, nil
 }

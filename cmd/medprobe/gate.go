@@ -149,7 +149,7 @@ func (f *gateFlags) check(cmd *cobra.Command) error {
 func (s *settings) gate(ctx context.Context, f *gateFlags) (*evaluate.Gate, error) {
 	baseline, err := s.gateSide(ctx, f, f.baseline, f.baselineScores)
 	var g *evaluate.Gate
-	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, registry.ErrNotFound) {
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, registry.ErrNotFound) || errors.Is(err, registry.ErrNotCarried) {
 		g, err = evaluate.NewIncomparable(f.rules, "no baseline: "+err.Error()), nil
 	}
 	if err != nil {

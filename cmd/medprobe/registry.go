@@ -377,6 +377,8 @@ func (s *settings) registryExportCommand() *cobra.Command {
 
   onnx         a model file: embedding [N, D] in, label [N] and probabilities
                [N, C] out, calibration folded in, core operators only
+  onnx-e2e     a folder with the encoder and the head in one model: pixels
+               [N, 3, H, W] in; the encoder must be imported
   safetensors  a folder with the head, a model card and lines for PyTorch
   mlflow       a folder that mlflow.pyfunc.load_model loads
   hf           a folder as Hugging Face's Hub wants it
@@ -386,16 +388,20 @@ func (s *settings) registryExportCommand() *cobra.Command {
 Nothing that is exported names a patient, an image or a path.`,
 		Example: "  medprobe registry export cxr@champion --format onnx --out head.onnx",
 	}
-	cmd.Flags().StringVar(&format, "format", "", "onnx, safetensors, mlflow, hf, oci or bundle (required)")
+	cmd.Flags().StringVar(&format, "format", "", "onnx, onnx-e2e, safetensors, mlflow, hf, oci or bundle (required)")
 	cmd.Flags().StringVar(&out, "out", "", "file for onnx and bundle, else a new folder (required)")
 	return s.versionCommand(cmd, func(r *registry.Registry, v *registry.Version) error {
 		if out == "" {
 			return usagef(cmd, "--out is missing")
 		}
-		if err := near.Check("--format", format, registry.Formats()); err != nil {
+		if err := near.Check("--format", format, append(registry.Formats(), registry.EndToEnd)); err != nil {
 			return usagef(cmd, "%w", err)
 		}
-		if err := r.Export(cmd.Context(), v, format, out); err != nil {
+		export := func() error { return r.Export(cmd.Context(), v, format, out) }
+		if format == registry.EndToEnd {
+			export = func() error { return exportEndToEnd(cmd.Context(), r, v, out) }
+		}
+		if err := export(); err != nil {
 			return err
 		}
 		s.note("%s is in %s", v.Reference(), out)
@@ -406,20 +412,23 @@ Nothing that is exported names a patient, an image or a path.`,
 func (s *settings) registryImportCommand() *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
-		Use:     "import NAME FILE",
-		Short:   "Add a version that another registry exported as a bundle",
-		Example: "  medprobe registry import cxr cxr-2.tar",
-		Args:    cobra.ExactArgs(2),
-		RunE: func(cmd *cobra.Command, args []string) (err error) {
-			f, err := os.Open(args[1])
-			if err != nil {
-				return err
-			}
-			defer closing(f, &err)
+		Use:   "import NAME PATH",
+		Short: "Add a version that was exported, in any format",
+		Long: `Import reads what 'medprobe registry export' wrote: a bundle, an ONNX model, or the
+folder of safetensors, mlflow, hf, oci or onnx-e2e. A bundle holds the whole
+version. The others hold head, card and what the version was made of; predictions,
+report and sample are absent then, and such a version cannot be compared in a gate.`,
+		Example: `  medprobe registry import cxr cxr-2.tar
+  medprobe registry import cxr head.onnx`,
+		Args: cobra.ExactArgs(2),
+		RunE: func(cmd *cobra.Command, args []string) error {
 			return s.usingRegistry(cmd.Context(), func(r *registry.Registry) error {
-				v, added, err := r.ReadBundle(cmd.Context(), args[0], f, whoami())
+				v, added, err := r.Import(cmd.Context(), args[0], args[1], whoami())
 				if err != nil {
-					return fmt.Errorf("%s: %w", args[1], err)
+					return err
+				}
+				if i := v.Document.Imported; added && i != nil {
+					s.note("the export carries no %s", strings.Join(i.Absent, ", "))
 				}
 				return s.showAdded(v, added, asJSON)
 			})

@@ -26,6 +26,8 @@ var errCut = errors.New("the file ends within a field: it is cut short, or no ON
 type wire struct {
 	r  *bufio.Reader
 	at int64
+	// from is where the field begins that is being visited.
+	from int64
 }
 
 func newWire(r io.Reader) *wire { return &wire{r: bufio.NewReaderSize(r, 1<<16)} }
@@ -33,6 +35,7 @@ func newWire(r io.Reader) *wire { return &wire{r: bufio.NewReaderSize(r, 1<<16)}
 // each visits the fields of the message that ends at byte end.
 func (w *wire) each(end int64, visit func(field uint64, kind int) error) error {
 	for w.at < end {
+		from := w.at
 		tag, err := w.varint()
 		if err != nil {
 			return err
@@ -41,6 +44,7 @@ func (w *wire) each(end int64, visit func(field uint64, kind int) error) error {
 		if field == 0 || field > 1<<29-1 {
 			return fmt.Errorf("byte %d: field number %d; this is no ONNX model", w.at, field)
 		}
+		w.from = from
 		if err := visit(field, kind); err != nil {
 			return err
 		}
@@ -77,7 +81,7 @@ func (w *wire) length(kind int, end int64) (int64, error) {
 		return 0, err
 	}
 	if n > math.MaxInt64 || int64(n) > end-w.at {
-		return 0, fmt.Errorf("byte %d: a field of %d bytes: %d are left", w.at, n, end-w.at)
+		return 0, fmt.Errorf("byte %d: a field of %d bytes: %d are left; the file is cut short, or no ONNX model", w.at, n, end-w.at)
 	}
 	return w.at + int64(n), nil
 }

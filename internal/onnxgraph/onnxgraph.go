@@ -35,6 +35,11 @@ const (
 // Graph is a model under construction. Nodes are in the order in which they
 // run; Op adds one and returns the name of its output.
 type Graph struct {
+	// Prefix begins the names of all that the graph computes and holds, but for
+	// inputs, outputs and what is named by the caller: graphs of different prefixes
+	// can be put one behind the other.
+	Prefix string
+
 	name         string
 	nodes        [][]byte
 	initializers [][]byte
@@ -86,6 +91,14 @@ func (g *Graph) External(name string, elem int32, location string, offset, size 
 	return name
 }
 
+// Tensor adds a weight by its bytes, little-endian, and returns its name.
+func (g *Graph) Tensor(name string, elem int32, shape []int, raw []byte) string {
+	t := tensorHead(name, elem, shape)
+	t = protowire.AppendTag(t, 9, protowire.BytesType) // raw_data
+	g.initializers = append(g.initializers, protowire.AppendBytes(t, raw))
+	return name
+}
+
 // Ints returns the name of a constant tensor of int64; a scalar for shape nil.
 func (g *Graph) Ints(shape []int, values ...int64) string {
 	var raw []byte
@@ -117,7 +130,7 @@ func (g *Graph) Doubles(shape []int, values ...float64) string {
 
 // Strings adds a constant tensor of texts and returns its name.
 func (g *Graph) Strings(shape []int, values ...string) string {
-	name := fmt.Sprintf("strings_%d", len(g.initializers))
+	name := fmt.Sprintf("%sstrings_%d", g.Prefix, len(g.initializers))
 	t := tensorHead(name, String, shape)
 	for _, v := range values {
 		t = text(t, 6, v) // string_data
@@ -131,13 +144,9 @@ func (g *Graph) constant(elem int32, shape []int, raw []byte) string {
 	if name, ok := g.constants[key]; ok {
 		return name
 	}
-	name := fmt.Sprintf("const_%d", len(g.constants))
+	name := fmt.Sprintf("%sconst_%d", g.Prefix, len(g.constants))
 	g.constants[key] = name
-	t := tensorHead(name, elem, shape)
-	t = protowire.AppendTag(t, 9, protowire.BytesType) // raw_data
-	t = protowire.AppendBytes(t, raw)
-	g.initializers = append(g.initializers, t)
-	return name
+	return g.Tensor(name, elem, shape, raw)
 }
 
 // Attr is an attribute of a node: an int64, a float32, a string or []int64.
@@ -158,7 +167,7 @@ func (g *Graph) Ops(domain, kind string, inputs []string, n int, attrs ...Attr) 
 	g.contrib = g.contrib || domain == Contrib
 	outputs := make([]string, n)
 	for i := range outputs {
-		outputs[i] = fmt.Sprintf("%s_%d", kind, g.count)
+		outputs[i] = fmt.Sprintf("%s%s_%d", g.Prefix, kind, g.count)
 		if n > 1 {
 			outputs[i] += "_" + strconv.Itoa(i)
 		}
@@ -240,6 +249,13 @@ func (g *Graph) Model() []byte {
 	if g.contrib {
 		m = message(m, 8, varint(text(nil, 1, Contrib), 2, 1))
 	}
+	return append(m, g.Metadata()...)
+}
+
+// Metadata returns the encoded metadata alone. Behind a model's bytes they are more
+// metadata of that model.
+func (g *Graph) Metadata() []byte {
+	var m []byte
 	for _, kv := range g.metadata {
 		m = message(m, 14, text(text(nil, 1, kv[0]), 2, kv[1]))
 	}
