@@ -15,10 +15,8 @@ import (
 	"slices"
 
 	"github.com/medprobe/medprobe/internal/atomicfile"
-	"github.com/medprobe/medprobe/internal/safetensors"
 	"github.com/medprobe/medprobe/report"
 	"github.com/parquet-go/parquet-go"
-	"gonum.org/v1/gonum/blas/blas32"
 )
 
 // ManifestSchema names the form of a run's manifest.
@@ -70,7 +68,7 @@ func (r *Result) Write(dir string) error {
 		"predictions.parquet": func(w io.Writer) error { return writeTable(w, r.predictions) },
 		"samples.parquet":     func(w io.Writer) error { return writeTable(w, r.samples) },
 		"experiment.json":     func(w io.Writer) error { _, err := w.Write(r.config.text()); return err },
-		"sample.safetensors":  func(w io.Writer) error { return writeSample(w, r.sample) },
+		"sample.safetensors":  r.sample.write,
 	} {
 		if err := m.write(dir, name, write); err != nil {
 			return err
@@ -205,24 +203,4 @@ func writeTable[Row any](w io.Writer, rows []Row) error {
 	}
 	_, err := w.Write(b.Bytes())
 	return err
-}
-
-// sampleRows is how many vectors of the test part a run keeps.
-const sampleRows = 256
-
-// sample returns vectors of the test part, evenly spread over it: what a registry
-// scores again to see that a head still says the same, and what later images are
-// compared with.
-func (l *lab) sample() blas32.General {
-	n := min(l.testX.Rows, sampleRows)
-	m := blas32.General{Rows: n, Cols: l.testX.Cols, Stride: l.testX.Cols}
-	for i := range n {
-		at := i * l.testX.Rows / n * l.testX.Stride
-		m.Data = append(m.Data, l.testX.Data[at:at+l.testX.Cols]...)
-	}
-	return m
-}
-
-func writeSample(w io.Writer, x blas32.General) error {
-	return safetensors.Write(w, []safetensors.Array{{Name: "vectors", Shape: []int{x.Rows, x.Cols}, Data: x.Data}}, nil)
 }

@@ -12,7 +12,6 @@ import (
 	"github.com/medprobe/medprobe/embedcache"
 	"github.com/medprobe/medprobe/evaluate"
 	"github.com/medprobe/medprobe/trainer"
-	"gonum.org/v1/gonum/blas/blas32"
 )
 
 // Encoder is what an experiment needs of an encoder.
@@ -49,7 +48,7 @@ type Result struct {
 	// joined are heads with covariates, and of covariates alone.
 	joined []namedHead
 	// sample holds vectors of the test part.
-	sample blas32.General
+	sample keptVectors
 }
 
 // Run does the experiment. The encoder must be the one the experiment names.

@@ -144,7 +144,7 @@ func checkHead(d *Document, files map[string][]byte) error {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	for _, name := range []string{headFile, sampleFile} {
+	for _, name := range []string{headFile, sampleFile, driftFile} {
 		if b, ok := files[name]; ok {
 			if err := os.WriteFile(filepath.Join(dir, name), b, 0o600); err != nil {
 				return err
@@ -157,6 +157,11 @@ func checkHead(d *Document, files map[string][]byte) error {
 	}
 	if !slices.Equal(h.Classes, d.Head.Classes) || h.W.Cols != d.Head.Dim || h.Kind != d.Head.Kind {
 		return fmt.Errorf("%s is a %s head of %q, the document says %s of %q", headFile, h.Kind, h.Classes, d.Head.Kind, d.Head.Classes)
+	}
+	if files[driftFile] != nil {
+		if _, err := ReadReference(filepath.Join(dir, driftFile)); err != nil {
+			return err
+		}
 	}
 	if files[sampleFile] == nil {
 		return nil

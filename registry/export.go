@@ -65,7 +65,7 @@ func (r *Registry) safetensorsFiles(v *Version) (map[string][]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return map[string][]byte{headFile: head, cardFile: append(readme, loadingLines(v)...)}, nil
+	return r.withReference(v, map[string][]byte{headFile: head, cardFile: append(readme, loadingLines(v)...)})
 }
 
 func (r *Registry) exportFolder(v *Version, dir string, files func(*Version) (map[string][]byte, error)) error {

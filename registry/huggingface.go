@@ -70,7 +70,7 @@ func (r *Registry) huggingFaceFiles(v *Version) (map[string][]byte, error) {
 			return nil, err
 		}
 	}
-	return files, nil
+	return r.withReference(v, files)
 }
 
 func front(v *Version) frontMatter {

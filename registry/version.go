@@ -87,8 +87,8 @@ type File struct {
 	Size   int64  `json:"size"`
 }
 
-// The files of a version. Those of runs that came before sample.safetensors and
-// experiment.json have neither.
+// The files of a version, besides its reference distribution. Those of runs that
+// came before sample.safetensors and experiment.json have neither.
 const (
 	headFile        = "head.safetensors"
 	reportFile      = "report.json"
@@ -125,7 +125,7 @@ func decodeDocument(text []byte) (d Document, err error) {
 	if d.Schema != Schema {
 		return d, fmt.Errorf("document of schema %q: this medprobe knows %q; upgrade medprobe", d.Schema, Schema)
 	}
-	known := []string{headFile, reportFile, predictionsFile, experimentFile, sampleFile, cardFile}
+	known := []string{headFile, reportFile, predictionsFile, experimentFile, sampleFile, cardFile, driftFile}
 	for i, f := range d.Files {
 		if !slices.Contains(known, f.Path) || slices.ContainsFunc(d.Files[:i], func(g File) bool { return g.Path == f.Path }) {
 			return d, fmt.Errorf("document names file %q: want each of %q once at most", f.Path, known)
