@@ -136,7 +136,7 @@ const (
 // over. Probabilities are compared as float32, which is how they are stored.
 func CompareDrift(ctx context.Context, reference, now Population, o DriftOptions) (*Drift, error) {
 	if o.Alpha == 0 {
-		o.Alpha = 1 - Level
+		o.Alpha = 0.05
 	}
 	if !(o.Alpha > 0 && o.Alpha <= 0.5) {
 		return nil, fmt.Errorf("evaluate: alpha %v: want above 0, at most 0.5", o.Alpha)
@@ -250,7 +250,7 @@ func newChange(reference, now *Estimate) *Change {
 func (d *Drift) tests() []driftTest {
 	var all []driftTest
 	if e := d.Embedding; e != nil {
-		all = append(all, driftTest{&e.AdjustedP, e.P, "the embeddings lie apart"})
+		all = append(all, driftTest{&e.AdjustedP, e.P, true, "the embeddings lie apart"})
 	}
 	for k := range d.Findings {
 		f := &d.Findings[k]
@@ -259,16 +259,13 @@ func (d *Drift) tests() []driftTest {
 			if gap := s.MeanB - s.MeanA; math.Abs(gap) >= 0.005 {
 				way = fmt.Sprintf("%s, on average %.2f instead of %.2f", map[bool]string{true: "higher", false: "lower"}[gap > 0], s.MeanB, s.MeanA)
 			}
-			all = append(all, driftTest{&s.AdjustedP, s.P, fmt.Sprintf("the scores of %s are %s", f.Name, way)})
-		}
-		if d.few() {
-			continue // these p are not exact
+			all = append(all, driftTest{&s.AdjustedP, s.P, true, fmt.Sprintf("the scores of %s are %s", f.Name, way)})
 		}
 		if c := f.Rate; c != nil {
-			all = append(all, driftTest{&c.AdjustedP, c.P, fmt.Sprintf("%s is positive in %.0f %% instead of %.0f %%", f.Name, 100*c.Now.Point, 100*c.Reference.Point)})
+			all = append(all, driftTest{&c.AdjustedP, c.P, !d.few(), fmt.Sprintf("%s is positive in %.0f %% instead of %.0f %%", f.Name, 100*c.Now.Point, 100*c.Reference.Point)})
 		}
 		if c := f.AUC; c != nil {
-			all = append(all, driftTest{&c.AdjustedP, c.P, fmt.Sprintf("the AUC of %s is %.3f instead of %.3f", f.Name, c.Now.Point, c.Reference.Point)})
+			all = append(all, driftTest{&c.AdjustedP, c.P, !d.few(), fmt.Sprintf("the AUC of %s is %.3f instead of %.3f", f.Name, c.Now.Point, c.Reference.Point)})
 		}
 	}
 	return all
@@ -277,7 +274,9 @@ func (d *Drift) tests() []driftTest {
 type driftTest struct {
 	adjusted *float64
 	p        float64
-	says     string
+	// judged says that p is good enough to be judged by: exact, or of enough units.
+	judged bool
+	says   string
 }
 
 // few says that one of the sets is too small for a conclusion from finding
@@ -294,7 +293,7 @@ func (d *Drift) judge() {
 	var found []string
 	for k, adjusted := range Holm(p) {
 		*tests[k].adjusted = adjusted
-		if adjusted <= d.Alpha {
+		if adjusted <= d.Alpha && tests[k].judged {
 			found = append(found, tests[k].says)
 		}
 	}
