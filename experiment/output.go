@@ -22,6 +22,9 @@ import (
 // ManifestSchema names the form of a run's manifest.
 const ManifestSchema = "medprobe.run/1"
 
+// externalFile is there with external test sets.
+const externalFile = "external.parquet"
+
 // manifestFile is written last: a folder that holds it is whole.
 const manifestFile = "manifest.json"
 
@@ -51,6 +54,7 @@ var ErrForeignFolder = errors.New("folder holds other files")
 // heads/*.safetensors and, when all of them are whole, manifest.json. An earlier run in the folder is replaced; a
 // folder with anything else in it is an error that wraps [ErrForeignFolder].
 //
+// With external test sets there is external.parquet too. It,
 // predictions.parquet and samples.parquet name samples and patients, the
 // other files do not.
 func (r *Result) Write(dir string) error {
@@ -62,14 +66,18 @@ func (r *Result) Write(dir string) error {
 		return fmt.Errorf("experiment: write: %w", err)
 	}
 	m := r.manifest()
-	for name, write := range map[string]func(io.Writer) error{
+	files := map[string]func(io.Writer) error{
 		"report.html":         func(w io.Writer) error { return report.HTML(w, r.Report) },
 		"report.json":         func(w io.Writer) error { return report.JSON(w, r.Report) },
 		"predictions.parquet": func(w io.Writer) error { return writeTable(w, r.predictions) },
 		"samples.parquet":     func(w io.Writer) error { return writeTable(w, r.samples) },
 		"experiment.json":     func(w io.Writer) error { _, err := w.Write(r.config.text()); return err },
 		"sample.safetensors":  r.sample.write,
-	} {
+	}
+	if r.external != nil {
+		files[externalFile] = func(w io.Writer) error { return writeTable(w, r.external) }
+	}
+	for name, write := range files {
 		if err := m.write(dir, name, write); err != nil {
 			return err
 		}
@@ -188,7 +196,7 @@ func leftBehind(root *os.Root) (left []string, err error) {
 
 // ofRun names what [Result.Write] leaves in a folder besides heads; the
 // manifest goes first.
-var ofRun = []string{manifestFile, "report.html", "report.json", "predictions.parquet", "samples.parquet", "experiment.json", "sample.safetensors"}
+var ofRun = []string{manifestFile, "report.html", "report.json", "predictions.parquet", "samples.parquet", "experiment.json", "sample.safetensors", externalFile}
 
 // writeTable writes rows as Parquet, compressed, with the same bytes for the
 // same rows.

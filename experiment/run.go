@@ -45,6 +45,8 @@ type Result struct {
 	config      *Config
 	samples     []SampleRow
 	predictions []evaluate.Prediction
+	// external holds those of external test sets.
+	external []ExternalRow
 	// joined are heads with covariates, and of covariates alone.
 	joined []namedHead
 	// sample holds vectors of the test part.
@@ -69,6 +71,10 @@ func Run(ctx context.Context, c *Config, o Options) (result *Result, err error) 
 	if w.plan, err = newPlan(c, d); err != nil {
 		return nil, err
 	}
+	defer w.closeExternal(&err)
+	if err := w.openExternal(ctx); err != nil {
+		return nil, err
+	}
 	if len(c.Prompts) > 0 {
 		// Before the images are embedded, which may take long.
 		if w.prior, _, err = NewPrior(ctx, cachedTexts{o.Encoder, o.Cache}, d.Classes, d.Exclusive(), c.Prompts.of(d), ""); err != nil {
@@ -82,6 +88,9 @@ func Run(ctx context.Context, c *Config, o Options) (result *Result, err error) 
 		return nil, err
 	}
 	if err := w.closeLeaks(ctx); err != nil {
+		return nil, err
+	}
+	if err := w.embedExternal(ctx); err != nil {
 		return nil, err
 	}
 	return w.judge(ctx)
@@ -103,6 +112,7 @@ type work struct {
 	// twins are samples of train and test whose vectors are nearly the same.
 	twins    []twin
 	warnings []string
+	external []*externalSet
 }
 
 func newWork(c *Config, o Options, d *datasets.Dataset) *work {
@@ -253,6 +263,10 @@ func (w *work) judge(ctx context.Context) (*Result, error) {
 		return nil, err
 	}
 	r.Covariates = gains
+	var outside []ExternalRow
+	if r.External, outside, err = w.judgeExternal(ctx, l, methods); err != nil {
+		return nil, err
+	}
 	if err := w.warnOfPrompts(l, methods, r); err != nil {
 		return nil, err
 	}
@@ -265,7 +279,10 @@ func (w *work) judge(ctx context.Context) (*Result, error) {
 	}
 	result := &Result{
 		Report: r, Embedded: w.filled.Embedded, Cached: w.filled.Cached,
-		config: w.config, samples: w.samples(), predictions: l.predictions(methods), sample: l.sample(), joined: joined,
+		config: w.config, samples: w.samples(), predictions: l.predictions(methods), sample: l.sample(), joined: joined, external: outside,
+	}
+	for _, set := range w.external {
+		result.Embedded, result.Cached = result.Embedded+set.work.filled.Embedded, result.Cached+set.work.filled.Cached
 	}
 	for _, j := range joined {
 		for _, note := range j.head.Notes {

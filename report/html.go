@@ -92,6 +92,7 @@ type page struct {
 	Cuts       []cutTable
 	CutNote    string
 	Covariates *covariatePart
+	External   *externalPart
 }
 
 type fact struct {
@@ -176,6 +177,7 @@ func newPage(r *evaluate.Report) *page {
 		p.addFigures(f)
 	}
 	p.Covariates = newCovariatePart(r)
+	p.External = newExternalPart(r, 5)
 	if p.Cuts = newCutTables(r); p.Cuts != nil {
 		p.CutNote = cutNote(r)
 	}
