@@ -22,14 +22,14 @@ type External struct {
 	Data datasets.Spec `yaml:"data"`
 }
 
-var externalName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._ -]{0,39}$`)
+var externalName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._ -]{0,19}$`)
 
 // checkExternal reports what is wrong with the external test sets.
 func (c *Config) checkExternal() error {
 	var errs []error
 	for k, e := range c.External {
 		if !externalName.MatchString(e.Name) {
-			errs = append(errs, fmt.Errorf("external: name %q: want up to 40 letters, digits, blanks and .-_, such as site-b", e.Name))
+			errs = append(errs, fmt.Errorf("external: name %q: want up to 20 letters, digits, blanks and .-_, such as site-b", e.Name))
 		}
 		if slices.ContainsFunc(c.External[:k], func(f External) bool { return f.Name == e.Name }) {
 			errs = append(errs, fmt.Errorf("external: name %q stands twice", e.Name))
@@ -276,6 +276,8 @@ func (set *externalSet) judge(ctx context.Context, trained *lab, methods []*meth
 	}
 	r := w.report(l)
 	e := &evaluate.External{Name: set.name, Dataset: r.Dataset, Counts: r.Counts, Absent: append([]string{}, set.absent...), Shared: set.shared, NearTrain: set.near, Warnings: r.Warnings}
+	// A list without entries is [], never null.
+	e.Counts.Excluded, e.Counts.Failed = append([]evaluate.Tally{}, e.Counts.Excluded...), append([]evaluate.Tally{}, e.Counts.Failed...)
 	tests := l.findings()
 	findings, macro, err := l.compare(ctx, mine, tests)
 	if err != nil {

@@ -218,7 +218,7 @@ func TestExternalSetsThatCannotBe(t *testing.T) {
 	}
 	for yaml, want := range map[string]string{
 		"external: [{name: a, data: csv:b.csv}, {name: a, data: csv:b.csv}]": `name "a" stands twice`,
-		"external: [{name: ../a, data: csv:b.csv}]":                          `name "../a": want up to 40`,
+		"external: [{name: ../a, data: csv:b.csv}]":                          `name "../a": want up to 20`,
 		"external: [{name: a}]":                                              "data: missing",
 		"external: [{name: a, date: csv:b.csv}]":                             "date",
 	} {

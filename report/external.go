@@ -47,7 +47,8 @@ func newExternalPart(r *evaluate.Report, wide int) *externalPart {
 	p.Tables = append(p.Tables,
 		titledTable{"Embeddings, compared with the test part's", externalEmbeddings(r)},
 		titledTable{"Probabilities of the " + methodName(r.External[0].Drift.Head) + ", compared with the test part's", externalScores(r)},
-		titledTable{"Labels, and the AUC of the " + methodName(r.External[0].Drift.Head) + ", less the test part's", externalChanges(r)})
+		titledTable{"Rate of positives, less the test part's", externalChanges(r, "rate of positives", func(f evaluate.FindingDrift) *evaluate.Change { return f.Rate })},
+		titledTable{"AUC of the " + methodName(r.External[0].Drift.Head) + ", less the test part's", externalChanges(r, "AUC", func(f evaluate.FindingDrift) *evaluate.Change { return f.AUC })})
 	return p
 }
 
@@ -188,21 +189,16 @@ func externalScores(r *evaluate.Report) headedTable {
 	return t
 }
 
-func externalChanges(r *evaluate.Report) headedTable {
-	t := headedTable{Header: []string{"finding", "on", "rate of positives", "p adjusted", "AUC", "p adjusted"}}
+func externalChanges(r *evaluate.Report, what string, of func(evaluate.FindingDrift) *evaluate.Change) headedTable {
+	t := headedTable{Header: []string{"finding", "on", what, "p adjusted"}}
 	eachDrift(r, func(name, on string, f evaluate.FindingDrift) {
-		if f.Rate == nil {
-			return // absent, which the first table says
+		switch c := of(f); {
+		case f.Rate == nil: // absent, which the first table says
+		case c == nil:
+			t.Rows = append(t.Rows, []string{name, on, "not estimable", ""})
+		default:
+			t.Rows = append(t.Rows, []string{name, on, fmt.Sprintf("%s (%s)", signed(c.Difference.Point), signedInterval(c.Difference)), pValue(c.AdjustedP)})
 		}
-		cells := []string{name, on}
-		for _, c := range []*evaluate.Change{f.Rate, f.AUC} {
-			if c == nil {
-				cells = append(cells, "not estimable", "")
-			} else {
-				cells = append(cells, fmt.Sprintf("%s (%s)", signed(c.Difference.Point), signedInterval(c.Difference)), pValue(c.AdjustedP))
-			}
-		}
-		t.Rows = append(t.Rows, cells)
 	})
 	return t
 }
@@ -220,6 +216,11 @@ func textExternal(b *strings.Builder, r *evaluate.Report) {
 	for _, t := range p.Tables {
 		b.WriteByte('\n')
 		paragraph(b, t.Title)
+		for _, row := range t.Rows {
+			for k := range row[:2] {
+				row[k] = clip(row[k], 20)
+			}
+		}
 		writeTable(b, append([][]string{t.Header}, t.Rows...))
 	}
 }
