@@ -216,6 +216,9 @@ func textExternal(b *strings.Builder, r *evaluate.Report) {
 	for _, t := range p.Tables {
 		b.WriteByte('\n')
 		paragraph(b, t.Title)
+		for k := range t.Header {
+			t.Header[k] = clip(t.Header[k], len("0.123 (0.123–0.123)"))
+		}
 		for _, row := range t.Rows {
 			for k := range row[:2] {
 				row[k] = clip(row[k], 20)

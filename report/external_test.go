@@ -44,6 +44,23 @@ func withExternal() *evaluate.Report {
 	}
 }
 
+// badExternal is two external test sets with the findings and methods of a report
+// and names that try to act.
+func badExternal(r *evaluate.Report) []evaluate.External {
+	sets := withExternal().External
+	for k := range sets {
+		e := &sets[k]
+		e.Findings = nil
+		for _, f := range r.Findings {
+			e.Findings = append(e.Findings, f)
+			e.Drift.Findings = append(e.Drift.Findings, evaluate.FindingDrift{Name: f.Name, Scores: &evaluate.Shift{}, Rate: &evaluate.Change{}})
+		}
+		e.Name, e.Dataset.Spec, e.Drift.Reason, e.Drift.Now.Unit, e.Drift.Head = badTexts[0], badTexts[1], badTexts[2], badTexts[3], badTexts[0]
+		e.Warnings, e.Absent = badTexts, badTexts
+	}
+	return sets
+}
+
 func TestExternalSetsStandInEveryForm(t *testing.T) {
 	t.Parallel()
 	r := withExternal()
