@@ -139,6 +139,28 @@ func TestFewPatientsLeaveNoReference(t *testing.T) {
 	verified(t, r, true)
 }
 
+// A reference of every form that was ever written must still open. That of form 1
+// was written by this test's kept version on 25 November 2026.
+func TestEarlierReferencesOpen(t *testing.T) {
+	t.Parallel()
+	got, err := registry.ReadReference("testdata/reference-1.safetensors")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got.Schema != "medprobe.reference/1" || got.Samples != 80 || got.Units != 40 || len(got.Sketch) != 80 || len(got.Projection) != 2 || len(got.Scores[0]) != 1 || got.Findings[0].Name != "effusion" || got.Findings[0].AUC == nil {
+		t.Errorf("%+v", got)
+	}
+	r, v := kept(t)
+	now, err := r.Reference(v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, err := evaluate.CompareDrift(t.Context(), got.Population(), now.Population(), evaluate.DriftOptions{})
+	if err != nil || d.Verdict != evaluate.NoDrift || d.Embedding.MMD2 > 0 || d.Findings[0].Scores.KS > 0.05 {
+		t.Errorf("against the same made anew: %+v, %v", d, err)
+	}
+}
+
 // A reference that is not one is an error and never a panic.
 func FuzzReadReference(f *testing.F) {
 	dir := f.TempDir()

@@ -54,7 +54,7 @@ func newExternalPart(r *evaluate.Report, wide int) *externalPart {
 
 func externalNote(r *evaluate.Report) string {
 	d := r.External[0].Drift
-	return fmt.Sprintf("Every head was tried on all of %s, none of which it was trained on. p by %s permutations of whole units, adjusted over all tests of a set by Holm.",
+	return fmt.Sprintf("Every head was tried on all samples of %s, none of which it was trained on. p by %s permutations of whole units, adjusted over all tests of a set by Holm.",
 		count(len(r.External), "external test set"), thousands(d.Permutations))
 }
 
