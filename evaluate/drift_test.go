@@ -260,6 +260,9 @@ func TestReferenceCheckRefuses(t *testing.T) {
 		"want 0 to 1":             func(r *Reference) { r.Scores[3][0] = 1.5 },
 		"holds NaN":               func(r *Reference) { r.Sketch[2][1] = float32(math.NaN()) },
 		"units numbered in order": func(r *Reference) { r.SketchUnits[0] = 7 },
+		"want both or neither":    func(r *Reference) { r.Sketch, r.SketchUnits = nil, nil },
+		"moments hold +Inf":       func(r *Reference) { r.Projection[1][2] = float32(math.Inf(1)) },
+		"within its interval":     func(r *Reference) { r.Findings[1].AUC.High = 0.1 },
 		"projection of":           func(r *Reference) { r.Mean = r.Mean[1:] },
 	} {
 		r := reference(t, 8, 40, 0, true)

@@ -370,6 +370,23 @@ func (r *Reference) Check() error {
 	if len(r.Scores) == 0 {
 		return errors.New("evaluate: reference without scores")
 	}
+	for _, f := range r.Findings {
+		for _, e := range []*Estimate{f.Rate, f.AUC} {
+			if e != nil && !(0 <= e.Low && e.Low <= e.Point && e.Point <= e.High && e.High <= 1) {
+				return fmt.Errorf("evaluate: reference: %q: %v: want an estimate within its interval, of 0 to 1", f.Name, e)
+			}
+		}
+	}
+	if (len(r.Sketch) == 0) != (len(r.Projection) == 0) || len(r.Sketch) == 0 && len(r.Mean)+len(r.Deviation) > 0 {
+		return fmt.Errorf("evaluate: reference: %d projected vectors and %d axes: want both or neither", len(r.Sketch), len(r.Projection))
+	}
+	for _, values := range append([][]float32{r.Mean, r.Deviation}, r.Projection...) {
+		for _, v := range values {
+			if f := float64(v); math.IsNaN(f) || math.IsInf(f, 0) {
+				return fmt.Errorf("evaluate: reference: projection or moments hold %v: want finite values", f)
+			}
+		}
+	}
 	for _, axis := range r.Projection {
 		if len(axis) != len(r.Projection[0]) || len(axis) != len(r.Mean) || len(axis) != len(r.Deviation) {
 			return fmt.Errorf("evaluate: reference: projection of %d dimensions, moments of %d and %d: want as many", len(axis), len(r.Mean), len(r.Deviation))

@@ -102,8 +102,8 @@ func readReference(path string) (*evaluate.Reference, error) {
 		if err != nil {
 			return nil, err
 		}
-		for _, v := range values {
-			*into = append(*into, int(v))
+		if *into, err = wholes(name, values); err != nil {
+			return nil, err
 		}
 	}
 	for name, into := range map[string]*[]float32{"vector.mean": &r.Mean, "vector.deviation": &r.Deviation} {
@@ -132,6 +132,17 @@ func rowsOf(f *safetensors.File, name string) ([][]float32, error) {
 		rows[i] = data[i*t.Shape[1] : (i+1)*t.Shape[1]]
 	}
 	return rows, nil
+}
+
+// wholes are numbers that count something.
+func wholes(name string, values []float32) (numbers []int, err error) {
+	for i, v := range values {
+		if !(v >= 0 && v < 1<<24) || v != float32(int(v)) {
+			return nil, fmt.Errorf("%s: value %d is %v: want a whole number", name, i, v)
+		}
+		numbers = append(numbers, int(v))
+	}
+	return numbers, nil
 }
 
 func vectorOf(f *safetensors.File, name string) ([]float32, error) {
@@ -230,8 +241,8 @@ func sampled(path string, n int) (vectors [][]float32, at []int, err error) {
 	}
 	switch {
 	case len(numbers) == len(vectors):
-		for _, v := range numbers {
-			at = append(at, int(v))
+		if at, err = wholes("rows", numbers); err != nil {
+			return nil, nil, err
 		}
 	case numbers == nil && len(vectors) == n: // an earlier medprobe's, and all of them
 		for i := range vectors {
