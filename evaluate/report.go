@@ -30,6 +30,8 @@ type Report struct {
 	Values *ValueReport `json:"values,omitempty"`
 	// Covariates says what clinical attributes add to the image; nil without.
 	Covariates *CovariateGains `json:"covariates,omitempty"`
+	// External are further datasets that the methods were tried on.
+	External []External `json:"external,omitempty"`
 	// Published holds figures of others for findings of the same name.
 	Published []Published `json:"published,omitempty"`
 	Warnings  []string    `json:"warnings,omitempty"`

@@ -56,8 +56,8 @@ func (l *lab) finding(class int) finding {
 }
 
 // pick returns the values at the places.
-func pick(values []float64, places []int) []float64 {
-	picked := make([]float64, len(places))
+func pick[T any](values []T, places []int) []T {
+	picked := make([]T, len(places))
 	for k, r := range places {
 		picked[k] = values[r]
 	}

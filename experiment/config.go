@@ -36,6 +36,9 @@ type Config struct {
 	// Preprocess is the preprocessing profile; default "hf".
 	Preprocess string `yaml:"preprocess"`
 
+	// External are further datasets on all of which every head is tried.
+	External []External `yaml:"external" json:",omitempty"`
+
 	// Split says how the samples are divided into train and test where the data
 	// does not say it itself.
 	Split Split `yaml:"split"`
@@ -127,6 +130,9 @@ func Load(path string) (*Config, error) {
 		if file := &c.EnsembleScores[k].File; *file != "" && !filepath.IsAbs(*file) {
 			*file = filepath.Join(filepath.Dir(path), *file)
 		}
+	}
+	for k := range c.External {
+		c.External[k].Data = c.External[k].Data.Relative(filepath.Dir(path))
 	}
 	if c.Name == "" {
 		c.Name = filepath.Base(filepath.Dir(absolute(path)))
@@ -221,7 +227,7 @@ func (c *Config) validate() error {
 			errs = append(errs, err)
 		}
 	}
-	errs = append(errs, c.checkCovariates(), c.checkScores())
+	errs = append(errs, c.checkCovariates(), c.checkScores(), c.checkExternal())
 	if len(c.Members) > 0 && !slices.Contains(c.Heads, trainer.Ensemble) {
 		wrong("members: %q without the head %s", c.Members, trainer.Ensemble)
 	}
@@ -248,12 +254,10 @@ func (c *Config) validate() error {
 // text is the experiment as it was understood, wherever its data lies, in JSON.
 func (c *Config) text() []byte {
 	anywhere := *c
-	data := &anywhere.Data
-	data.Path, data.Root = "", ""
-	for _, path := range []*string{&data.Table, &data.SplitFile} {
-		if *path != "" {
-			*path = filepath.Base(*path)
-		}
+	anywhere.Data = placeless(c.Data)
+	anywhere.External = slices.Clone(c.External)
+	for k := range anywhere.External {
+		anywhere.External[k].Data = placeless(anywhere.External[k].Data)
 	}
 	anywhere.EnsembleScores = slices.Clone(c.EnsembleScores)
 	for k := range anywhere.EnsembleScores {
@@ -264,6 +268,17 @@ func (c *Config) text() []byte {
 		panic(fmt.Sprintf("experiment: a config is plain data: %v", err))
 	}
 	return text
+}
+
+// placeless is the spec of data that may lie anywhere.
+func placeless(data datasets.Spec) datasets.Spec {
+	data.Path, data.Root = "", ""
+	for _, path := range []*string{&data.Table, &data.SplitFile} {
+		if *path != "" {
+			*path = filepath.Base(*path)
+		}
+	}
+	return data
 }
 
 // digest names the experiment: the SHA-256 of its text.

@@ -15,14 +15,15 @@ import (
 	"slices"
 
 	"github.com/medprobe/medprobe/internal/atomicfile"
-	"github.com/medprobe/medprobe/internal/safetensors"
 	"github.com/medprobe/medprobe/report"
 	"github.com/parquet-go/parquet-go"
-	"gonum.org/v1/gonum/blas/blas32"
 )
 
 // ManifestSchema names the form of a run's manifest.
 const ManifestSchema = "medprobe.run/1"
+
+// externalFile is there with external test sets.
+const externalFile = "external.parquet"
 
 // manifestFile is written last: a folder that holds it is whole.
 const manifestFile = "manifest.json"
@@ -53,6 +54,7 @@ var ErrForeignFolder = errors.New("folder holds other files")
 // heads/*.safetensors and, when all of them are whole, manifest.json. An earlier run in the folder is replaced; a
 // folder with anything else in it is an error that wraps [ErrForeignFolder].
 //
+// With external test sets there is external.parquet too. It,
 // predictions.parquet and samples.parquet name samples and patients, the
 // other files do not.
 func (r *Result) Write(dir string) error {
@@ -64,14 +66,18 @@ func (r *Result) Write(dir string) error {
 		return fmt.Errorf("experiment: write: %w", err)
 	}
 	m := r.manifest()
-	for name, write := range map[string]func(io.Writer) error{
+	files := map[string]func(io.Writer) error{
 		"report.html":         func(w io.Writer) error { return report.HTML(w, r.Report) },
 		"report.json":         func(w io.Writer) error { return report.JSON(w, r.Report) },
 		"predictions.parquet": r.writePredictions,
 		"samples.parquet":     func(w io.Writer) error { return writeTable(w, r.samples) },
 		"experiment.json":     func(w io.Writer) error { _, err := w.Write(r.config.text()); return err },
-		"sample.safetensors":  func(w io.Writer) error { return writeSample(w, r.sample) },
-	} {
+		"sample.safetensors":  r.sample.write,
+	}
+	if r.external != nil {
+		files[externalFile] = func(w io.Writer) error { return writeTable(w, r.external) }
+	}
+	for name, write := range files {
 		if err := m.write(dir, name, write); err != nil {
 			return err
 		}
@@ -190,7 +196,7 @@ func leftBehind(root *os.Root) (left []string, err error) {
 
 // ofRun names what [Result.Write] leaves in a folder besides heads; the
 // manifest goes first.
-var ofRun = []string{manifestFile, "report.html", "report.json", "predictions.parquet", "samples.parquet", "experiment.json", "sample.safetensors"}
+var ofRun = []string{manifestFile, "report.html", "report.json", "predictions.parquet", "samples.parquet", "experiment.json", "sample.safetensors", externalFile}
 
 // writeTable writes rows as Parquet, compressed, with the same bytes for the
 // same rows.
@@ -205,24 +211,4 @@ func writeTable[Row any](w io.Writer, rows []Row) error {
 	}
 	_, err := w.Write(b.Bytes())
 	return err
-}
-
-// sampleRows is how many vectors of the test part a run keeps.
-const sampleRows = 256
-
-// sample returns vectors of the test part, evenly spread over it: what a registry
-// scores again to see that a head still says the same, and what later images are
-// compared with.
-func (l *lab) sample() blas32.General {
-	n := min(l.testX.Rows, sampleRows)
-	m := blas32.General{Rows: n, Cols: l.testX.Cols, Stride: l.testX.Cols}
-	for i := range n {
-		at := i * l.testX.Rows / n * l.testX.Stride
-		m.Data = append(m.Data, l.testX.Data[at:at+l.testX.Cols]...)
-	}
-	return m
-}
-
-func writeSample(w io.Writer, x blas32.General) error {
-	return safetensors.Write(w, []safetensors.Array{{Name: "vectors", Shape: []int{x.Rows, x.Cols}, Data: x.Data}}, nil)
 }

@@ -12,7 +12,6 @@ import (
 	"github.com/medprobe/medprobe/embedcache"
 	"github.com/medprobe/medprobe/evaluate"
 	"github.com/medprobe/medprobe/trainer"
-	"gonum.org/v1/gonum/blas/blas32"
 )
 
 // Encoder is what an experiment needs of an encoder.
@@ -49,10 +48,12 @@ type Result struct {
 	samples     []SampleRow
 	predictions []evaluate.Prediction
 	values      []evaluate.ValuePrediction // of continuous targets
+	// external holds those of external test sets.
+	external []ExternalRow
 	// joined are heads with covariates, and of covariates alone.
 	joined []namedHead
 	// sample holds vectors of the test part.
-	sample blas32.General
+	sample keptVectors
 }
 
 // Run does the experiment. The encoder must be the one the experiment names.
@@ -73,6 +74,10 @@ func Run(ctx context.Context, c *Config, o Options) (result *Result, err error) 
 	if w.plan, err = newPlan(c, d); err != nil {
 		return nil, err
 	}
+	defer w.closeExternal(&err)
+	if err := w.openExternal(ctx); err != nil {
+		return nil, err
+	}
 	if len(c.Prompts) > 0 {
 		// Before the images are embedded, which may take long.
 		if w.prior, _, err = NewPrior(ctx, cachedTexts{o.Encoder, o.Cache}, d.Classes, d.Exclusive(), c.Prompts.of(d), ""); err != nil {
@@ -86,6 +91,9 @@ func Run(ctx context.Context, c *Config, o Options) (result *Result, err error) 
 		return nil, err
 	}
 	if err := w.closeLeaks(ctx); err != nil {
+		return nil, err
+	}
+	if err := w.embedExternal(ctx); err != nil {
 		return nil, err
 	}
 	return w.judge(ctx)
@@ -107,6 +115,7 @@ type work struct {
 	// twins are samples of train and test whose vectors are nearly the same.
 	twins    []twin
 	warnings []string
+	external []*externalSet
 }
 
 func newWork(c *Config, o Options, d *datasets.Dataset) *work {
@@ -267,6 +276,10 @@ func (w *work) judge(ctx context.Context) (*Result, error) {
 		return nil, err
 	}
 	r.Covariates = gains
+	var external []ExternalRow
+	if r.External, external, err = w.judgeExternal(ctx, l, methods); err != nil {
+		return nil, err
+	}
 	if err := w.warnOfPrompts(l, methods, r); err != nil {
 		return nil, err
 	}
@@ -279,7 +292,10 @@ func (w *work) judge(ctx context.Context) (*Result, error) {
 	}
 	result := &Result{
 		Report: r, Embedded: w.filled.Embedded, Cached: w.filled.Cached,
-		config: w.config, samples: w.samples(), predictions: l.predictions(methods), sample: l.sample(), joined: joined,
+		config: w.config, samples: w.samples(), predictions: l.predictions(methods), sample: l.sample(), joined: joined, external: external,
+	}
+	for _, set := range w.external {
+		result.Embedded, result.Cached = result.Embedded+set.work.filled.Embedded, result.Cached+set.work.filled.Cached
 	}
 	for _, j := range joined {
 		for _, note := range j.head.Notes {

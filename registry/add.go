@@ -176,7 +176,7 @@ func readRun(dir, kind string) (*run, error) {
 			return nil, fmt.Errorf("%s: %w", sampleFile, err)
 		}
 	}
-	return r, nil
+	return r, r.addReference(dir)
 }
 
 // headPath returns the path of the head of a kind, or of the only trained one.

@@ -144,7 +144,7 @@ func checkHead(d *Document, files map[string][]byte) error {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	for _, name := range []string{headFile, sampleFile} {
+	for _, name := range []string{headFile, sampleFile, driftFile} {
 		if b, ok := files[name]; ok {
 			if err := os.WriteFile(filepath.Join(dir, name), b, 0o600); err != nil {
 				return err
@@ -161,6 +161,11 @@ func checkHead(d *Document, files map[string][]byte) error {
 	e := &d.Lineage.Encoder
 	if err := h.Check(trainer.Space{Encoder: e.Fingerprint, Preprocess: e.PreprocessFingerprint}); err != nil {
 		return err
+	}
+	if files[driftFile] != nil {
+		if _, err := ReadReference(filepath.Join(dir, driftFile)); err != nil {
+			return err
+		}
 	}
 	if files[sampleFile] == nil {
 		return nil

@@ -91,7 +91,7 @@ func (r *Registry) safetensorsFiles(v *Version) (map[string][]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return map[string][]byte{headFile: head, cardFile: append(readme, loadingLines(v)...), documentFile: document}, nil
+	return r.withReference(v, map[string][]byte{headFile: head, cardFile: append(readme, loadingLines(v)...), documentFile: document})
 }
 
 // card returns a version's card. One that was read back from an export whose README

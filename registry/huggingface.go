@@ -77,7 +77,7 @@ func (r *Registry) huggingFaceFiles(v *Version) (map[string][]byte, error) {
 	case !errors.Is(err, errNoONNX):
 		return nil, err
 	}
-	return files, nil
+	return r.withReference(v, files)
 }
 
 func front(v *Version) frontMatter {

@@ -20,10 +20,10 @@ import (
 // documentFile holds a version's document in exports that are folders.
 const documentFile = "version.json"
 
-// carried is what an export holds of a version: its document, its head's file and,
-// somewhere in a README, its card.
+// carried is what an export holds of a version: its document, its head's file,
+// somewhere in a README its card and, in folders, its reference distribution.
 type carried struct {
-	document, head, readme []byte
+	document, head, readme, reference []byte
 }
 
 // Import adds the version in an export to a model, as Add does. path is a bundle, an
@@ -150,7 +150,10 @@ func readFiles(read func(name string, most int64) ([]byte, error)) (c *carried, 
 	if c.head, err = read(headFile, maxFile); err != nil {
 		return nil, err
 	}
-	if c.readme, err = read(cardFile, maxDocument); errors.Is(err, fs.ErrNotExist) {
+	if c.readme, err = read(cardFile, maxDocument); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	if c.reference, err = read(driftFile, maxFile); errors.Is(err, fs.ErrNotExist) {
 		err = nil
 	}
 	return c, err
@@ -210,7 +213,14 @@ func readMLflow(root *os.Root) (*carried, error) {
 	if !fs.ValidPath(name) || name == "." {
 		return nil, fmt.Errorf("MLmodel: the flavour onnx has the data %q: want a file in its folder", name)
 	}
-	return readModel(root, name)
+	c, err := readModel(root, name)
+	if err != nil {
+		return nil, err
+	}
+	if c.reference, err = readPlain(root, driftFile, maxFile); errors.Is(err, fs.ErrNotExist) {
+		err = nil
+	}
+	return c, err
 }
 
 func readModel(root *os.Root, name string) (*carried, error) {
@@ -259,7 +269,7 @@ func readONNX(r io.Reader, size int64) (*carried, error) {
 		}
 	}
 	head, err := p.file()
-	return &carried{[]byte(document), head, []byte(m.Metadata[onnxModelCard])}, err
+	return &carried{document: []byte(document), head: head, readme: []byte(m.Metadata[onnxModelCard])}, err
 }
 
 // version returns the document and the files of the version that was carried. Where
@@ -283,6 +293,12 @@ func (c *carried) version() (*Document, map[string][]byte, error) {
 		if card := cardIn(c.readme, f); card != nil {
 			files[cardFile] = card
 		}
+	}
+	if f, ok := d.file(driftFile); ok && c.reference != nil {
+		if hexDigest(c.reference) != f.SHA256 {
+			return nil, nil, fmt.Errorf("%s has digest %.12s…, its document says %.12s…: it was changed or damaged", driftFile, hexDigest(c.reference), f.SHA256)
+		}
+		files[driftFile] = c.reference
 	}
 	d.without(files, digest)
 	return &d, files, checkHead(&d, files)

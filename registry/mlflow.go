@@ -81,10 +81,10 @@ func (r *Registry) mlflowFiles(v *Version) (map[string][]byte, error) {
 	environment := "python: " + pythonVersion + "\nbuild_dependencies:\n- pip\ndependencies:\n- -r requirements.txt\n"
 	conda := "channels:\n- conda-forge\ndependencies:\n- python=" + pythonVersion + "\n- pip\n- pip:\n  - " +
 		strings.Join(strings.Fields(requirements), "\n  - ") + "\nname: mlflow-env\n"
-	return map[string][]byte{
+	return r.withReference(v, map[string][]byte{
 		"MLmodel": text, "model.onnx": model, "input_example.json": example, cardFile: readme,
 		"requirements.txt": []byte(requirements), "python_env.yaml": []byte(environment), "conda.yaml": []byte(conda),
-	}, nil
+	})
 }
 
 // inputExample is one vector of length one, of nobody's image.

@@ -72,8 +72,14 @@ type row struct {
 // patients, whose names begin with "Doe".
 func run(t testing.TB, h *trainer.Head) string {
 	t.Helper()
+	return runOf(t, h, 40)
+}
+
+// runOf is run with n images.
+func runOf(t testing.TB, h *trainer.Head, n int) string {
+	t.Helper()
 	dir := t.TempDir()
-	x, labels := vectors(99, 40, h.W.Cols)
+	x, labels := vectors(99, n, h.W.Cols)
 	p, err := h.Probabilities(x)
 	if err != nil {
 		t.Fatal(err)
@@ -97,12 +103,12 @@ func run(t testing.TB, h *trainer.Head) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	patients := 20
+	patients := n / 2
 	report := &evaluate.Report{
 		Schema: evaluate.Schema, Name: "a run", Findings: findings, Macro: macro,
-		Dataset: evaluate.DatasetFacts{Spec: "csv:labels.csv", Digest: "dddd", Task: "binary", Samples: 40, Images: 40, Patients: &patients, Unit: "patient"},
-		Counts:  evaluate.Counts{Samples: 40, Used: 40},
-		Splits:  map[string]evaluate.Part{"test": {Samples: 40, Patients: &patients}},
+		Dataset: evaluate.DatasetFacts{Spec: "csv:labels.csv", Digest: "dddd", Task: "binary", Samples: n, Images: n, Patients: &patients, Unit: "patient"},
+		Counts:  evaluate.Counts{Samples: n, Used: n},
+		Splits:  map[string]evaluate.Part{"test": {Samples: n, Patients: &patients}},
 		Encoder: evaluate.EncoderFacts{Name: "demo", Fingerprint: h.Space.Encoder, Preprocess: "hf", PreprocessFingerprint: h.Space.Preprocess, Dim: h.W.Cols},
 	}
 	files := map[string]*bytes.Buffer{}

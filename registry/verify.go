@@ -212,6 +212,9 @@ func (r *Registry) verifyVersion(version *Version, v *Verification) {
 	if err := checkSample(r.objects.path(sample.SHA256), head); err != nil {
 		v.damage("%s: %s: %v", version.Reference(), sampleFile, err)
 	}
+	if _, err := r.Reference(version); err != nil && !errors.Is(err, ErrNoReference) {
+		v.damage("%s: %v", version.Reference(), err)
+	}
 }
 
 // Head returns the head of a version after checking its bytes.

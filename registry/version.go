@@ -99,8 +99,8 @@ type File struct {
 	Size   int64  `json:"size"`
 }
 
-// The files of a version. Those of runs that came before sample.safetensors and
-// experiment.json have neither.
+// The files of a version, besides its reference distribution. Those of runs that
+// came before sample.safetensors and experiment.json have neither.
 const (
 	headFile        = "head.safetensors"
 	reportFile      = "report.json"
@@ -154,7 +154,7 @@ func decodeDocument(text []byte) (d Document, err error) {
 	if d.Schema != Schema {
 		return d, fmt.Errorf("document of schema %q: this medprobe knows %q; upgrade medprobe", d.Schema, Schema)
 	}
-	known, must := []string{headFile, reportFile, predictionsFile, experimentFile, sampleFile, cardFile}, []string{headFile, reportFile, predictionsFile, cardFile}
+	known, must := []string{headFile, reportFile, predictionsFile, experimentFile, sampleFile, cardFile, driftFile}, []string{headFile, reportFile, predictionsFile, cardFile}
 	if d.Imported != nil {
 		must = []string{headFile}
 		for i, name := range d.Imported.Absent {

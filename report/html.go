@@ -93,6 +93,7 @@ type page struct {
 	CutNote    string
 	Covariates *covariatePart
 	Values     *valuePart
+	External   *externalPart
 }
 
 type fact struct {
@@ -178,6 +179,7 @@ func newPage(r *evaluate.Report) *page {
 	}
 	p.Covariates = newCovariatePart(r)
 	p.Values = newValuePart(r)
+	p.External = newExternalPart(r, 5)
 	if p.Cuts = newCutTables(r); p.Cuts != nil {
 		p.CutNote = cutNote(r)
 	}

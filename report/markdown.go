@@ -27,6 +27,7 @@ func Markdown(w io.Writer, r *evaluate.Report) error {
 	markdownDifferences(&b, r)
 	markdownCuts(&b, r)
 	markdownCovariates(&b, r)
+	markdownExternal(&b, r)
 	for _, text := range labelsSummary(r) {
 		fmt.Fprintf(&b, "- %s\n", markdownText(text))
 	}

@@ -217,6 +217,7 @@ func hostile(t *testing.T) *evaluate.Report {
 	next(&r.Counts.Failed[0].Reason)
 	r.Warnings = badTexts
 	r.Splits[badTexts[0]] = evaluate.Part{Samples: 1}
+	r.External = badExternal(r)
 	return r
 }
 

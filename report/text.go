@@ -34,6 +34,7 @@ func Text(w io.Writer, r *evaluate.Report) error {
 	textDifferences(&b, r)
 	textCuts(&b, r)
 	textCovariates(&b, r)
+	textExternal(&b, r)
 	if labels := labelsSummary(r); len(labels) > 0 {
 		b.WriteString("\nWhat labels buy\n")
 		for _, text := range labels {

@@ -9,8 +9,8 @@ import (
 	"github.com/medprobe/medprobe/evaluate"
 )
 
-// visible returns a copy of a report or gate in which every string is [plain].
-func visible[T evaluate.Report | evaluate.Gate](r *T) *T {
+// visible returns a copy of a report, gate or drift in which every string is [plain].
+func visible[T evaluate.Report | evaluate.Gate | evaluate.Drift](r *T) *T {
 	return plainCopy(reflect.ValueOf(r)).Interface().(*T)
 }
 

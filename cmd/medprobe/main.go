@@ -137,7 +137,7 @@ medprobe is research software and not a medical device.`,
 		s.demoCommand(), s.doctorCommand(), s.encoderCommand(), s.tokenizeCommand(), s.preprocessCommand(), s.encodeCommand(),
 		s.datasetCommand(), s.embedCommand(), s.cacheCommand(),
 		s.zeroshotCommand(), s.fitCommand(), s.predictCommand(), s.evaluateCommand(),
-		s.runCommand(), s.reportCommand(), s.searchCommand(), s.suggestCommand(), s.registryCommand(), s.gateCommand(), s.manCommand(),
+		s.runCommand(), s.reportCommand(), s.searchCommand(), s.suggestCommand(), s.registryCommand(), s.gateCommand(), s.driftCommand(), s.manCommand(),
 	)
 	root.SetHelpCommand(helpCommand())
 	for _, cmd := range root.Commands() {

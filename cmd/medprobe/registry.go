@@ -127,6 +127,9 @@ kept twice.`,
 }
 
 func (s *settings) showAdded(v *registry.Version, added, asJSON bool) error {
+	if added && !v.HasReference() {
+		s.note("no reference distribution is kept for 'medprobe drift': it takes a test part of 30 independent patients and a head of vectors alone")
+	}
 	if asJSON {
 		return s.json(v)
 	}

@@ -34,6 +34,7 @@ zero-shot on the test part and leaves in DIR:
   report.json          every figure with its interval, n and unit
   predictions.parquet  the score of every method for every test sample
   samples.parquet      what became of every sample
+  external.parquet     the same as predictions.parquet of external test sets, if any
   experiment.json      the experiment with every default, without the place of its data
   sample.safetensors   up to 256 vectors of test, for the registry
   heads/               the trained heads
@@ -70,6 +71,11 @@ A run that is interrupted computes nothing twice when it is run again.`,
 func (s *settings) runExperiment(ctx context.Context, c *experiment.Config, dir string) (r *evaluate.Report, err error) {
 	if c.Data, err = s.allowed(c.Data); err != nil {
 		return nil, err
+	}
+	for k := range c.External {
+		if c.External[k].Data, err = s.allowed(c.External[k].Data); err != nil {
+			return nil, err
+		}
 	}
 	var result *experiment.Result
 	err = s.withEncoder(ctx, c.Encoder, c.Preprocess, func(o experiment.Options) error {
