@@ -28,6 +28,8 @@ type Report struct {
 	Curves []Curve `json:"curves"`
 	// Covariates says what clinical attributes add to the image; nil without.
 	Covariates *CovariateGains `json:"covariates,omitempty"`
+	// Encoders compares several encoders; nil with one.
+	Encoders *Encoders `json:"encoders,omitempty"`
 	// Published holds figures of others for findings of the same name.
 	Published []Published `json:"published,omitempty"`
 	Warnings  []string    `json:"warnings,omitempty"`

@@ -26,6 +26,9 @@ type Encoder interface {
 type Options struct {
 	Encoder Encoder
 	Cache   *embedcache.Cache
+	// Another lets do use a further encoder of the experiment, with a profile. An
+	// experiment with several cannot be run without it.
+	Another func(name, profile string, do func(Encoder) error) error
 	// Progress, if not nil, is told how far a step has come; the steps are
 	// "embed" and "train". It is called from one goroutine at a time.
 	Progress func(step string, done, total int)
@@ -70,6 +73,10 @@ func Run(ctx context.Context, c *Config, o Options) (result *Result, err error) 
 	if w.plan, err = newPlan(c, d); err != nil {
 		return nil, err
 	}
+	others, err := w.askOthers(ctx)
+	if err != nil {
+		return nil, err
+	}
 	if len(c.Prompts) > 0 {
 		// Before the images are embedded, which may take long.
 		if w.prior, _, err = NewPrior(ctx, cachedTexts{o.Encoder, o.Cache}, d.Classes, d.Exclusive(), c.Prompts.of(d), ""); err != nil {
@@ -82,10 +89,13 @@ func Run(ctx context.Context, c *Config, o Options) (result *Result, err error) 
 		}
 		return nil, err
 	}
+	if err := w.embedOthers(ctx, others); err != nil {
+		return nil, err
+	}
 	if err := w.closeLeaks(ctx); err != nil {
 		return nil, err
 	}
-	return w.judge(ctx)
+	return w.judge(ctx, others)
 }
 
 // work is an experiment on its way.
@@ -225,7 +235,7 @@ func (w *work) newLab(ctx context.Context) (*lab, error) {
 }
 
 // judge trains the heads and compares them on the test part.
-func (w *work) judge(ctx context.Context) (*Result, error) {
+func (w *work) judge(ctx context.Context, others []*otherEncoder) (*Result, error) {
 	l, err := w.newLab(ctx)
 	if err != nil {
 		return nil, err
@@ -254,6 +264,10 @@ func (w *work) judge(ctx context.Context) (*Result, error) {
 		return nil, err
 	}
 	r.Covariates = gains
+	var theirs []evaluate.Prediction
+	if r.Encoders, theirs, err = w.compareEncoders(ctx, others, r, l, methods, tests); err != nil {
+		return nil, err
+	}
 	if err := w.warnOfPrompts(l, methods, r); err != nil {
 		return nil, err
 	}
@@ -266,12 +280,15 @@ func (w *work) judge(ctx context.Context) (*Result, error) {
 	}
 	result := &Result{
 		Report: r, Embedded: w.filled.Embedded, Cached: w.filled.Cached,
-		config: w.config, samples: w.samples(), predictions: l.predictions(methods), sample: l.sample(), joined: joined,
+		config: w.config, samples: w.samples(), predictions: append(l.predictions(methods), theirs...), sample: l.sample(), joined: joined,
 	}
 	for _, j := range joined {
 		for _, note := range j.head.Notes {
 			r.Warnings = append(r.Warnings, j.name+": "+note)
 		}
+	}
+	for _, o := range others {
+		result.Embedded, result.Cached = result.Embedded+o.work.filled.Embedded, result.Cached+o.work.filled.Cached
 	}
 	for _, m := range methods {
 		if m == tuned {
@@ -300,12 +317,9 @@ func (w *work) report(l *lab) *evaluate.Report {
 			Spec: w.config.Data.Format + ":" + filepath.Base(w.config.Data.Path), Digest: datasets.Digest(d, digests), Task: string(d.Task),
 			Samples: in.Samples, Images: in.Images, Patients: in.Patients, Unit: d.Unit,
 		},
-		Counts: w.plan.counts(w.data),
-		Splits: map[string]evaluate.Part{testPart: l.part(l.test)},
-		Encoder: evaluate.EncoderFacts{
-			Name: e.Name(), Fingerprint: e.Fingerprint(), Preprocess: w.config.Preprocess,
-			PreprocessFingerprint: e.PreprocessFingerprint(), LogitScale: e.LogitScale(), Dim: e.Dim(),
-		},
+		Counts:   w.plan.counts(w.data),
+		Splits:   map[string]evaluate.Part{testPart: l.part(l.test)},
+		Encoder:  factsOf(e, w.config.Preprocess),
 		Warnings: w.warnings,
 	}
 	if len(l.train) > 0 {

@@ -92,6 +92,9 @@ type page struct {
 	Cuts       []cutTable
 	CutNote    string
 	Covariates *covariatePart
+	Encoders   *encoderPart
+	// Between says what other encoders do, a sentence each.
+	Between []string
 }
 
 type fact struct {
@@ -175,7 +178,7 @@ func newPage(r *evaluate.Report) *page {
 		}
 		p.addFigures(f)
 	}
-	p.Covariates = newCovariatePart(r)
+	p.Covariates, p.Encoders, p.Between = newCovariatePart(r), newEncoderPart(r), encoderSentences(r)
 	if p.Cuts = newCutTables(r); p.Cuts != nil {
 		p.CutNote = cutNote(r)
 	}

@@ -22,9 +22,13 @@ func Markdown(w io.Writer, r *evaluate.Report) error {
 	if mean := meanSentence(r); mean != "" {
 		fmt.Fprintf(&b, "%s\n\n", markdownText(mean))
 	}
+	for _, text := range encoderSentences(r) {
+		fmt.Fprintf(&b, "%s\n\n", markdownText(text))
+	}
 	markdownAUCs(&b, r)
 	markdownDifferences(&b, r)
 	markdownCuts(&b, r)
+	markdownEncoders(&b, r)
 	markdownCovariates(&b, r)
 	for _, text := range labelsSummary(r) {
 		fmt.Fprintf(&b, "- %s\n", markdownText(text))

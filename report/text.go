@@ -28,10 +28,14 @@ func Text(w io.Writer, r *evaluate.Report) error {
 	if mean := meanSentence(r); mean != "" {
 		paragraph(&b, mean)
 	}
+	for _, text := range encoderSentences(r) {
+		paragraph(&b, text)
+	}
 	textAUCs(&b, r)
 	textNotes(&b, r)
 	textDifferences(&b, r)
 	textCuts(&b, r)
+	textEncoders(&b, r)
 	textCovariates(&b, r)
 	if labels := labelsSummary(r); len(labels) > 0 {
 		b.WriteString("\nWhat labels buy\n")
