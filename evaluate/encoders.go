@@ -1,6 +1,9 @@
 package evaluate
 
-import "fmt"
+import (
+	"fmt"
+	"strings"
+)
 
 // Encoders compares encoders on the same test samples, with heads trained on the
 // same training samples. The first encoder is the one that the rest of the report
@@ -127,6 +130,9 @@ func (c *EncoderComparison) set(of Comparison, unit string) {
 
 // MethodOn names a method on an encoder that is not the first: "logistic@B".
 func MethodOn(method, encoder string) string { return method + "@" + encoder }
+
+// OnAnother says whether a method's name is that of one on another encoder.
+func OnAnother(method string) bool { return strings.Contains(method, "@") }
 
 // adjust sets Holm's p over the comparisons from one on, which are those of one
 // encoder and method.
