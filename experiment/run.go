@@ -69,6 +69,11 @@ func Run(ctx context.Context, c *Config, o Options) (result *Result, err error) 
 			err = closed
 		}
 	}()
+	texts := *c
+	if texts.Prompts, err = c.Prompts.unpacked(d); err != nil {
+		return nil, err
+	}
+	c = &texts
 	w := newWork(c, o, d)
 	if w.plan, err = newPlan(c, d); err != nil {
 		return nil, err
