@@ -71,7 +71,7 @@ func sameMethods(a, b Trial) error {
 func (e Estimate) over(unit string) Estimate {
 	e.Warnings = slices.Clone(e.Warnings)
 	for k, w := range e.Warnings {
-		if w.Code == WarnFewUnits {
+		if w.Code == WarnFewUnits || w.Code == WarnSmall {
 			e.Warnings[k].Text = strings.Replace(w.Text, e.Unit+"s with", unit+"s with", 1)
 		}
 	}
@@ -108,7 +108,7 @@ func (t Trial) assess(ctx context.Context, unit string, bootstrap Bootstrap) (Fi
 		}
 		f.Methods = append(f.Methods, result)
 		for _, w := range result.AUC.Warnings {
-			if w.Code != WarnFewUnits {
+			if w.Code != WarnFewUnits && w.Code != WarnSmall {
 				w.Text = m.Method + ": " + w.Text
 			}
 			if !slices.Contains(f.Warnings, w) {

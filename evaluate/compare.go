@@ -2,6 +2,8 @@ package evaluate
 
 import (
 	"math"
+
+	"gonum.org/v1/gonum/stat/distuv"
 )
 
 // Comparison is a difference between two AUCs on the same samples.
@@ -20,7 +22,8 @@ type Comparison struct {
 //
 // a, b, labels and groups have one entry per sample and mean what they mean in
 // [AUC]. The interval is D ± z·SE, cut at ±1, with DeLong's variance of the
-// difference summed per unit; p is that of D/SE against a standard normal.
+// difference summed per unit; p is that of D/SE against a standard normal. Where
+// a group has several samples both are Student's (see [ManyUnits]).
 //
 // Edge cases: if the columns rank every pair of a positive and a negative
 // alike, the difference is 0 with interval [0, 0] and p = 1, and a warning
@@ -79,7 +82,11 @@ func (p paired) comparison(level float64) Comparison {
 	}
 	variance := d.variance(units)
 	e.StdErr = math.Sqrt(variance)
-	if variance > 0 && min(units1, units0) >= FewUnits {
+	if few := min(units1, units0); variance > 0 && few >= FewUnits {
+		if d.units < len(d.labels) {
+			p.clustered(&c, units, variance, level, few)
+			return c
+		}
 		margin := quantile(level) * e.StdErr
 		e.Low, e.High = max(-1, e.Point-margin), min(1, e.Point+margin)
 		c.P = twoSided(e.Point / e.StdErr)
@@ -90,6 +97,24 @@ func (p paired) comparison(level float64) Comparison {
 	e.Low, e.High = m.interval(quantile(level))
 	c.P = m.p()
 	return c
+}
+
+// clustered sets the interval and p of a difference whose units hold several
+// samples: with Student's t, and with few units of a class no narrower and no
+// surer than the one put together from the parts.
+func (p paired) clustered(c *Comparison, units []tally, variance, level float64, few int) {
+	e := &c.Difference
+	e.Method = "clustered"
+	t := distuv.StudentsT{Sigma: 1, Nu: p.difference.freedom(units)}
+	margin := t.Quantile(0.5+level/2) * e.StdErr
+	e.Low, e.High = e.Point-margin, e.Point+margin
+	c.P = 2 * t.Survival(math.Abs(e.Point/e.StdErr))
+	if few < ManyUnits {
+		m := p.mover(variance)
+		low, high := m.interval(quantile(level))
+		e.Low, e.High, c.P = min(e.Low, low), max(e.High, high), max(c.P, m.p())
+	}
+	e.Low, e.High = max(-1, e.Low), min(1, e.High)
 }
 
 // zero says that both columns rank every pair alike, as far as the pairs that
