@@ -59,6 +59,7 @@ bench-heads: setup
 # Suggested labels beside random ones, and the coverage of extrapolated curves.
 bench-suggest:
 	MEDPROBE_SIMULATE=long $(GO) test ./experiment -run SuggestionsBeatChance -v -timeout 30m
+	$(GO) test ./experiment -run SuggestionsOnImages -suggest 20 -v -timeout 1h
 	MEDPROBE_SIMULATE=long $(GO) test ./evaluate -run 'TrendCoverage|EnoughIsHonest' -v -timeout 3h
 
 # DICOM beside pydicom, where Python has it.
@@ -71,7 +72,7 @@ bench-evaluate:
 
 # How often clustered intervals hold the truth, by simulation, into docs/coverage.md.
 bench-coverage:
-	$(GO) test ./evaluate -run CoverageTable -coverage 4000 -v -timeout 3h
+	$(GO) test ./evaluate -run CoverageTable -coverage 2000 -v -timeout 3h
 
 # The cache beside NumPy and the machine's memory: vectors in and out, files that
 # have not changed, exact search, memory of an export.

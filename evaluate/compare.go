@@ -84,7 +84,7 @@ func (p paired) comparison(level float64) Comparison {
 	e.StdErr = math.Sqrt(variance)
 	if few := min(units1, units0); variance > 0 && few >= FewUnits {
 		if d.units < len(d.labels) {
-			p.clustered(&c, units, variance, level, few)
+			p.clustered(&c, units, level, few)
 			return c
 		}
 		margin := quantile(level) * e.StdErr
@@ -100,21 +100,18 @@ func (p paired) comparison(level float64) Comparison {
 }
 
 // clustered sets the interval and p of a difference whose units hold several
-// samples: with Student's t, and with few units of a class no narrower and no
-// surer than the one put together from the parts.
-func (p paired) clustered(c *Comparison, units []tally, variance, level float64, few int) {
-	e := &c.Difference
-	e.Method = "clustered"
-	t := distuv.StudentsT{Sigma: 1, Nu: p.difference.freedom(units)}
-	margin := t.Quantile(0.5+level/2) * e.StdErr
-	e.Low, e.High = e.Point-margin, e.Point+margin
-	c.P = 2 * t.Survival(math.Abs(e.Point/e.StdErr))
+// samples, by Student's t. With fewer than ManyUnits of a class its degrees of
+// freedom are at most those of the few, which is wider, to be safe.
+func (p paired) clustered(c *Comparison, units []tally, level float64, few int) {
+	freedom := p.difference.freedom(units)
 	if few < ManyUnits {
-		m := p.mover(variance)
-		low, high := m.interval(quantile(level))
-		e.Low, e.High, c.P = min(e.Low, low), max(e.High, high), max(c.P, m.p())
+		freedom = min(freedom, float64(few-1))
 	}
-	e.Low, e.High = max(-1, e.Low), min(1, e.High)
+	e, t := &c.Difference, distuv.StudentsT{Sigma: 1, Nu: freedom}
+	e.Method = "clustered"
+	margin := t.Quantile(0.5+level/2) * e.StdErr
+	e.Low, e.High = max(-1, e.Point-margin), min(1, e.Point+margin)
+	c.P = 2 * t.Survival(math.Abs(e.Point/e.StdErr))
 }
 
 // zero says that both columns rank every pair alike, as far as the pairs that

@@ -36,5 +36,5 @@ func Example() {
 	// Output:
 	// probe      0.782 (0.642–0.883)
 	// zero-shot  0.586 (0.432–0.727)
-	// difference 0.197 (0.119–0.279), p = 1.5e-05, over 30 groups
+	// difference 0.197 (0.115–0.279), p = 0.00015, over 30 groups
 }

@@ -52,7 +52,7 @@ func fewUnits(units1, units0 int, unit string) []Warning {
 		units int
 	}{{"positives", units1}, {"negatives", units0}} {
 		if class.units < FewUnits {
-			warnings = append(warnings, Warning{WarnFewUnits, fmt.Sprintf("need >= %d %ss with %s for a dependable interval, have %d", FewUnits, unit, class.name, class.units)})
+			warnings = append(warnings, Warning{WarnFewUnits, fmt.Sprintf("not estimable (*): need >= %d %ss with %s for a dependable interval, have %d", FewUnits, unit, class.name, class.units)})
 		}
 	}
 	return warnings

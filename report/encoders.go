@@ -155,7 +155,7 @@ func encoderTables(r *evaluate.Report) (tables []encoderTable) {
 func encoderRow(c evaluate.EncoderComparison, name string) []string {
 	row := []string{name, methodName(c.Method), "not estimable", "", "", ""}
 	if c.AUC != nil {
-		row[2] = c.AUC.String()
+		row[2] = estimate(*c.AUC)
 	}
 	if d := c.Difference; d != nil {
 		copy(row[3:], []string{fmt.Sprintf("%s (%s)", signed(d.Difference.Point), signedInterval(d.Difference)), pValue(d.P), pValue(d.AdjustedP)})

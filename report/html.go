@@ -315,7 +315,7 @@ func (p *page) addFigures(f evaluate.Finding) {
 		if e == nil {
 			return "–"
 		}
-		return number(e.Point) + " (" + interval(*e) + ")"
+		return estimate(*e)
 	}
 	for k, m := range f.Methods {
 		row := figureRow{

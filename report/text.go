@@ -75,7 +75,7 @@ func textAUCs(b *strings.Builder, r *evaluate.Report) {
 		if m := r.Macro; m != nil {
 			row := []string{"mean of " + count(len(m.Findings), "finding"), ""}
 			for _, mean := range m.Methods[min(first, len(m.Methods)):min(first+3, len(m.Methods))] {
-				row = append(row, mean.AUC.String())
+				row = append(row, estimate(mean.AUC))
 			}
 			table = append(table, row)
 		}
@@ -102,7 +102,7 @@ func textEstimate(methods []evaluate.MethodResult, k int) string {
 	if k >= len(methods) || methods[k].AUC == nil {
 		return "not estimable"
 	}
-	return methods[k].AUC.String()
+	return estimate(*methods[k].AUC)
 }
 
 func textDifferences(b *strings.Builder, r *evaluate.Report) {
