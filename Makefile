@@ -5,7 +5,7 @@ BIN     := bin/medprobe
 RACE    := ./datasets/... ./embedcache/... ./encoder/... ./trainer/... ./evaluate/... ./registry/... ./experiment/... ./internal/...
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 
-.PHONY: setup build demo test check lint bench bench-encoder bench-trainer bench-heads bench-suggest bench-dicom bench-cache bench-evaluate bench-gate test-faults fuzz picture release clean
+.PHONY: setup build demo test check lint bench bench-encoder bench-trainer bench-heads bench-suggest bench-dicom bench-cache bench-evaluate bench-coverage bench-gate test-faults fuzz picture release clean
 
 setup:
 	@command -v $(GO) >/dev/null || { echo "setup: no Go; install Go 1.26 or newer" >&2; exit 1; }
@@ -65,6 +65,7 @@ bench-heads: setup
 # Suggested labels beside random ones, and the coverage of extrapolated curves.
 bench-suggest:
 	MEDPROBE_SIMULATE=long $(GO) test ./experiment -run SuggestionsBeatChance -v -timeout 30m
+	$(GO) test ./experiment -run SuggestionsOnImages -suggest 20 -v -timeout 1h
 	MEDPROBE_SIMULATE=long $(GO) test ./evaluate -run 'TrendCoverage|EnoughIsHonest' -v -timeout 3h
 
 # DICOM beside pydicom, where Python has it.
@@ -74,6 +75,10 @@ bench-dicom:
 # AUCs beside scikit-learn, where Python has it, and the bootstrap of fourteen labels.
 bench-evaluate:
 	$(GO) test ./evaluate -run Speed -speed 9 -v
+
+# How often clustered intervals hold the truth, by simulation, into docs/coverage.md.
+bench-coverage:
+	$(GO) test ./evaluate -run CoverageTable -coverage 2000 -v -timeout 3h
 
 # The cache beside NumPy and the machine's memory: vectors in and out, files that
 # have not changed, exact search, memory of an export.

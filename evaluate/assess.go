@@ -74,7 +74,7 @@ func sameMethods(a, b Trial) error {
 func (e Estimate) over(unit string) Estimate {
 	e.Warnings = slices.Clone(e.Warnings)
 	for k, w := range e.Warnings {
-		if w.Code == WarnFewUnits {
+		if w.Code == WarnFewUnits || w.Code == WarnSmall {
 			e.Warnings[k].Text = strings.Replace(w.Text, e.Unit+"s with", unit+"s with", 1)
 		}
 	}
@@ -111,7 +111,7 @@ func (t Trial) assess(ctx context.Context, unit string, bootstrap Bootstrap) (Fi
 		}
 		f.Methods = append(f.Methods, result)
 		for _, w := range result.AUC.Warnings {
-			if w.Code != WarnFewUnits {
+			if w.Code != WarnFewUnits && w.Code != WarnSmall {
 				w.Text = m.Method + ": " + w.Text
 			}
 			if !slices.Contains(f.Warnings, w) {
@@ -147,18 +147,34 @@ func (t Trial) method(ctx context.Context, m Scored, unit string, bootstrap Boot
 	}
 	r.ROC = Simplify(curve, drawingTolerance)
 
-	bootstrap.setDefaults()
-	c, err := newContrast(t.Labels, t.Groups)
-	if err != nil {
-		return r, err
+	if m.Probabilities != nil {
+		if !AreProbabilities(m.Probabilities) {
+			return r, errors.New("evaluate: probabilities: want each in [0, 1]")
+		}
+		h, err := NewHistogram(m.Probabilities, t.Labels)
+		if err != nil {
+			return r, err
+		}
+		r.Histogram = &h
 	}
-	s, err := newSweep(m.Scores, t.Labels, c.unit)
+	return r, r.resample(ctx, m, t.Labels, t.Groups, bootstrap)
+}
+
+// resample sets average precision and, of probabilities, the figures of
+// calibration, with percentile intervals; the rest of each is as the AUC's.
+func (r *MethodResult) resample(ctx context.Context, m Scored, labels []bool, groups []string, bootstrap Bootstrap) error {
+	bootstrap.setDefaults()
+	c, err := newContrast(labels, groups)
 	if err != nil {
-		return r, err
+		return err
+	}
+	s, err := newSweep(m.Scores, labels, c.unit)
+	if err != nil {
+		return err
 	}
 	var figures []figure
 	add := func(into **Estimate, value func([]int32) float64) {
-		e := auc
+		e := *r.AUC
 		e.Warnings, e.StdErr, e.Method = nil, 0, "percentile"
 		e.Point = value(nil)
 		e.Low, e.High = e.Point, e.Point
@@ -167,23 +183,15 @@ func (t Trial) method(ctx context.Context, m Scored, unit string, bootstrap Boot
 	}
 	add(&r.AveragePrecision, s.averagePrecision)
 	if m.Probabilities != nil {
-		if !AreProbabilities(m.Probabilities) {
-			return r, errors.New("evaluate: probabilities: want each in [0, 1]")
-		}
-		p, err := newSweep(m.Probabilities, t.Labels, c.unit)
+		p, err := newSweep(m.Probabilities, labels, c.unit)
 		if err != nil {
-			return r, err
+			return err
 		}
-		h, err := NewHistogram(m.Probabilities, t.Labels)
-		if err != nil {
-			return r, err
-		}
-		r.Histogram = &h
 		add(&r.Brier, p.brier)
 		add(&r.LogLoss, p.logLoss)
 		add(&r.ECE, p.ece)
 	}
-	return r, bootstrap.intervals(ctx, c, figures)
+	return bootstrap.intervals(ctx, c, figures)
 }
 
 // adjust sets Holm's p over the findings for each pair of methods.

@@ -24,12 +24,15 @@ import (
 // an error that names its index; infinite scores are ordered. See the package
 // comment for which interval is used when, and [FewUnits] for warnings.
 //
+// Where a group has several samples, the interval is on the probit scale with
+// Student's t, and wider for fewer than [ManyUnits] groups of a class.
+//
 // Sources: DeLong, DeLong and Clarke-Pearson, Biometrics 44 (1988) 837–845, by
 // the midranks of Sun and Xu, IEEE Signal Processing Letters 21 (2014)
 // 1389–1393; clustering: Obuchowski, Biometrics 53 (1997) 567–578; Newcombe's
 // interval: Statistics in Medicine 25 (2006) 559–573, method 5.
 // Oracles: scikit-learn roc_auc_score and R pROC::ci.auc (testdata/README.md);
-// clustered intervals by simulation (TestIntervalCoverage).
+// clustered intervals by simulation (TestClusteredCoverage).
 func AUC(scores []float64, labels []bool, groups []string) (Estimate, error) {
 	return MeanAUC([][]float64{scores}, labels, groups)
 }

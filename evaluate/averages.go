@@ -1,6 +1,8 @@
 package evaluate
 
 import (
+	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"strconv"
@@ -15,12 +17,21 @@ type Averages struct {
 	// of AUCs can count.
 	Labels  []string `json:"labels"`
 	LeftOut []string `json:"left_out"`
+	// NotEstimable are those of Labels that have too few units of a class to be
+	// relied on; see [ScoreSummary].
+	NotEstimable []string `json:"not_estimable"`
 	// MacroAUC is the plain mean of the labels' AUCs, WeightedAUC that weighted
 	// with their positives, MicroAUC the AUC of all labels' samples in one heap.
 	// They are nil for fewer than two labels.
 	MacroAUC    *Estimate `json:"macro_auc"`
 	WeightedAUC *Estimate `json:"weighted_auc"`
 	MicroAUC    *Estimate `json:"micro_auc"`
+	// MacroAP, WeightedAP and MicroAP are the same of average precision. Their
+	// intervals are percentiles of a bootstrap over units; those of the AUCs are,
+	// where the bootstrap is asked for.
+	MacroAP    *Estimate `json:"macro_average_precision"`
+	WeightedAP *Estimate `json:"weighted_average_precision"`
+	MicroAP    *Estimate `json:"micro_average_precision"`
 	// HammingLoss is the share of wrong calls at the threshold among all known
 	// pairs of a sample and a label; nil without a threshold.
 	HammingLoss *Estimate `json:"hamming_loss"`
@@ -57,9 +68,10 @@ func (s *Scores) kinds() int {
 
 // averages returns the figures of the k-th scores of all labels. Intervals are
 // over the groups or, without, the rows.
-func (s *Scores) averages(k int, threshold *float64, unit string) (Averages, error) {
+func (s *Scores) averages(ctx context.Context, k int, o SummaryOptions, unit string) (Averages, error) {
+	threshold := o.Threshold
 	first := s.Labels[0]
-	out := Averages{Score: strings.TrimSuffix(first.Scores[k].Name, first.Name), Labels: []string{}, LeftOut: []string{}}
+	out := Averages{Score: strings.TrimSuffix(first.Scores[k].Name, first.Name), Labels: []string{}, LeftOut: []string{}, NotEstimable: []string{}}
 	units := s.Groups
 	if units == nil {
 		units = make([]string, s.Rows)
@@ -86,6 +98,9 @@ func (s *Scores) averages(k int, threshold *float64, unit string) (Averages, err
 			continue
 		}
 		out.Labels = append(out.Labels, l.Name)
+		if p, n := c.lacking(cmp.Or(o.LeastUnits, FewUnits)); p+n > 0 {
+			out.NotEstimable = append(out.NotEstimable, l.Name)
+		}
 		columns, weights = append(columns, c), append(weights, float64(positives))
 	}
 	if threshold == nil && probabilities {
@@ -118,6 +133,9 @@ func (s *Scores) averages(k int, threshold *float64, unit string) (Averages, err
 		return out, err
 	}
 	out.MacroAUC, out.WeightedAUC, out.MicroAUC = named(macro, unit), named(weighted, unit), named(micro, unit)
+	if err := s.resampleAverages(ctx, k, o, &out); err != nil {
+		return out, err
+	}
 	truth, ok := s.exclusive()
 	if !ok || len(out.LeftOut) > 0 {
 		return out, nil

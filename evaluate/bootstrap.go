@@ -90,12 +90,20 @@ func (b Bootstrap) Compare(ctx context.Context, x, y []float64, labels []bool, g
 	if err := b.intervals(ctx, p.a, figures); err != nil {
 		return Comparison{}, err
 	}
-	if sorted := figures[2].replicas; sorted[0] < sorted[len(sorted)-1] {
-		below, _ := slices.BinarySearch(sorted, math.Nextafter(0, 1))
-		above, _ := slices.BinarySearch(sorted, 0)
-		c.P = min(1, 2*float64(min(below, len(sorted)-above)+1)/float64(len(sorted)+1))
-	}
+	figures[2].p(&c.P)
 	return c, nil
+}
+
+// p sets the p value of a difference from its sorted replicas, unless those have
+// no spread.
+func (f figure) p(into *float64) {
+	sorted := f.replicas
+	if sorted[0] == sorted[len(sorted)-1] {
+		return
+	}
+	below, _ := slices.BinarySearch(sorted, math.Nextafter(0, 1))
+	above, _ := slices.BinarySearch(sorted, 0)
+	*into = min(1, 2*float64(min(below, len(sorted)-above)+1)/float64(len(sorted)+1))
 }
 
 // figure is something to resample.
@@ -140,8 +148,12 @@ func (b Bootstrap) intervals(ctx context.Context, c *contrast, figures []figure)
 	if err := b.validate(len(c.labels)); err != nil {
 		return err
 	}
-	strata := b.strata(c)
-	if err := b.resample(ctx, c.units, strata, figures); err != nil {
+	return b.over(ctx, c.units, b.strata(c), figures)
+}
+
+// over is intervals for units in strata, whatever the figures are made of.
+func (b Bootstrap) over(ctx context.Context, units int, strata [][]int32, figures []figure) error {
+	if err := b.resample(ctx, units, strata, figures); err != nil {
 		return err
 	}
 	for k := range figures {

@@ -23,6 +23,7 @@ func TestFiguresOverLabelsEqualThoseOfScikitLearn(t *testing.T) {
 			Y                               [][]int
 			P                               [][]float64
 			Macro, Weighted, Micro, Hamming float64
+			AP                              map[string]float64
 			At                              [][]at
 		}
 	}
@@ -74,6 +75,12 @@ func TestFiguresOverLabelsEqualThoseOfScikitLearn(t *testing.T) {
 		within(t, c.Name+": macro", a.MacroAUC.Point, c.Macro, 1e-12)
 		within(t, c.Name+": weighted", a.WeightedAUC.Point, c.Weighted, 1e-12)
 		within(t, c.Name+": micro", a.MicroAUC.Point, c.Micro, 1e-12)
+		for name, got := range map[string]*Estimate{"macro": a.MacroAP, "weighted": a.WeightedAP, "micro": a.MicroAP} {
+			within(t, c.Name+": average precision, "+name, got.Point, c.AP[name], 1e-12)
+			if !(got.Low < got.Point && got.Point < got.High) || got.Method != "percentile" || got.Unit != "sample" {
+				t.Errorf("%s: average precision, %s: %+v", c.Name, name, got)
+			}
+		}
 		within(t, c.Name+": Hamming", a.HammingLoss.Point, c.Hamming, 1e-12)
 		if a.Score != "p_" || a.Classes != nil || a.MacroAUC.Unit != "sample" {
 			t.Errorf("%s: %+v", c.Name, a)

@@ -1,5 +1,7 @@
 package evaluate
 
+import "gonum.org/v1/gonum/stat/distuv"
+
 // variance returns the variance of the contrast by Obuchowski (Biometrics 53
 // (1997) 567–578): DeLong's components are summed per unit, and the sums of the
 // positives and of the negatives of one unit may go together. With each sample
@@ -46,4 +48,57 @@ func (c *contrast) scale() float64 {
 func (c *contrast) influence(u tally) float64 {
 	a, b := c.deviation(u)
 	return (float64(a)/float64(c.n1) + float64(b)/float64(c.n0)) / c.scale()
+}
+
+// probit returns the interval of a clustered AUC θ strictly between 0 and 1: on
+// the scale of the normal's quantiles, where its distribution is nearly symmetric,
+//
+//	Φ(Φ⁻¹(θ) ± t·SE/φ(Φ⁻¹(θ)))
+//
+// with Student's t of [contrast.freedom]. Between ends that are never beyond 0 or
+// 1 it covers as it says, where θ ± z·SE falls short for few units: 86 to 95 %
+// for 30 units of each class (make bench-coverage). The scale is that of the
+// binormal model (Dorfman and Alf 1969); the combination is ours, and its oracle
+// is simulation (TestClusteredCoverage).
+func (c *contrast) probit(units []tally, point, stdErr, level float64) (low, high float64) {
+	t := distuv.StudentsT{Sigma: 1, Nu: c.freedom(units)}.Quantile(0.5 + level/2)
+	at := distuv.UnitNormal.Quantile(point)
+	margin := t * stdErr / distuv.UnitNormal.Prob(at)
+	return distuv.UnitNormal.CDF(at - margin), distuv.UnitNormal.CDF(at + margin)
+}
+
+// freedom returns the degrees of freedom of the variance, 2·V²/var(V), V = Σuᵢ²
+// being the sum over units of their squared influence and its variance that of
+// the squares within each kind of unit (positives only, negatives only, both):
+// Satterthwaite's formula (Biometrics Bulletin 2 (1946) 110–114) with the fourth
+// moments as they are, since units of other sizes and scores near an AUC of 1
+// make a few units weigh most. It is at least 1; with normal influences of one
+// kind it is the number of units less one.
+func (c *contrast) freedom(units []tally) float64 {
+	var n, squares, fourths [3]float64
+	for _, u := range units {
+		kind := 0
+		switch {
+		case u.negatives == 0:
+			kind = 1
+		case u.positives == 0:
+			kind = 2
+		}
+		square := c.influence(u) * c.influence(u)
+		n[kind]++
+		squares[kind] += square
+		fourths[kind] += float64(square * square)
+	}
+	total, variance := 0.0, 0.0
+	for k := range n {
+		total += squares[k]
+		if n[k] > 1 {
+			variance += (fourths[k] - float64(squares[k]*squares[k])/n[k]) * n[k] / (n[k] - 1)
+		}
+	}
+	most := float64(len(units))
+	if variance <= 0 {
+		return most
+	}
+	return min(most, max(1, 2*total*total/variance))
 }

@@ -2,6 +2,8 @@ package evaluate
 
 import (
 	"math"
+
+	"gonum.org/v1/gonum/stat/distuv"
 )
 
 // Comparison is a difference between two AUCs on the same samples.
@@ -20,7 +22,8 @@ type Comparison struct {
 //
 // a, b, labels and groups have one entry per sample and mean what they mean in
 // [AUC]. The interval is D ± z·SE, cut at ±1, with DeLong's variance of the
-// difference summed per unit; p is that of D/SE against a standard normal.
+// difference summed per unit; p is that of D/SE against a standard normal. Where
+// a group has several samples both are Student's (see [ManyUnits]).
 //
 // Edge cases: if the columns rank every pair of a positive and a negative
 // alike, the difference is 0 with interval [0, 0] and p = 1, and a warning
@@ -79,7 +82,11 @@ func (p paired) comparison(level float64) Comparison {
 	}
 	variance := d.variance(units)
 	e.StdErr = math.Sqrt(variance)
-	if variance > 0 && min(units1, units0) >= FewUnits {
+	if few := min(units1, units0); variance > 0 && few >= FewUnits {
+		if d.units < len(d.labels) {
+			p.clustered(&c, units, level, few)
+			return c
+		}
 		margin := quantile(level) * e.StdErr
 		e.Low, e.High = max(-1, e.Point-margin), min(1, e.Point+margin)
 		c.P = twoSided(e.Point / e.StdErr)
@@ -90,6 +97,21 @@ func (p paired) comparison(level float64) Comparison {
 	e.Low, e.High = m.interval(quantile(level))
 	c.P = m.p()
 	return c
+}
+
+// clustered sets the interval and p of a difference whose units hold several
+// samples, by Student's t. With fewer than ManyUnits of a class its degrees of
+// freedom are at most those of the few, which is wider, to be safe.
+func (p paired) clustered(c *Comparison, units []tally, level float64, few int) {
+	freedom := p.difference.freedom(units)
+	if few < ManyUnits {
+		freedom = min(freedom, float64(few-1))
+	}
+	e, t := &c.Difference, distuv.StudentsT{Sigma: 1, Nu: freedom}
+	e.Method = "clustered"
+	margin := t.Quantile(0.5+level/2) * e.StdErr
+	e.Low, e.High = max(-1, e.Point-margin), min(1, e.Point+margin)
+	c.P = 2 * t.Survival(math.Abs(e.Point/e.StdErr))
 }
 
 // zero says that both columns rank every pair alike, as far as the pairs that

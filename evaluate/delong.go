@@ -118,10 +118,21 @@ func (c *contrast) auc(level float64) Estimate {
 	margin := quantile(level) * e.StdErr
 	e.Low, e.High = e.Point-margin, e.Point+margin
 	few := float64(min(units1, units0))
-	if variance == 0 || e.Low < 0 || e.High > 1 || few < FewUnits || few*min(e.Point, 1-e.Point) < 2 {
+	errors := few * min(e.Point, 1-e.Point)
+	switch clustered := c.units < len(c.labels); {
+	case variance == 0 || few < FewUnits || clustered && errors < 1 || !clustered && (e.Low < 0 || e.High > 1 || errors < 2):
 		e.Method = "newcombe"
 		m, n := c.effective(units)
 		e.Low, e.High = newcombe(e.Point, m, n, quantile(level))
+	case clustered:
+		e.Method = "clustered"
+		e.Low, e.High = c.probit(units, e.Point, e.StdErr, level)
+		if few < ManyUnits {
+			m, n := c.effective(units)
+			low, high := newcombe(e.Point, m, n, quantile(level))
+			e.Low, e.High = min(e.Low, low), max(e.High, high)
+			e.Warnings = append(e.Warnings, smallSample(units1, units0, c.unitName)...)
+		}
 	}
 	switch {
 	case e.Point == 0 || e.Point == 1:

@@ -16,6 +16,11 @@ const Level = 0.95
 // to fall short (TestIntervalCoverage).
 const FewUnits = 10
 
+// ManyUnits is the number of units of each class from which on the interval of a
+// clustered AUC is held to cover within a percent of its level; with fewer it is
+// wider, to be safe, and carries a warning (TestClusteredCoverage).
+const ManyUnits = 30
+
 // ErrOneClass says that all labels are alike, so that nothing can be ranked.
 var ErrOneClass = errors.New("only one class among the labels")
 
@@ -30,8 +35,8 @@ type Estimate struct {
 	Level float64 `json:"level"`
 	// StdErr is the standard error; 0 where it cannot be estimated.
 	StdErr float64 `json:"std_err,omitempty"`
-	// Method names how the interval was made: "delong", "newcombe", "mover",
-	// "percentile", "bca" or "wilson".
+	// Method names how the interval was made: "delong", "clustered", "newcombe",
+	// "mover", "percentile", "bca" or "wilson".
 	Method string `json:"method"`
 	// N is the number of samples, of which Positives are positive.
 	N         int `json:"n"`
@@ -52,6 +57,7 @@ type Warning struct {
 // The codes of warnings.
 const (
 	WarnFewUnits   = "few-units"        // a class has fewer than FewUnits units
+	WarnSmall      = "small-sample"     // a class has fewer than ManyUnits units
 	WarnSeparation = "separation"       // AUC is 0 or 1: the classes do not overlap
 	WarnConstant   = "constant-scores"  // every score is the same
 	WarnIdentical  = "identical-scores" // two columns rank every pair alike

@@ -34,7 +34,7 @@ func Example() {
 	fmt.Println("zero-shot ", c.B)
 	fmt.Printf("difference %v, p = %.2g, over %d %ss\n", c.Difference, c.P, c.Difference.Units, c.Difference.Unit)
 	// Output:
-	// probe      0.782 (0.666–0.898)
-	// zero-shot  0.586 (0.440–0.731)
-	// difference 0.197 (0.122–0.271), p = 2.6e-07, over 30 groups
+	// probe      0.782 (0.642–0.883)
+	// zero-shot  0.586 (0.432–0.727)
+	// difference 0.197 (0.115–0.279), p = 0.00015, over 30 groups
 }

@@ -39,6 +39,11 @@ func edge(inside func(float64) bool, point, limit float64) float64 {
 	return out
 }
 
+// smallSample returns the warning of an interval that is wider to be safe.
+func smallSample(units1, units0 int, unit string) []Warning {
+	return []Warning{{WarnSmall, fmt.Sprintf("the interval is wider, to be safe: %d %ss with positives and %d with negatives, fewer than %d of each", units1, unit, units0, ManyUnits)}}
+}
+
 // fewUnits returns the warnings for classes with fewer than FewUnits units.
 func fewUnits(units1, units0 int, unit string) []Warning {
 	var warnings []Warning
@@ -47,7 +52,7 @@ func fewUnits(units1, units0 int, unit string) []Warning {
 		units int
 	}{{"positives", units1}, {"negatives", units0}} {
 		if class.units < FewUnits {
-			warnings = append(warnings, Warning{WarnFewUnits, fmt.Sprintf("need >= %d %ss with %s for a dependable interval, have %d", FewUnits, unit, class.name, class.units)})
+			warnings = append(warnings, Warning{WarnFewUnits, fmt.Sprintf("not estimable (*): need >= %d %ss with %s for a dependable interval, have %d", FewUnits, unit, class.name, class.units)})
 		}
 	}
 	return warnings

@@ -337,7 +337,7 @@ func TestFewUnitsAreWarnedOf(t *testing.T) {
 	if e.N != 6 || e.Positives != 3 || e.Units != 3 || e.Unit != "group" || e.Method != "newcombe" {
 		t.Errorf("%+v", e)
 	}
-	want := "need >= 10 groups with positives for a dependable interval, have 2"
+	want := "not estimable (*): need >= 10 groups with positives for a dependable interval, have 2"
 	if len(e.Warnings) != 2 || e.Warnings[0].Text != want {
 		t.Errorf("warnings %v, want first %q", e.Warnings, want)
 	}

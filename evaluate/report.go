@@ -32,6 +32,8 @@ type Report struct {
 	Covariates *CovariateGains `json:"covariates,omitempty"`
 	// External are further datasets that the methods were tried on.
 	External []External `json:"external,omitempty"`
+	// Encoders compares several encoders; nil with one.
+	Encoders *Encoders `json:"encoders,omitempty"`
 	// Published holds figures of others for findings of the same name.
 	Published []Published `json:"published,omitempty"`
 	Warnings  []string    `json:"warnings,omitempty"`

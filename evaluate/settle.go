@@ -56,6 +56,10 @@ type Judgement struct {
 	// Equivalent is "shown" where the whole interval is within ±margin, "refuted"
 	// where it is outside, else "open".
 	Equivalent string `json:"equivalent"`
+	// PNonInferior is the one-sided p of the difference being −margin or less,
+	// PEquivalent the greater of the two of its being beyond a limit (TOST).
+	PNonInferior float64 `json:"p_non_inferior"`
+	PEquivalent  float64 `json:"p_equivalent"`
 	// UnitsNonInferior and UnitsEquivalent are how many units would have settled
 	// what is open; nil where it is not open or cannot be said.
 	UnitsNonInferior *int `json:"units_non_inferior"`
@@ -68,8 +72,14 @@ type Judgement struct {
 // unit of d. At level .95 it errs in at most 2.5 % where the truth is at a limit:
 // the two one-sided tests of Schuirmann, Journal of Pharmacokinetics and
 // Biopharmaceutics 15 (1987) 657–680, each at half of 1 − d.Level.
+//
+// The p values are a normal's with the standard error that each end of the
+// interval implies: exact for DeLong's interval, and for all others such that p
+// is below half of 1 − d.Level where, and only where, the interval says so.
 func Judge(d Estimate, margin float64) Judgement {
 	v := Judgement{Margin: margin, NonInferior: "open", Equivalent: "open", Power: SettlePower}
+	v.PNonInferior = oneSided(d.Point+margin, d.Point-d.Low, d.Level)
+	v.PEquivalent = max(v.PNonInferior, oneSided(margin-d.Point, d.High-d.Point, d.Level))
 	switch {
 	case d.Low > -margin:
 		v.NonInferior = "shown"
@@ -87,6 +97,21 @@ func Judge(d Estimate, margin float64) Judgement {
 		v.UnitsEquivalent = unlessZero(SettleEquivalence(d, margin))
 	}
 	return v
+}
+
+// oneSided is the probability beyond a distance, where half the level's interval
+// reaches so far.
+func oneSided(distance, reach, level float64) float64 {
+	if !(reach > 0) {
+		switch {
+		case distance > 0:
+			return 0
+		case distance < 0:
+			return 1
+		}
+		return 0.5
+	}
+	return distuv.UnitNormal.Survival(distance / (reach / quantile(level)))
 }
 
 func unlessZero(n int) *int {

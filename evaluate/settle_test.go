@@ -60,12 +60,22 @@ func TestVerdicts(t *testing.T) {
 		if v.NonInferior != c.nonInferior || v.Equivalent != c.equivalent {
 			t.Errorf("%v to %v: %+v", c.low, c.high, v)
 		}
+		if (v.PNonInferior < 0.025) != (c.nonInferior == "shown") || (v.PEquivalent < 0.025) != (c.equivalent == "shown") || v.PEquivalent < v.PNonInferior {
+			t.Errorf("%v to %v: p %v and %v do not go with %q and %q", c.low, c.high, v.PNonInferior, v.PEquivalent, c.nonInferior, c.equivalent)
+		}
 		if open := c.nonInferior == "open"; open != (v.UnitsNonInferior != nil) {
 			t.Errorf("%v to %v: units %v", c.low, c.high, v.UnitsNonInferior)
 		}
 	}
 	if got := fmt.Sprint(Settle(Estimate{Level: Level, Units: 10}, 0.02), Settle(Estimate{Point: -0.02, StdErr: 0.1, Level: Level, Units: 10}, 0.02)); got != "0 0" {
 		t.Errorf("where nothing can be said: %s, want 0 0", got)
+	}
+	// R: pnorm(3, lower.tail = FALSE), pnorm(1, lower.tail = FALSE).
+	d := Estimate{Point: 0.01, Low: 0.01 - 1.959963984540054*0.01, High: 0.01 + 1.959963984540054*0.01, Level: Level}
+	within(t, "p of non-inferiority", Judge(d, 0.02).PNonInferior, 0.001349898031630095, 1e-12)
+	within(t, "p of equivalence", Judge(d, 0.02).PEquivalent, 0.158655253931457, 1e-12)
+	if v := Judge(Estimate{Level: Level}, 0.02); v.PNonInferior != 0 || v.PEquivalent != 0 {
+		t.Errorf("identical scores: %+v", v)
 	}
 	// Half the standard error takes a quarter of the units.
 	wide, narrow := Settle(Estimate{StdErr: 0.04, Level: Level, Units: 100}, 0.02), Settle(Estimate{StdErr: 0.02, Level: Level, Units: 100}, 0.02)

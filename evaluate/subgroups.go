@@ -1,6 +1,7 @@
 package evaluate
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"math"
@@ -177,17 +178,10 @@ func sortedNames(of map[string]tally) []string {
 }
 
 // subgroups returns the subgroups of every attribute for one label and score.
-func (s *Scores) subgroups(l LabelScores, score ScoreColumn, o SummaryOptions, unit string) ([]Subgroup, error) {
+func (s *Scores) subgroups(ctx context.Context, l LabelScores, score ScoreColumn, o SummaryOptions, unit string) ([]Subgroup, error) {
 	known := s.known(l)
 	known.unit = unit
-	all := Column{Scores: known.of(score), Labels: known.labels}
-	units := known.groups
-	if units == nil {
-		for _, i := range known.rows {
-			units = append(units, strconv.Itoa(i))
-		}
-	}
-	all.Groups = units
+	all := Column{Scores: known.of(score), Labels: known.labels, Groups: known.names()}
 	probabilities := AreProbabilities(all.Scores)
 	if o.Threshold == nil && probabilities {
 		threshold := DefaultThreshold
@@ -202,6 +196,9 @@ func (s *Scores) subgroups(l LabelScores, score ScoreColumn, o SummaryOptions, u
 		for _, name := range by.groups(by.Values) {
 			in, rest := all.divide(func(j int) bool { return values[j] == name })
 			g, err := newSubgroup(in, rest, probabilities, o, unit)
+			if err == nil && o.Bootstrap != nil {
+				err = g.resample(ctx, all, func(j int) bool { return values[j] == name }, o.resampling(len(values), known.strata))
+			}
 			if err != nil {
 				return nil, fmt.Errorf("%s %q: %w", by.Column, name, err)
 			}

@@ -1,9 +1,11 @@
 package evaluate
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 )
 
 // Summary is what `medprobe evaluate scores` says of a table of scores.
@@ -29,8 +31,8 @@ type SummaryOptions struct {
 	Bootstrap *Bootstrap
 	// Threshold is the least score that counts as a finding, for every label.
 	Threshold *float64
-	// LeastUnits is how many units with positives, and with negatives, a
-	// subgroup must have to be judged; default [FewUnits].
+	// LeastUnits is how many units with positives, and with negatives, it takes
+	// to be estimable; default [FewUnits]. A subgroup with fewer is not judged.
 	LeastUnits int
 	// Margin asks for non-inferiority and equivalence of the paired scores; 0
 	// does not.
@@ -40,12 +42,18 @@ type SummaryOptions struct {
 // ScoreSummary holds the figures of one column of scores. What cannot be
 // estimated is nil, and Warnings say why.
 type ScoreSummary struct {
-	Label            string   `json:"label"`
-	Score            string   `json:"score"`
-	N                int      `json:"n"`
-	Positives        int      `json:"positives"`
-	Unknown          int      `json:"unknown"` // rows without a label, not used
-	Units            int      `json:"units"`
+	Label     string `json:"label"`
+	Score     string `json:"score"`
+	N         int    `json:"n"`
+	Positives int    `json:"positives"`
+	Unknown   int    `json:"unknown"` // rows without a label, not used
+	Units     int    `json:"units"`
+	// Estimable says that enough units hold positives, and enough negatives, for
+	// figures to be relied on; MorePositives and MoreNegatives say how many are
+	// missing. Figures are given all the same where they can be computed.
+	Estimable        bool     `json:"estimable"`
+	MorePositives    int      `json:"more_positives"`
+	MoreNegatives    int      `json:"more_negatives"`
 	AUC              *float64 `json:"auc"`
 	Low              *float64 `json:"ci_low"`
 	High             *float64 `json:"ci_high"`
@@ -54,10 +62,21 @@ type ScoreSummary struct {
 	Brier            *float64 `json:"brier"`    // nil unless scores are probabilities
 	LogLoss          *float64 `json:"log_loss"` // as Brier
 	ECE              *float64 `json:"ece"`      // as Brier
+	// Intervals are those of the four figures above, by a bootstrap over units;
+	// nil without an AUC.
+	Intervals *FigureIntervals `json:"intervals"`
 	// AtThreshold is nil where no threshold is asked for and the scores are no
 	// probabilities.
 	AtThreshold *AtThreshold `json:"at_threshold"`
 	Warnings    []Warning    `json:"warnings,omitempty"`
+}
+
+// FigureIntervals are figures with percentile intervals.
+type FigureIntervals struct {
+	AveragePrecision *Estimate `json:"average_precision"`
+	Brier            *Estimate `json:"brier"`
+	LogLoss          *Estimate `json:"log_loss"`
+	ECE              *Estimate `json:"ece"`
 }
 
 // ScoreDifference is the paired difference A − B between two score columns.
@@ -72,6 +91,8 @@ type ScoreDifference struct {
 	High   float64 `json:"ci_high"`
 	P      float64 `json:"p"`
 	Method string  `json:"ci_method"`
+	// Estimable is as in [ScoreSummary].
+	Estimable bool `json:"estimable"`
 	// Verdict is nil where no margin is asked for.
 	Verdict  *Judgement `json:"verdict"`
 	Warnings []Warning  `json:"warnings,omitempty"`
@@ -104,7 +125,7 @@ func (s *Scores) SummarizeWith(ctx context.Context, o SummaryOptions) (*Summary,
 				return nil, fmt.Errorf("label %q, score %q: %w", l.Name, c.Name, err)
 			}
 			out.Scores = append(out.Scores, summary)
-			subgroups, err := s.subgroups(l, c, o, unit)
+			subgroups, err := s.subgroups(ctx, l, c, o, unit)
 			if err != nil {
 				return nil, fmt.Errorf("label %q, score %q: %w", l.Name, c.Name, err)
 			}
@@ -116,12 +137,12 @@ func (s *Scores) SummarizeWith(ctx context.Context, o SummaryOptions) (*Summary,
 			if err != nil {
 				return nil, fmt.Errorf("label %q, scores %q and %q: %w", l.Name, l.Scores[0].Name, c.Name, err)
 			}
-			difference.Label = l.Name
+			difference.Label, difference.Estimable = l.Name, summary.Estimable
 			out.Differences = append(out.Differences, difference)
 		}
 	}
 	for k := range s.kinds() {
-		averages, err := s.averages(k, o.Threshold, unit)
+		averages, err := s.averages(ctx, k, o, unit)
 		if err != nil {
 			return nil, fmt.Errorf("over labels, score %q: %w", averages.Score, err)
 		}
@@ -158,6 +179,18 @@ func (s *Scores) known(l LabelScores) knownRows {
 	return k
 }
 
+// names are the groups or, without, a name for each row.
+func (k knownRows) names() []string {
+	if k.groups != nil {
+		return k.groups
+	}
+	names := make([]string, len(k.rows))
+	for j, i := range k.rows {
+		names[j] = strconv.Itoa(i)
+	}
+	return names
+}
+
 func (k knownRows) of(c ScoreColumn) []float64 {
 	values := make([]float64, len(k.rows))
 	for j, i := range k.rows {
@@ -178,6 +211,9 @@ func (k knownRows) summary(ctx context.Context, label string, c ScoreColumn, o S
 			out.Positives++
 		}
 	}
+	least := cmp.Or(o.LeastUnits, FewUnits)
+	out.MorePositives, out.MoreNegatives = Column{Scores: scores, Labels: k.labels, Groups: k.names()}.lacking(least)
+	out.Estimable = out.MorePositives+out.MoreNegatives == 0
 	estimate, err := k.auc(ctx, scores, o.Bootstrap)
 	switch {
 	case errors.Is(err, ErrOneClass):
@@ -192,6 +228,11 @@ func (k knownRows) summary(ctx context.Context, label string, c ScoreColumn, o S
 			return ScoreSummary{}, err
 		}
 		out.AveragePrecision = &precision
+	}
+	if out.AUC != nil {
+		if out.Intervals, err = k.intervals(ctx, scores, estimate, o); err != nil {
+			return ScoreSummary{}, err
+		}
 	}
 	if out.AtThreshold, err = k.atThreshold(scores, o.Threshold); err != nil {
 		return ScoreSummary{}, err
@@ -210,6 +251,31 @@ func (k knownRows) summary(ctx context.Context, label string, c ScoreColumn, o S
 		*f.into = &value
 	}
 	return out, nil
+}
+
+// intervals resamples as the options say or, where DeLong's intervals are asked
+// for, 2,000 times; less often where the rows are very many.
+func (k knownRows) intervals(ctx context.Context, scores []float64, auc Estimate, o SummaryOptions) (*FigureIntervals, error) {
+	auc = auc.over(k.unit)
+	r := MethodResult{AUC: &auc}
+	m := Scored{Scores: scores}
+	if AreProbabilities(scores) {
+		m.Probabilities = scores
+	}
+	err := r.resample(ctx, m, k.labels, k.groups, o.resampling(len(scores), k.strata))
+	return &FigureIntervals{r.AveragePrecision, r.Brier, r.LogLoss, r.ECE}, err
+}
+
+// resampling is the bootstrap of the figures that have no other interval, for n
+// samples in strata.
+func (o SummaryOptions) resampling(n int, strata []string) Bootstrap {
+	if o.Bootstrap != nil {
+		b := *o.Bootstrap
+		b.Strata = strata
+		return b
+	}
+	const most = 1e8 // samples to be drawn
+	return Bootstrap{Resamples: max(200, min(2000, int(most)/max(1, n)))}
 }
 
 // atThreshold is nil where there is no threshold or no sample.

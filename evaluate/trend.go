@@ -73,7 +73,8 @@ const (
 //
 // Unmet is set, and nothing else, where there are fewer than four points, fewer
 // than five draws, the curve does not rise, or the law misses its last point. Coverage on simulated curves is
-// tested (TestTrendCoverage).
+// tested (TestTrendCoverage); of curves that are no power law the intervals cover
+// few or none (TestTrendOfOtherCurves), and the points rarely tell.
 //
 // Source of the law: Figueroa et al., BMC Medical Informatics and Decision
 // Making 12 (2012) 8; the fit and its intervals are ours.

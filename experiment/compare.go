@@ -160,8 +160,8 @@ func (l *lab) supports(sets []classSet) ([][]int, error) {
 	return supports, nil
 }
 
-// compare judges the methods on the test samples.
-func (l *lab) compare(ctx context.Context, methods []*method, tests []finding) ([]evaluate.Finding, *evaluate.Macro, error) {
+// trials holds what the methods say of the test samples, by finding.
+func (l *lab) trials(methods []*method, tests []finding) []evaluate.Trial {
 	trials := make([]evaluate.Trial, len(tests))
 	prompts := l.config.Prompts.of(l.data)
 	for c, test := range tests {
@@ -179,7 +179,12 @@ func (l *lab) compare(ctx context.Context, methods []*method, tests []finding) (
 		}
 		trials[c] = trial
 	}
-	findings, macro, err := evaluate.Assess(ctx, trials, l.data.Unit, evaluate.Bootstrap{Seed: l.config.Seed})
+	return trials
+}
+
+// compare judges the methods on the test samples.
+func (l *lab) compare(ctx context.Context, methods []*method, tests []finding) ([]evaluate.Finding, *evaluate.Macro, error) {
+	findings, macro, err := evaluate.Assess(ctx, l.trials(methods, tests), l.data.Unit, evaluate.Bootstrap{Seed: l.config.Seed})
 	if err != nil {
 		return nil, nil, fmt.Errorf("experiment: %w", err)
 	}

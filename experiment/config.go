@@ -33,6 +33,9 @@ type Config struct {
 	Data datasets.Spec `yaml:"data"`
 	// Encoder is the name of an imported encoder.
 	Encoder string `yaml:"encoder"`
+	// Encoders are compared with Encoder on the same samples; the first stands in
+	// for it where it is not said.
+	Encoders []EncoderChoice `yaml:"encoders" json:",omitempty"`
 	// Preprocess is the preprocessing profile; default "hf".
 	Preprocess string `yaml:"preprocess"`
 
@@ -167,6 +170,7 @@ func (c *Config) setDefaults() {
 		c.Leakage = "fail"
 	}
 	c.setTask()
+	c.chooseEncoders()
 	if len(c.Heads) == 0 {
 		c.Heads = []string{trainer.LinearProbe, trainer.Logistic}
 	}
@@ -227,7 +231,7 @@ func (c *Config) validate() error {
 			errs = append(errs, err)
 		}
 	}
-	errs = append(errs, c.checkCovariates(), c.checkScores(), c.checkExternal())
+	errs = append(errs, c.checkEncoders(), c.checkCovariates(), c.checkScores(), c.checkExternal())
 	if len(c.Members) > 0 && !slices.Contains(c.Heads, trainer.Ensemble) {
 		wrong("members: %q without the head %s", c.Members, trainer.Ensemble)
 	}

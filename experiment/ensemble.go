@@ -47,10 +47,14 @@ func (p Prompts) filled() (Prompts, error) {
 	}
 	full := make(Prompts, len(p))
 	for _, name := range sortedKeys(p) {
+		prompt := p[name]
+		if prompt.pack != "" {
+			full[name] = prompt
+			continue
+		}
 		if name == everyFinding {
 			continue
 		}
-		prompt := p[name]
 		if len(prompt.Positive) == 0 {
 			return nil, fmt.Errorf("experiment: prompts: %s: no positive text", name)
 		}

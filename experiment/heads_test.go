@@ -99,6 +99,33 @@ func generated(name string, o testworld.Options) source {
 // embedded is an experiment's data, seen by the demo encoder.
 func embedded(t *testing.T, name string, c *Config) source {
 	t.Helper()
+	l := demoLab(t, c)
+	return source{name, func(shots, seed int) ([]trial, error) {
+		var trials []trial
+		for _, set := range l.classSets() {
+			rows, err := l.draw(set, shots, seed)
+			if err != nil {
+				return nil, err
+			}
+			one := trial{x: gather(l.x, rows), prior: l.priorOf(set), test: l.testX}
+			one.y, one.groups = Targets(l.data, set, rows)
+			truth, _ := Targets(l.data, set, l.test)
+			for c := range set {
+				labels := make([]int8, len(l.test))
+				for i, row := range truth.Values {
+					labels[i] = row[c]
+				}
+				one.labels = append(one.labels, labels)
+			}
+			trials = append(trials, one)
+		}
+		return trials, nil
+	}}
+}
+
+// demoLab embeds an experiment's data with the demo encoder.
+func demoLab(t *testing.T, c *Config) *lab {
+	t.Helper()
 	dir := t.TempDir()
 	if err := examples.WriteDemoEncoder(dir); err != nil {
 		t.Fatal(err)
@@ -124,8 +151,10 @@ func embedded(t *testing.T, name string, c *Config) source {
 	if w.plan, err = newPlan(c, d); err != nil {
 		t.Fatal(err)
 	}
-	if w.prior, _, err = NewPrior(t.Context(), e, d.Classes, d.Exclusive(), c.Prompts, ""); err != nil {
-		t.Fatal(err)
+	if len(c.Prompts) > 0 {
+		if w.prior, _, err = NewPrior(t.Context(), e, d.Classes, d.Exclusive(), c.Prompts, ""); err != nil {
+			t.Fatal(err)
+		}
 	}
 	if err := w.embed(t.Context()); err != nil {
 		t.Fatal(err)
@@ -138,27 +167,7 @@ func embedded(t *testing.T, name string, c *Config) source {
 		t.Fatal(err)
 	}
 	l.prior = w.prior
-	return source{name, func(shots, seed int) ([]trial, error) {
-		var trials []trial
-		for _, set := range l.classSets() {
-			rows, err := l.draw(set, shots, seed)
-			if err != nil {
-				return nil, err
-			}
-			one := trial{x: gather(l.x, rows), prior: l.priorOf(set), test: l.testX}
-			one.y, one.groups = Targets(l.data, set, rows)
-			truth, _ := Targets(l.data, set, l.test)
-			for c := range set {
-				labels := make([]int8, len(l.test))
-				for i, row := range truth.Values {
-					labels[i] = row[c]
-				}
-				one.labels = append(one.labels, labels)
-			}
-			trials = append(trials, one)
-		}
-		return trials, nil
-	}}
+	return l
 }
 
 // TestHeadsQuality writes testdata/heads/README.md: for each kind of head and

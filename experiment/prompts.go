@@ -37,6 +37,8 @@ type Prompt struct {
 	Templates []string `yaml:"templates" json:",omitempty"`
 	// Ensemble makes one of several texts; empty: EnsembleMean.
 	Ensemble Ensemble `yaml:"ensemble" json:",omitempty"`
+	// pack stands for the texts until the data is known.
+	pack string
 }
 
 const packPrefix = "pack:"

@@ -25,6 +25,9 @@ type Encoder interface {
 type Options struct {
 	Encoder Encoder
 	Cache   *embedcache.Cache
+	// Another lets do use a further encoder of the experiment, with a profile. An
+	// experiment with several cannot be run without it.
+	Another func(name, profile string, do func(Encoder) error) error
 	// Progress, if not nil, is told how far a step has come; the steps are
 	// "embed" and "train". It is called from one goroutine at a time.
 	Progress func(step string, done, total int)
@@ -70,12 +73,21 @@ func Run(ctx context.Context, c *Config, o Options) (result *Result, err error) 
 			err = closed
 		}
 	}()
+	texts := *c
+	if texts.Prompts, err = c.Prompts.unpacked(d); err != nil {
+		return nil, err
+	}
+	c = &texts
 	w := newWork(c, o, d)
 	if w.plan, err = newPlan(c, d); err != nil {
 		return nil, err
 	}
 	defer w.closeExternal(&err)
 	if err := w.openExternal(ctx); err != nil {
+		return nil, err
+	}
+	others, err := w.askOthers(ctx)
+	if err != nil {
 		return nil, err
 	}
 	if len(c.Prompts) > 0 {
@@ -90,13 +102,16 @@ func Run(ctx context.Context, c *Config, o Options) (result *Result, err error) 
 		}
 		return nil, err
 	}
+	if err := w.embedOthers(ctx, others); err != nil {
+		return nil, err
+	}
 	if err := w.closeLeaks(ctx); err != nil {
 		return nil, err
 	}
 	if err := w.embedExternal(ctx); err != nil {
 		return nil, err
 	}
-	return w.judge(ctx)
+	return w.judge(ctx, others)
 }
 
 // work is an experiment on its way.
@@ -237,7 +252,7 @@ func (w *work) newLab(ctx context.Context) (*lab, error) {
 }
 
 // judge trains the heads and compares them on the test part.
-func (w *work) judge(ctx context.Context) (*Result, error) {
+func (w *work) judge(ctx context.Context, others []*otherEncoder) (*Result, error) {
 	l, err := w.newLab(ctx)
 	if err != nil {
 		return nil, err
@@ -280,6 +295,10 @@ func (w *work) judge(ctx context.Context) (*Result, error) {
 	if r.External, external, err = w.judgeExternal(ctx, l, methods); err != nil {
 		return nil, err
 	}
+	var theirs []evaluate.Prediction
+	if r.Encoders, theirs, err = w.compareEncoders(ctx, others, r, l, methods, tests); err != nil {
+		return nil, err
+	}
 	if err := w.warnOfPrompts(l, methods, r); err != nil {
 		return nil, err
 	}
@@ -292,7 +311,7 @@ func (w *work) judge(ctx context.Context) (*Result, error) {
 	}
 	result := &Result{
 		Report: r, Embedded: w.filled.Embedded, Cached: w.filled.Cached,
-		config: w.config, samples: w.samples(), predictions: l.predictions(methods), sample: l.sample(), joined: joined, external: external,
+		config: w.config, samples: w.samples(), predictions: append(l.predictions(methods), theirs...), sample: l.sample(), joined: joined, external: external,
 	}
 	for _, set := range w.external {
 		result.Embedded, result.Cached = result.Embedded+set.work.filled.Embedded, result.Cached+set.work.filled.Cached
@@ -301,6 +320,9 @@ func (w *work) judge(ctx context.Context) (*Result, error) {
 		for _, note := range j.head.Notes {
 			r.Warnings = append(r.Warnings, j.name+": "+note)
 		}
+	}
+	for _, o := range others {
+		result.Embedded, result.Cached = result.Embedded+o.work.filled.Embedded, result.Cached+o.work.filled.Cached
 	}
 	for _, m := range methods {
 		if m == tuned {
@@ -333,12 +355,9 @@ func (w *work) report(l *lab) *evaluate.Report {
 			Spec: w.config.Data.Format + ":" + filepath.Base(w.config.Data.Path), Digest: datasets.Digest(d, digests), Task: string(d.Task),
 			Samples: in.Samples, Images: in.Images, Patients: in.Patients, Unit: d.Unit,
 		},
-		Counts: w.plan.counts(w.data),
-		Splits: map[string]evaluate.Part{testPart: l.part(l.test)},
-		Encoder: evaluate.EncoderFacts{
-			Name: e.Name(), Fingerprint: e.Fingerprint(), Preprocess: w.config.Preprocess,
-			PreprocessFingerprint: e.PreprocessFingerprint(), LogitScale: e.LogitScale(), Dim: e.Dim(),
-		},
+		Counts:   w.plan.counts(w.data),
+		Splits:   map[string]evaluate.Part{testPart: l.part(l.test)},
+		Encoder:  factsOf(e, w.config.Preprocess),
 		Warnings: w.warnings,
 	}
 	if len(l.train) > 0 {

@@ -75,6 +75,9 @@ func (z ZeroShot) prepare(ctx context.Context, o Options, plan func(*datasets.Da
 	if strings.HasPrefix(z.Prompts, packPrefix) {
 		a.prompts = a.prompts.known(d)
 	}
+	if a.prompts, err = a.prompts.unpacked(d); err != nil {
+		return err
+	}
 	a.prompts = a.prompts.of(d)
 	c := &Config{Name: "Zero-shot", Data: z.Data, Prompts: a.prompts, Preprocess: z.Preprocess, MaxFailures: z.MaxFailures, Seed: z.Seed}
 	a.work = newWork(c, o, d)

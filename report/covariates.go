@@ -27,7 +27,7 @@ func covariateRows(r *evaluate.Report) (rows [][]string) {
 			if e == nil {
 				row = append(row, "not estimable")
 			} else {
-				row = append(row, e.String())
+				row = append(row, estimate(*e))
 			}
 		}
 		rows = append(rows, row)

@@ -9,7 +9,7 @@ import (
 	"github.com/medprobe/medprobe/evaluate"
 )
 
-func estimate(point float64) *evaluate.Estimate {
+func estimateOf(point float64) *evaluate.Estimate {
 	return &evaluate.Estimate{Point: point, Low: point - 0.1, High: point + 0.05, Level: 0.95, N: 80, Positives: 30, Units: 40, Unit: "patient"}
 }
 
@@ -18,11 +18,11 @@ func estimate(point float64) *evaluate.Estimate {
 func withExternal() *evaluate.Report {
 	finding := func(name string, auc float64) evaluate.Finding {
 		return evaluate.Finding{Name: name, N: 80, Positives: 30, Units: 40, Unit: "patient", Methods: []evaluate.MethodResult{
-			{Method: "zero-shot", AUC: estimate(auc - 0.1)}, {Method: "logistic", AUC: estimate(auc)}, {Method: "knn"},
+			{Method: "zero-shot", AUC: estimateOf(auc - 0.1)}, {Method: "logistic", AUC: estimateOf(auc)}, {Method: "knn"},
 		}}
 	}
 	drift := func(verdict evaluate.DriftVerdict, reason string) *evaluate.Drift {
-		change := &evaluate.Change{Reference: *estimate(0.5), Now: *estimate(0.6), Difference: evaluate.Estimate{Point: 0.1, Low: -0.02, High: 0.22}, P: 0.1, AdjustedP: 0.3}
+		change := &evaluate.Change{Reference: *estimateOf(0.5), Now: *estimateOf(0.6), Difference: evaluate.Estimate{Point: 0.1, Low: -0.02, High: 0.22}, P: 0.1, AdjustedP: 0.3}
 		return &evaluate.Drift{
 			Verdict: verdict, Reason: reason, Head: "logistic", Permutations: 1999, Alpha: 0.05,
 			Reference: evaluate.DriftSide{Samples: 80, Units: 40, Unit: "patient"}, Now: evaluate.DriftSide{Samples: 90, Units: 45, Unit: "patient"},

@@ -94,6 +94,9 @@ type page struct {
 	Covariates *covariatePart
 	Values     *valuePart
 	External   *externalPart
+	Encoders   *encoderPart
+	// Between says what other encoders do, a sentence each.
+	Between []string
 }
 
 type fact struct {
@@ -177,7 +180,7 @@ func newPage(r *evaluate.Report) *page {
 		}
 		p.addFigures(f)
 	}
-	p.Covariates = newCovariatePart(r)
+	p.Covariates, p.Encoders, p.Between = newCovariatePart(r), newEncoderPart(r), encoderSentences(r)
 	p.Values = newValuePart(r)
 	p.External = newExternalPart(r, 5)
 	if p.Cuts = newCutTables(r); p.Cuts != nil {
@@ -316,7 +319,7 @@ func (p *page) addFigures(f evaluate.Finding) {
 		if e == nil {
 			return "–"
 		}
-		return number(e.Point) + " (" + interval(*e) + ")"
+		return estimate(*e)
 	}
 	for k, m := range f.Methods {
 		row := figureRow{

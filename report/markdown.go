@@ -23,9 +23,13 @@ func Markdown(w io.Writer, r *evaluate.Report) error {
 		fmt.Fprintf(&b, "%s\n\n", markdownText(mean))
 	}
 	markdownValues(&b, r)
+	for _, text := range encoderSentences(r) {
+		fmt.Fprintf(&b, "%s\n\n", markdownText(text))
+	}
 	markdownAUCs(&b, r)
 	markdownDifferences(&b, r)
 	markdownCuts(&b, r)
+	markdownEncoders(&b, r)
 	markdownCovariates(&b, r)
 	markdownExternal(&b, r)
 	for _, text := range labelsSummary(r) {

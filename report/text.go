@@ -29,10 +29,14 @@ func Text(w io.Writer, r *evaluate.Report) error {
 		paragraph(&b, mean)
 	}
 	textValues(&b, r)
+	for _, text := range encoderSentences(r) {
+		paragraph(&b, text)
+	}
 	textAUCs(&b, r)
 	textNotes(&b, r)
 	textDifferences(&b, r)
 	textCuts(&b, r)
+	textEncoders(&b, r)
 	textCovariates(&b, r)
 	textExternal(&b, r)
 	if labels := labelsSummary(r); len(labels) > 0 {
@@ -73,7 +77,7 @@ func textAUCs(b *strings.Builder, r *evaluate.Report) {
 		if m := r.Macro; m != nil {
 			row := []string{"mean of " + count(len(m.Findings), "finding"), ""}
 			for _, mean := range m.Methods[min(first, len(m.Methods)):min(first+3, len(m.Methods))] {
-				row = append(row, mean.AUC.String())
+				row = append(row, estimate(mean.AUC))
 			}
 			table = append(table, row)
 		}
@@ -100,7 +104,7 @@ func textEstimate(methods []evaluate.MethodResult, k int) string {
 	if k >= len(methods) || methods[k].AUC == nil {
 		return "not estimable"
 	}
-	return methods[k].AUC.String()
+	return estimate(*methods[k].AUC)
 }
 
 func textDifferences(b *strings.Builder, r *evaluate.Report) {

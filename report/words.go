@@ -45,10 +45,24 @@ func signed(x float64) string {
 	return "+" + text
 }
 
-func interval(e evaluate.Estimate) string { return number(e.Low) + "–" + number(e.High) }
+func interval(e evaluate.Estimate) string { return number(e.Low) + "–" + number(e.High) + fewMark(e) }
+
+// fewMark is put after an interval of too few units of a class, which the
+// warnings explain.
+func fewMark(e evaluate.Estimate) string {
+	for _, w := range e.Warnings {
+		if w.Code == evaluate.WarnFewUnits {
+			return "*"
+		}
+	}
+	return ""
+}
+
+// estimate writes a figure with its interval.
+func estimate(e evaluate.Estimate) string { return number(e.Point) + " (" + interval(e) + ")" }
 
 func signedInterval(e evaluate.Estimate) string {
-	return signed(e.Low) + " to " + signed(e.High)
+	return signed(e.Low) + " to " + signed(e.High) + fewMark(e)
 }
 
 func pValue(p float64) string {

@@ -32,10 +32,11 @@ func (s *settings) evaluateScoresCommand() *cobra.Command {
 		Long: `Scores reads a table, CSV or Parquet, with a column of labels (1, 0 or empty) and columns of
 scores, and prints AUC with interval, average precision and, for probabilities,
 Brier score, log-loss and calibration error; for two or more scores, the paired
-differences from the first. With --group, samples of one patient are not taken
+differences from the first. Figures but AUC have percentile intervals over resampled
+units. With --group, samples of one patient are not taken
 for independent. For several labels, repeat --label and give the prefix of the
 score columns: --score-prefix p_ pairs the label edema with p_edema; macro,
-weighted and micro AUC and the Hamming loss follow, and, where every row has
+weighted and micro AUC and average precision and the Hamming loss follow, and, where every row has
 exactly one of the labels, Hand and Till's M, accuracy and the confusion of the
 classes. With --threshold, a score of at least that is a finding: the confusion,
 sensitivity, specificity, PPV, NPV, F1 and balanced accuracy follow.
@@ -45,7 +46,8 @@ others: --by sex takes each value of the column, --by age:40,65 makes bands.
 
 With --margin, each paired difference is held against it: non-inferior if its
 whole interval lies above −margin, equivalent if within ±margin; what is open
-comes with the number of patients that would have settled it.`,
+comes with the number of patients that would have settled it. P is one-sided for
+non-inferiority and that of the two one-sided tests (TOST) for equivalence.`,
 		Example: "  medprobe evaluate scores S.csv --label y --score probe --score zero_shot --group patient\n" +
 			"  medprobe evaluate scores S.csv --label edema --label fracture --score-prefix p_ --threshold 0.5\n" +
 			"  medprobe evaluate scores S.csv --label y --score probe --group patient --by sex --by age:40,65\n" +
@@ -124,7 +126,7 @@ comes with the number of patients that would have settled it.`,
 	flags.Float64Var(&threshold, "threshold", evaluate.DefaultThreshold, "least score that counts as a finding; shown if it is said, in JSON for all probabilities")
 	flags.StringArrayVar(&by, "by", nil, "column whose values make subgroups, such as sex, or with bands, age:40,65; may be repeated")
 	flags.Float64Var(&margin, "margin", 0, "difference in AUC that does not matter, such as 0.02: judges the paired differences")
-	flags.IntVar(&least, "least", evaluate.FewUnits, "units with positives, and with negatives, that a subgroup must have to be judged")
+	flags.IntVar(&least, "least", evaluate.FewUnits, "units with positives, and with negatives, that it takes to be estimable; others are marked, and subgroups not judged")
 	flags.BoolVar(&asJSON, "json", false, "print one JSON document")
 	return cmd
 }

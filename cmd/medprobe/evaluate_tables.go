@@ -22,15 +22,20 @@ func (s *settings) showSummary(summary *evaluate.Summary, o evaluate.SummaryOpti
 	for _, r := range summary.Scores {
 		interval := "not estimable"
 		if r.AUC != nil {
-			interval = figure(r.Low) + "–" + figure(r.High)
+			interval = figure(r.Low) + "–" + figure(r.High) + marked(r.Estimable)
+		}
+		// Calibration of one class alone has no interval.
+		precision, brier, loss, ece := figure(r.AveragePrecision), figure(r.Brier), figure(r.LogLoss), figure(r.ECE)
+		if in := r.Intervals; in != nil {
+			precision, brier, loss, ece = estimated(in.AveragePrecision), estimated(in.Brier), estimated(in.LogLoss), estimated(in.ECE)
 		}
 		fmt.Fprintf(w, "%s\t%s\t%d\t%d\t%d\t%s\t%s\t%s\t%s\t%s\t%s\n", quoteControl(r.Label), quoteControl(r.Score), r.N, r.Positives, r.Units,
-			figure(r.AUC), interval, figure(r.AveragePrecision), figure(r.Brier), figure(r.LogLoss), figure(r.ECE))
+			figure(r.AUC), interval, precision, brier, loss, ece)
 	}
 	if len(summary.Differences) > 0 {
 		fmt.Fprintf(w, "\nLABEL\tDIFFERENCE\tIN AUC\t95 %% INTERVAL\tP\n")
 		for _, d := range summary.Differences {
-			fmt.Fprintf(w, "%s\t%s − %s\t%+.3f\t%+.3f to %+.3f\t%.3g\n", quoteControl(d.Label), quoteControl(d.A), quoteControl(d.B), d.Value, d.Low, d.High, d.P)
+			fmt.Fprintf(w, "%s\t%s − %s\t%+.3f\t%+.3f to %+.3f%s\t%.3g\n", quoteControl(d.Label), quoteControl(d.A), quoteControl(d.B), d.Value, d.Low, d.High, marked(d.Estimable), d.P)
 		}
 	}
 	if o.Margin > 0 && len(summary.Differences) > 0 {
@@ -44,7 +49,16 @@ func (s *settings) showSummary(summary *evaluate.Summary, o evaluate.SummaryOpti
 	if err := w.Flush(); err != nil {
 		return err
 	}
+	for _, r := range summary.Scores {
+		if r.AUC != nil && !r.Estimable {
+			s.note("%s, %s: not estimable (*): needs %d more %ss with positives and %d with negatives; what is given is not to be relied on", quoteControl(r.Label), quoteControl(r.Score),
+				r.MorePositives, quoteControl(summary.Unit), r.MoreNegatives)
+		}
+	}
 	for _, a := range summary.Averages {
+		if len(a.NotEstimable) > 0 {
+			s.note("%s*: the means over labels hold %s, not estimable each", a.Score, quoteControl(strings.Join(a.NotEstimable, ", ")))
+		}
 		if len(a.LeftOut) > 0 {
 			s.note("%s*: the means over labels leave out %s: one class only", a.Score, quoteControl(strings.Join(a.LeftOut, ", ")))
 		}
@@ -57,6 +71,9 @@ func (s *settings) showSummary(summary *evaluate.Summary, o evaluate.SummaryOpti
 	}
 	for _, r := range summary.Scores {
 		for _, warning := range r.Warnings {
+			if warning.Code == evaluate.WarnFewUnits && !r.Estimable {
+				continue // said above
+			}
 			s.note("%s, %s: %s", r.Label, r.Score, warning.Text)
 		}
 	}
@@ -64,7 +81,7 @@ func (s *settings) showSummary(summary *evaluate.Summary, o evaluate.SummaryOpti
 }
 
 func showVerdicts(w io.Writer, summary *evaluate.Summary, margin float64) {
-	fmt.Fprintf(w, "\nMARGIN %v\tDIFFERENCE\tNON-INFERIOR\tEQUIVALENT\n", margin)
+	fmt.Fprintf(w, "\nMARGIN %v\tDIFFERENCE\tNON-INFERIOR\tP\tEQUIVALENT\tP\n", margin)
 	said := func(verdict string, units *int) string {
 		switch {
 		case verdict != "open":
@@ -75,9 +92,18 @@ func showVerdicts(w io.Writer, summary *evaluate.Summary, margin float64) {
 		return fmt.Sprintf("open; about %d %ss would settle it", *units, quoteControl(summary.Unit))
 	}
 	for _, d := range summary.Differences {
-		fmt.Fprintf(w, "%s\t%s − %s\t%s\t%s\n", quoteControl(d.Label), quoteControl(d.A), quoteControl(d.B),
-			said(d.Verdict.NonInferior, d.Verdict.UnitsNonInferior), said(d.Verdict.Equivalent, d.Verdict.UnitsEquivalent))
+		v := d.Verdict
+		fmt.Fprintf(w, "%s\t%s − %s\t%s\t%.3g\t%s\t%.3g\n", quoteControl(d.Label), quoteControl(d.A), quoteControl(d.B),
+			said(v.NonInferior, v.UnitsNonInferior), v.PNonInferior, said(v.Equivalent, v.UnitsEquivalent), v.PEquivalent)
 	}
+}
+
+// marked is put after figures that are not to be relied on.
+func marked(estimable bool) string {
+	if estimable {
+		return ""
+	}
+	return " *"
 }
 
 // estimated renders an estimate that may be missing.
@@ -109,6 +135,10 @@ func showAverages(w io.Writer, summary *evaluate.Summary) {
 		fmt.Fprintf(w, "%s*\t%d\t%s\t%s\t%s\t%s\n", quoteControl(a.Score), len(a.Labels),
 			estimated(a.MacroAUC), estimated(a.WeightedAUC), estimated(a.MicroAUC), estimated(a.HammingLoss))
 		classes = classes || a.Classes != nil
+	}
+	fmt.Fprintf(w, "\nOVER LABELS\tLABELS\tMACRO PRECISION\tWEIGHTED PRECISION\tMICRO PRECISION\n")
+	for _, a := range summary.Averages {
+		fmt.Fprintf(w, "%s*\t%d\t%s\t%s\t%s\n", quoteControl(a.Score), len(a.Labels), estimated(a.MacroAP), estimated(a.WeightedAP), estimated(a.MicroAP))
 	}
 	if !classes {
 		return

@@ -109,6 +109,9 @@ func (s *settings) withEncoder(ctx context.Context, name, profile string, do fun
 			defer steps.finish()
 			return do(experiment.Options{
 				Encoder: e, Cache: cache, Multiplier: m, Memory: free, Progress: steps.update,
+				Another: func(name, profile string, do func(experiment.Encoder) error) error {
+					return s.usingNamed(ctx, cache, name, profile, do)
+				},
 				Failed: func(f embedcache.Failure) {
 					steps.finish() // the next stroke of the bar would take the note away
 					s.note("failed: %s: %s", f.ID, f.Reason)

@@ -98,6 +98,11 @@ func (s *settings) usingVectors(ctx context.Context, name, profile string, do fu
 		return err
 	}
 	defer closing(cache, &err)
+	return s.usingNamed(ctx, cache, name, profile, func(e experiment.Encoder) error { return do(e, cache) })
+}
+
+// usingNamed lets do use the encoder of the name, or vectors of the cache.
+func (s *settings) usingNamed(ctx context.Context, cache *embedcache.Cache, name, profile string, do func(experiment.Encoder) error) error {
 	here, err := s.manifest(name)
 	if err != nil {
 		return err
@@ -105,13 +110,13 @@ func (s *settings) usingVectors(ctx context.Context, name, profile string, do fu
 	if here == nil {
 		vectors, err := cache.Vectors(ctx, name)
 		if err == nil {
-			return do(vectors, cache)
+			return do(vectors)
 		}
 		if !errors.Is(err, embedcache.ErrNotStored) {
 			return err
 		}
 	}
-	return s.using(ctx, name, profile, func(e *encoder.Encoder) error { return do(e, cache) })
+	return s.using(ctx, name, profile, func(e *encoder.Encoder) error { return do(e) })
 }
 
 // usingMultiplier lets do multiply matrices by ONNX Runtime; where there is

@@ -23,7 +23,8 @@ func (s *settings) suggestCommand() *cobra.Command {
 		Use:   "suggest SPEC",
 		Short: "Name the unlabelled images whose labels would teach most",
 		Long: `Suggest names the next images to label: of those that a head is least sure of,
-a few that are unlike one another, the most telling first. Without --head it goes
+a few that are unlike one another, the most telling first; --k says how many, ten by
+default. Without --head it goes
 by unlikeness alone. A sample is unlabelled where none of its findings is known,
 or, with --finding, that one is not. It names one image of a patient, and none of
 a patient that has a label, as long as there are others; samples whose part is
@@ -79,7 +80,7 @@ Method: Zhdanov, Diverse mini-batch active learning, arXiv 1901.05954.`,
 	enc.add(cmd)
 	flags := cmd.Flags()
 	flags.StringVar(&head, "head", "", "head.safetensors that says what is uncertain")
-	flags.IntVar(&q.K, "k", 0, "how many images to name (required)")
+	flags.IntVar(&q.K, "k", 10, "how many images to name")
 	flags.StringVar(&q.Finding, "finding", "", "finding to be labelled (default: samples without any label)")
 	flags.StringVar(&out, "out", "", "CSV file to write, for a spreadsheet")
 	flags.StringVar(&q.MaxFailures, "max-failures", "5%", "how many samples may fail before the run stops: a number, a share, or inf")

@@ -8,7 +8,7 @@ import sys
 
 import numpy as np
 import sklearn
-from sklearn.metrics import (accuracy_score, balanced_accuracy_score, confusion_matrix, f1_score, hamming_loss,
+from sklearn.metrics import (accuracy_score, average_precision_score, balanced_accuracy_score, confusion_matrix, f1_score, hamming_loss,
                              precision_score, recall_score, roc_auc_score)
 
 rng = np.random.default_rng(20261126)
@@ -33,6 +33,7 @@ def labels(name, n, rates, digits):
         "name": name, "y": y.T.tolist(), "p": p.T.tolist(),
         "macro": roc_auc_score(y, p, average="macro"), "weighted": roc_auc_score(y, p, average="weighted"),
         "micro": roc_auc_score(y, p, average="micro"), "hamming": hamming_loss(y, p >= 0.5),
+        "ap": {a: average_precision_score(y, p, average=a) for a in ("macro", "weighted", "micro")},
         "at": [[at_threshold(y[:, k], p[:, k], t) for t in (0.3, 0.5)] for k in range(len(rates))],
     }
 

@@ -1,0 +1,209 @@
+package evaluate
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"slices"
+)
+
+// resampleAverages sets the means of average precision over labels, and the
+// intervals of those of AUC where the bootstrap is asked for. Every label is
+// counted again on the same resampled units; a label that a resample leaves
+// without positives or negatives is not in that resample's mean.
+func (s *Scores) resampleAverages(ctx context.Context, k int, o SummaryOptions, out *Averages) error {
+	unit, units, err := unitsOf(s.Rows, s.Groups)
+	if err != nil {
+		return err
+	}
+	var sweeps []*sweep
+	var weights []float64
+	var all Column
+	var allUnits []int32
+	for _, l := range s.Labels {
+		known := s.known(l)
+		scores := known.of(l.Scores[k])
+		of := make([]int32, len(known.rows))
+		for j, i := range known.rows {
+			of[j] = unit[i]
+		}
+		all.Scores, all.Labels, allUnits = append(all.Scores, scores...), append(all.Labels, known.labels...), append(allUnits, of...)
+		if !slices.Contains(out.Labels, l.Name) {
+			continue
+		}
+		one, err := newSweep(scores, known.labels, of)
+		if err != nil {
+			return err
+		}
+		positives, _, _ := countClasses(known.labels)
+		sweeps, weights = append(sweeps, one), append(weights, float64(positives))
+	}
+	heap, err := newSweep(all.Scores, all.Labels, allUnits)
+	if err != nil {
+		return err
+	}
+	mean := func(of func(*sweep, []int32) float64, weights []float64) func([]int32) float64 {
+		return func(counts []int32) float64 { return meanOver(sweeps, weights, counts, of) }
+	}
+	var figures []figure
+	add := func(into **Estimate, like *Estimate, value func([]int32) float64) {
+		e := *like
+		e.StdErr, e.Method, e.Point, e.Warnings = 0, "percentile", value(nil), nil
+		e.Low, e.High = e.Point, e.Point
+		*into = &e
+		figures = append(figures, figure{value: value, estimate: &e})
+	}
+	add(&out.MacroAP, out.MacroAUC, mean((*sweep).averagePrecision, nil))
+	add(&out.WeightedAP, out.WeightedAUC, mean((*sweep).averagePrecision, weights))
+	add(&out.MicroAP, out.MicroAUC, heap.averagePrecision)
+	if o.Bootstrap != nil {
+		figures = append(figures,
+			figure{value: mean((*sweep).auc, nil), estimate: out.MacroAUC},
+			figure{value: mean((*sweep).auc, weights), estimate: out.WeightedAUC},
+			figure{value: heap.auc, estimate: out.MicroAUC})
+	}
+	b := o.resampling(len(all.Scores), s.Strata)
+	b.setDefaults()
+	if err := b.validate(s.Rows); err != nil {
+		return err
+	}
+	return b.over(ctx, units, b.unitStrata(unit, units), figures)
+}
+
+// meanOver is the mean of a figure over the columns that have both classes under
+// the counts; weights nil weighs all alike. Without any it is 0.
+func meanOver(sweeps []*sweep, weights []float64, counts []int32, of func(*sweep, []int32) float64) float64 {
+	sum, total := 0.0, 0.0
+	for k, s := range sweeps {
+		if counts != nil && !s.bothClasses(counts) {
+			continue
+		}
+		weight := 1.0
+		if weights != nil {
+			weight = weights[k]
+		}
+		sum += float64(weight * of(s, counts))
+		total += weight
+	}
+	return sum / math.Max(total, math.SmallestNonzeroFloat64)
+}
+
+// bothClasses says whether the counts leave a positive and a negative.
+func (s *sweep) bothClasses(counts []int32) bool {
+	positive, negative := false, false
+	for k, u := range s.unit {
+		if counts[u] > 0 {
+			if s.positive[k] {
+				positive = true
+			} else {
+				negative = true
+			}
+			if positive && negative {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// unitStrata divides units by the caller's strata alone: each by its first
+// sample.
+func (b Bootstrap) unitStrata(unit []int32, units int) [][]int32 {
+	if b.Strata == nil {
+		all := make([]int32, units)
+		for u := range all {
+			all[u] = int32(u)
+		}
+		return [][]int32{all}
+	}
+	of := make([]string, units)
+	for i := len(unit) - 1; i >= 0; i-- {
+		of[unit[i]] = b.Strata[i]
+	}
+	at := map[string]int{}
+	var strata [][]int32
+	for u, name := range of {
+		k, seen := at[name]
+		if !seen {
+			k = len(strata)
+			at[name] = k
+			strata = append(strata, nil)
+		}
+		strata[k] = append(strata[k], int32(u))
+	}
+	return strata
+}
+
+// resample sets the intervals of the subgroup's AUC and of that of the rest, BCa,
+// and of their difference, percentiles, with its p. Units are drawn within those
+// of the subgroup alone, the rest alone and both, and within the caller's strata
+// and classes as in [Bootstrap].
+func (g *Subgroup) resample(ctx context.Context, all Column, in func(int) bool, b Bootstrap) error {
+	if g.AUC == nil {
+		return nil
+	}
+	b.setDefaults()
+	c, err := newContrast(all.Labels, all.Groups)
+	if err != nil {
+		return err
+	}
+	var sides [2]side
+	member := make([][2]bool, c.units)
+	for j, score := range all.Scores {
+		k := 1
+		if in(j) {
+			k = 0
+		}
+		member[c.unit[j]][k] = true
+		sides[k].add(score, all.Labels[j], all.Groups[j], c.unit[j])
+	}
+	var figures []figure
+	for k, e := range []*Estimate{g.AUC, g.RestAUC} {
+		if e == nil {
+			continue
+		}
+		f, err := sides[k].figure(e)
+		if err != nil {
+			return err
+		}
+		figures = append(figures, f)
+	}
+	if g.Difference != nil {
+		first, rest := figures[0].value, figures[1].value
+		figures = append(figures, figure{value: func(w []int32) float64 { return first(w) - rest(w) }, estimate: g.Difference})
+	}
+	strata := make([]string, len(all.Labels))
+	for j, unit := range c.unit {
+		strata[j] = fmt.Sprint(member[unit])
+		if b.Strata != nil {
+			strata[j] += b.Strata[j]
+		}
+	}
+	b.Strata = strata
+	if err := b.intervals(ctx, c, figures); err != nil {
+		return err
+	}
+	if g.Difference != nil {
+		figures[2].p(g.P)
+	}
+	return nil
+}
+
+// side is the samples of a subgroup, or of the rest, with the units of both.
+type side struct {
+	Column
+	unit []int32
+}
+
+func (s *side) add(score float64, positive bool, group string, unit int32) {
+	s.Scores, s.Labels, s.Groups, s.unit = append(s.Scores, score), append(s.Labels, positive), append(s.Groups, group), append(s.unit, unit)
+}
+
+func (s *side) figure(e *Estimate) (figure, error) {
+	sweep, err := newSweep(s.Scores, s.Labels, s.unit)
+	if err != nil {
+		return figure{}, err
+	}
+	c, err := s.contrast(s.Scores, nil)
+	return figure{value: sweep.auc, estimate: e, contrast: c}, err
+}
