@@ -153,6 +153,9 @@ func (t Trial) method(ctx context.Context, m Scored, unit string, bootstrap Boot
 	if err != nil {
 		return r, err
 	}
+	if r.Drawn, err = t.drawn(ctx, m, c, s, bootstrap, unit); err != nil {
+		return r, err
+	}
 	var figures []figure
 	add := func(into **Estimate, value func([]int32) float64) {
 		e := auc
