@@ -70,3 +70,12 @@ func withoutImages(mistakes []Mistake) []Mistake {
 	}
 	return out
 }
+
+// SharedThreshold returns the first threshold that was chosen for the method, with
+// its rule, or [DefaultThreshold] and "".
+func (m *MethodResult) SharedThreshold() (threshold float64, rule string) {
+	if len(m.Cuts) > 0 {
+		return m.Cuts[0].Threshold, m.Cuts[0].Rule
+	}
+	return DefaultThreshold, ""
+}

@@ -74,16 +74,7 @@ func markdownCovariates(b *strings.Builder, r *evaluate.Report) {
 	}
 	fmt.Fprintf(b, "%s\n\n", markdownText(covariateNote(r)))
 	for _, table := range [][][]string{append([][]string{covariateHeader}, covariateRows(r)...), append([][]string{gainHeader}, gainRows(r)...)} {
-		for k, row := range table {
-			for _, cell := range row {
-				fmt.Fprintf(b, "| %s ", markdownText(cell))
-			}
-			b.WriteString("|\n")
-			if k == 0 {
-				b.WriteString("|---" + strings.Repeat("|---:", len(row)-1) + "|\n")
-			}
-		}
-		b.WriteByte('\n')
+		markdownTable(b, table)
 	}
 }
 

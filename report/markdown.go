@@ -25,6 +25,7 @@ func Markdown(w io.Writer, r *evaluate.Report) error {
 	markdownAUCs(&b, r)
 	markdownDifferences(&b, r)
 	markdownCuts(&b, r)
+	markdownSubgroups(&b, r)
 	markdownCovariates(&b, r)
 	for _, text := range labelsSummary(r) {
 		fmt.Fprintf(&b, "- %s\n", markdownText(text))

@@ -141,8 +141,8 @@ func checkElement(t *testing.T, e xml.StartElement) {
 	}
 }
 
-var allowedTags = strings.Fields(`html head meta title style body main header section footer h1 h2 h3 p div span bdi b strong
-	dl dt dd ul ol li table caption thead tbody tr th td figure figcaption details summary code svg path circle rect g text desc img label input script`)
+var allowedTags = strings.Fields(`html head meta title style body main header section footer h1 h2 h3 h4 p div span bdi b strong
+	dl dt dd ul ol li table caption thead tbody tr th td figure figcaption details summary code svg path circle rect g text desc img label input select option script`)
 
 // withTwins is a report with images of train and test that are nearly the same,
 // and a pair whose pictures are none.

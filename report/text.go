@@ -32,6 +32,7 @@ func Text(w io.Writer, r *evaluate.Report) error {
 	textNotes(&b, r)
 	textDifferences(&b, r)
 	textCuts(&b, r)
+	textSubgroups(&b, r)
 	textCovariates(&b, r)
 	if labels := labelsSummary(r); len(labels) > 0 {
 		b.WriteString("\nWhat labels buy\n")
