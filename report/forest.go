@@ -16,10 +16,15 @@ type forest struct {
 }
 
 type forestRow struct {
-	By, Group, N, AUC, Interval, Difference, Adjusted, Excess, Sensitivity, Specificity, Marks string
-	Strip                                                                                      strip
-	First                                                                                      bool // of its attribute
+	By, Group string
+	Strip     strip
+	// Cells are AUC, difference, adjusted p, observed less predicted, sensitivity,
+	// specificity and numbers.
+	Cells [7]forestCell
+	First bool // of its attribute
 }
+
+type forestCell struct{ Name, Figure, Interval, Mark string }
 
 // subgroupMethod returns the method whose subgroups people see: the report's head.
 func subgroupMethod(r *evaluate.Report) string {
@@ -78,38 +83,48 @@ func newForests(r *evaluate.Report) []forest {
 
 func newForestRow(a axis, g evaluate.Subgroup) forestRow {
 	row := forestRow{
-		By: g.By, Group: g.Group, N: fmt.Sprintf("%s of %s positive, %s units", thousands(g.Positives), thousands(g.N), thousands(g.Units)),
-		AUC: "–", Difference: "–", Adjusted: "–", Excess: "–", Sensitivity: "–", Specificity: "–",
+		By: g.By, Group: g.Group,
 		Strip: strip{Width: stripWidth, Height: 20, Chance: a.at(0.5), Title: "AUC: not estimable"},
 	}
 	if g.Group == "" {
 		row.Group = "not known"
 	}
+	auc := forestCell{Name: "AUC", Figure: "–", Interval: lacking(g)}
 	if g.AUC != nil {
-		row.AUC, row.Interval = number(g.AUC.Point), interval(*g.AUC)
+		auc.Figure, auc.Interval = number(g.AUC.Point), interval(*g.AUC)
 		row.Strip.Spreads = []spread{a.spread("m1", *g.AUC, 10)}
-		row.Strip.Title = "AUC " + number(g.AUC.Point) + " (" + interval(*g.AUC) + ")"
-	} else {
-		row.Interval = lacking(g)
+		row.Strip.Title = "AUC " + g.AUC.String()
 	}
-	if g.Difference != nil {
-		row.Difference = signed(g.Difference.Point) + " (" + signedInterval(*g.Difference) + ")"
-	}
+	rest, p := signedCell("to the rest", g.Difference), forestCell{Name: "p, adjusted", Figure: "–"}
 	if g.AdjustedP != nil {
-		row.Adjusted = pValue(*g.AdjustedP)
+		p.Figure = pValue(*g.AdjustedP)
 		if *g.AdjustedP < alpha && g.Difference != nil {
-			if row.Marks = "better"; g.Difference.Point < 0 {
-				row.Marks = "worse"
+			if p.Mark = "better"; g.Difference.Point < 0 {
+				p.Mark = "worse"
 			}
 		}
 	}
-	if g.Excess != nil {
-		row.Excess = signed(g.Excess.Point) + " (" + signedInterval(*g.Excess) + ")"
-	}
+	sensitivity, specificity := forestCell{Name: "sensitivity", Figure: "–"}, forestCell{Name: "specificity", Figure: "–"}
 	if at := g.AtThreshold; at != nil {
-		row.Sensitivity, row.Specificity = percentOf(at.Sensitivity), percentOf(at.Specificity)
+		sensitivity, specificity = percentCell("sensitivity", at.Sensitivity), percentCell("specificity", at.Specificity)
 	}
+	positive := forestCell{Name: "positive", Figure: thousands(g.Positives) + "/" + thousands(g.N), Interval: thousands(g.Units) + " units"}
+	row.Cells = [7]forestCell{auc, rest, p, signedCell("observed less predicted", g.Excess), sensitivity, specificity, positive}
 	return row
+}
+
+func signedCell(name string, e *evaluate.Estimate) forestCell {
+	if e == nil {
+		return forestCell{Name: name, Figure: "–"}
+	}
+	return forestCell{Name: name, Figure: signed(e.Point), Interval: signedInterval(*e)}
+}
+
+func percentCell(name string, e *evaluate.Estimate) forestCell {
+	if e == nil {
+		return forestCell{Name: name, Figure: "–"}
+	}
+	return forestCell{Name: name, Figure: share(e.Point) + " %", Interval: share(e.Low) + "–" + share(e.High)}
 }
 
 // lacking says what a subgroup would have to have to be judged.
@@ -127,17 +142,17 @@ func lacking(g evaluate.Subgroup) string {
 	return "wants " + strings.Join(parts, ", ")
 }
 
-func percentOf(e *evaluate.Estimate) string {
-	if e == nil {
-		return "–"
-	}
-	return fmt.Sprintf("%s %% (%s–%s)", share(e.Point), share(e.Low), share(e.High))
-}
-
 func (p *page) addForests(r *evaluate.Report) {
 	if p.Forests = newForests(r); p.Forests != nil {
 		p.ForestNote = forestNote(r)
 	}
+}
+
+func (c forestCell) text() string {
+	if c.Interval == "" || c.Figure == "–" {
+		return c.Figure
+	}
+	return c.Figure + " (" + c.Interval + ")"
 }
 
 // forestHeader heads the rows of forests for text and Markdown.
@@ -147,12 +162,8 @@ func forestTable(r *evaluate.Report) [][]string {
 	var rows [][]string
 	for _, f := range newForests(r) {
 		for _, row := range f.Rows {
-			auc := row.AUC
-			if auc != "–" {
-				auc += " (" + row.Interval + ")"
-			}
-			positive, _, _ := strings.Cut(row.N, " positive")
-			rows = append(rows, []string{f.Name, row.By + " " + row.Group, strings.Replace(positive, " of ", "/", 1), auc, row.Difference, row.Adjusted})
+			auc, rest, p, positive := row.Cells[0], row.Cells[1], row.Cells[2], row.Cells[6]
+			rows = append(rows, []string{f.Name, row.By + " " + row.Group, positive.Figure, auc.text(), rest.text(), p.Figure})
 		}
 	}
 	if rows == nil {

@@ -185,7 +185,7 @@ func newPage(r *evaluate.Report) *page {
 	}
 	p.addForests(r)
 	p.Mistakes = newMistakePart(r)
-	if p.Twins != nil || p.Mistakes.shows() {
+	if p.Twins.shows() || p.Mistakes.shows() {
 		p.Policy += "; img-src data:" // pictures within the page, and no others
 	}
 	p.Covariates = newCovariatePart(r)

@@ -34,6 +34,7 @@ func newReliabilityPlot(f evaluate.Finding) *squarePlot {
 			b := m.Reliability[i]
 			return []string{short(b.Predicted), short(b.Observed.Point), fmt.Sprint(b.N)}
 		})
+		p.Lines[len(p.Lines)-1].Path = "" // bins of few samples jump
 		if m.ECE != nil {
 			figure := "calibration error " + number(m.ECE.Point)
 			p.Under = append(p.Under, labelled{class(k), methodName(m.Method), figure})

@@ -28,7 +28,7 @@ for (const plot of document.querySelectorAll("svg.read")) {
   reading.className = "reading";
   reading.setAttribute("aria-live", "polite");
   reading.textContent = "\u00a0";
-  plot.after(reading);
+  plot.nextElementSibling.after(reading);
   ring.setAttribute("r", "5");
   ring.setAttribute("class", "ring");
   let at = -1;
