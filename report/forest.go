@@ -181,7 +181,7 @@ func textSubgroups(b *strings.Builder, r *evaluate.Report) {
 	paragraph(b, fmt.Sprintf("Subgroups: AUC of the %s, and difference to all others (p adjusted over all by Holm)", methodName(subgroupMethod(r))))
 	for k := range table {
 		table[k] = append([]string{clip(table[k][0], 16)}, table[k][1:]...)
-		table[k][1] = clip(table[k][1], 20)
+		table[k][1] = clip(table[k][1], 18)
 	}
 	writeTable(b, table)
 }
