@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/medprobe/medprobe/evaluate"
+	"github.com/santhosh-tekuri/jsonschema/v6"
 )
 
 // Subgroups by site show where the head fails, and every mistake that is shown is
@@ -42,6 +43,7 @@ func TestSubgroupsAndMistakes(t *testing.T) {
 		t.Errorf("subgroups of %v", sizes)
 	}
 	checkMistakes(t, r, true)
+	checkSchema(t, r.Report)
 
 	c.NearDuplicates.Thumbnails = "no"
 	bare, err := Run(t.Context(), c, w.options())
@@ -49,6 +51,34 @@ func TestSubgroupsAndMistakes(t *testing.T) {
 		t.Fatal(err)
 	}
 	checkMistakes(t, bare, false)
+}
+
+// checkSchema validates a report as it is written.
+func checkSchema(t *testing.T, r *evaluate.Report) {
+	t.Helper()
+	var b bytes.Buffer
+	if err := r.WriteJSON(&b); err != nil {
+		t.Fatal(err)
+	}
+	var documents [2]any
+	for k, text := range [][]byte{evaluate.ReportSchema, b.Bytes()} {
+		document, err := jsonschema.UnmarshalJSON(bytes.NewReader(text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		documents[k] = document
+	}
+	compiler := jsonschema.NewCompiler()
+	if err := compiler.AddResource("report.json", documents[0]); err != nil {
+		t.Fatal(err)
+	}
+	schema, err := compiler.Compile("report.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := schema.Validate(documents[1]); err != nil {
+		t.Error(err)
+	}
 }
 
 func checkMistakes(t *testing.T, r *Result, pictures bool) {

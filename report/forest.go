@@ -149,7 +149,7 @@ func (p *page) addForests(r *evaluate.Report) {
 }
 
 func (c forestCell) text() string {
-	if c.Interval == "" || c.Figure == "–" {
+	if c.Interval == "" || c.Figure == "–" || c.Figure == "too few" {
 		return c.Figure
 	}
 	return c.Figure + " (" + c.Interval + ")"
@@ -163,6 +163,9 @@ func forestTable(r *evaluate.Report) [][]string {
 	for _, f := range newForests(r) {
 		for _, row := range f.Rows {
 			auc, rest, p, positive := row.Cells[0], row.Cells[1], row.Cells[2], row.Cells[6]
+			if auc.Figure == "–" {
+				auc.Figure = "too few"
+			}
 			rows = append(rows, []string{f.Name, row.By + " " + row.Group, positive.Figure, auc.text(), rest.text(), p.Figure})
 		}
 	}

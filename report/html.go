@@ -286,7 +286,7 @@ func (p *page) addDifferences(r *evaluate.Report) {
 			continue
 		}
 		t := differenceTable{
-			Class:   class(k),
+			Class:   "by" + strconv.Itoa(k),
 			Title:   capital(methodName(method)) + " − " + methodName(v.baseline),
 			Caption: capital(v.sentence()),
 		}

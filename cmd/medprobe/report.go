@@ -58,8 +58,21 @@ the file: .csv or .parquet. 'medprobe report compare' puts runs side by side.`,
 	flags.StringVar(&files.figures, "figures", "", "folder to write PNG and PDF to")
 	flags.BoolVar(&noImages, "no-images", false, "leave thumbnails out")
 	flags.BoolVar(&asJSON, "json", false, "print report.json")
-	cmd.AddCommand(s.compareCommand())
+	cmd.AddCommand(s.compareCommand(), s.schemaCommand())
 	return cmd
+}
+
+func (s *settings) schemaCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:     "schema",
+		Short:   "Print the JSON Schema of report.json",
+		Example: "  medprobe report schema > report.schema.json",
+		Args:    cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			_, err := s.out.Write(evaluate.ReportSchema)
+			return err
+		},
+	}
 }
 
 // write writes what is asked for, and says whether anything was.
