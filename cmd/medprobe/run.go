@@ -28,7 +28,7 @@ func (s *settings) runCommand() *cobra.Command {
 		Long: `Run embeds the images of an experiment, trains its heads, compares them with
 zero-shot on the test part and leaves in DIR:
 
-  report.html          to read; no scripts, no network
+  report.html          to read, without network; --no-images leaves out thumbnails
   report.json          every figure with its interval, n and unit
   predictions.parquet  the score of every method for every test sample
   samples.parquet      what became of every sample
