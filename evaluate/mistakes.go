@@ -1,5 +1,7 @@
 package evaluate
 
+import "slices"
+
 // Mistakes shows where a method was most sure of itself and wrong.
 type Mistakes struct {
 	Method   string            `json:"method"`
@@ -35,6 +37,28 @@ type Neighbour struct {
 	Cosine   float64 `json:"cosine"`
 	Positive bool    `json:"positive"`
 	Image    []byte  `json:"image,omitempty"`
+}
+
+// ShowsImages says whether the report holds an image of anybody.
+func (r *Report) ShowsImages() bool {
+	if n := r.NearDuplicates; n != nil {
+		for _, pair := range n.Shown {
+			if pair.Train != nil || pair.Test != nil {
+				return true
+			}
+		}
+	}
+	if r.Mistakes == nil {
+		return false
+	}
+	for _, f := range r.Mistakes.Findings {
+		for _, m := range slices.Concat(f.Positive, f.Negative) {
+			if m.Image != nil || slices.ContainsFunc(m.Nearest, func(n Neighbour) bool { return n.Image != nil }) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // WithoutImages returns a copy of the report that shows no image of anybody.

@@ -103,6 +103,9 @@ func run(t testing.TB, h *trainer.Head) string {
 		Dataset: evaluate.DatasetFacts{Spec: "csv:labels.csv", Digest: "dddd", Task: "binary", Samples: 40, Images: 40, Patients: &patients, Unit: "patient"},
 		Counts:  evaluate.Counts{Samples: 40, Used: 40},
 		Splits:  map[string]evaluate.Part{"test": {Samples: 40, Patients: &patients}},
+		Mistakes: &evaluate.Mistakes{Method: h.Kind, Findings: []evaluate.FindingMistakes{{
+			Finding: "effusion", Positive: []evaluate.Mistake{{Image: []byte("pixels of Doe"), Nearest: []evaluate.Neighbour{}}}, Negative: []evaluate.Mistake{},
+		}}},
 		Encoder: evaluate.EncoderFacts{Name: "demo", Fingerprint: space.Encoder, Preprocess: "hf", PreprocessFingerprint: space.Preprocess, Dim: h.W.Cols},
 	}
 	files := map[string]*bytes.Buffer{}

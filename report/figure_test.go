@@ -93,6 +93,9 @@ func TestNoImagesMeansNone(t *testing.T) {
 	t.Parallel()
 	r := withEverything(t)
 	bare := r.WithoutImages()
+	if !r.ShowsImages() || bare.ShowsImages() || sample(t).ShowsImages() {
+		t.Error("ShowsImages is wrong")
+	}
 	page := written(t, HTML, bare)
 	if strings.Contains(page, "<img") || strings.Contains(page, "base64,iVBOR") || strings.Contains(page, "img-src") || !strings.Contains(page, "Images are not shown") {
 		t.Error("a page without images has some, allows them, or does not say so")
