@@ -157,6 +157,9 @@ func (t Trial) method(ctx context.Context, m Scored, unit string, bootstrap Boot
 		}
 		r.Histogram = &h
 	}
+	if r.Drawn, err = t.drawn(ctx, m, bootstrap, unit); err != nil {
+		return r, err
+	}
 	return r, r.resample(ctx, m, t.Labels, t.Groups, bootstrap)
 }
 

@@ -209,12 +209,22 @@ func (b Bootstrap) strata(c *contrast) [][]int32 {
 	return strata
 }
 
-// resample fills the figures' replicas. Resample r draws from a generator of
-// its own, so that it does not matter who draws it.
+// resample fills the figures' replicas.
 func (b Bootstrap) resample(ctx context.Context, units int, strata [][]int32, figures []figure) error {
 	for k := range figures {
 		figures[k].replicas = make([]float64, b.Resamples)
 	}
+	return b.draw(ctx, units, strata, func(r int, weights []int32) {
+		for k := range figures {
+			figures[k].replicas[r] = figures[k].value(weights)
+		}
+	})
+}
+
+// draw visits every resample with the weights of the units, which are valid
+// during the visit. Visits are concurrent; resample r draws from a generator of
+// its own, so that it does not matter who draws it.
+func (b Bootstrap) draw(ctx context.Context, units int, strata [][]int32, visit func(r int, weights []int32)) error {
 	var work sync.WaitGroup
 	workers := min(b.Workers, b.Resamples)
 	for worker := range workers {
@@ -228,9 +238,7 @@ func (b Bootstrap) resample(ctx context.Context, units int, strata [][]int32, fi
 						weights[stratum[below(random, uint64(len(stratum)))]]++
 					}
 				}
-				for k := range figures {
-					figures[k].replicas[r] = figures[k].value(weights)
-				}
+				visit(r, weights)
 			}
 		})
 	}

@@ -37,6 +37,11 @@ type Report struct {
 	// Published holds figures of others for findings of the same name.
 	Published []Published `json:"published,omitempty"`
 	Warnings  []string    `json:"warnings,omitempty"`
+	// Subgroups holds the figures of each method by attribute; nil where none is
+	// asked for.
+	Subgroups []Subgroup `json:"subgroups,omitempty"`
+	// Mistakes are the most confident ones of the report's head, by finding.
+	Mistakes *Mistakes `json:"mistakes,omitempty"`
 	// NearDuplicates is nil where no image of test is nearly one of train.
 	NearDuplicates *NearDuplicates `json:"near_duplicates,omitempty"`
 }
@@ -158,6 +163,7 @@ type MethodResult struct {
 	ECE     *Estimate `json:"ece"`
 	// ROC is simplified for drawing, to within 0.0005.
 	ROC []Point `json:"roc,omitempty"`
+	Drawn
 	// Cuts are thresholds that were chosen without the test part, with what they
 	// reach on it.
 	Cuts []Cut `json:"thresholds,omitempty"`

@@ -328,9 +328,10 @@ func (g *Subgroup) calibration(in Column, unit string) error {
 // adjustSubgroups sets Holm's p over the subgroups of one score. Of an attribute
 // with two subgroups both tests are one and the same, which counts once.
 func adjustSubgroups(all []Subgroup) {
-	sizes := map[string]int{}
+	type family struct{ label, by string }
+	sizes := map[family]int{}
 	for _, g := range all {
-		sizes[g.By]++
+		sizes[family{g.Label, g.By}]++
 	}
 	var p []float64
 	at := make([]int, len(all))
@@ -339,7 +340,7 @@ func adjustSubgroups(all []Subgroup) {
 		if g.P == nil {
 			continue
 		}
-		if k > 0 && sizes[g.By] == 2 && all[k-1].By == g.By && at[k-1] >= 0 {
+		if k > 0 && sizes[family{g.Label, g.By}] == 2 && all[k-1].By == g.By && all[k-1].Label == g.Label && at[k-1] >= 0 {
 			at[k] = at[k-1]
 			continue
 		}

@@ -160,7 +160,24 @@ func (l *lab) supports(sets []classSet) ([][]int, error) {
 	return supports, nil
 }
 
-// trials holds what the methods say of the test samples, by finding.
+// compare judges the methods on the test samples.
+func (l *lab) compare(ctx context.Context, methods []*method, tests []finding) ([]evaluate.Finding, *evaluate.Macro, error) {
+	trials := l.trials(methods, tests)
+	findings, macro, err := evaluate.Assess(ctx, trials, l.data.Unit, evaluate.Bootstrap{Seed: l.config.Seed})
+	if err != nil {
+		return nil, nil, fmt.Errorf("experiment: %w", err)
+	}
+	for c, test := range tests {
+		for k, m := range methods {
+			if findings[c].Methods[k].Cuts, err = l.cuts(m, c, test); err != nil {
+				return nil, nil, err
+			}
+		}
+	}
+	return findings, macro, nil
+}
+
+// trials holds what the methods say of the test samples of each finding.
 func (l *lab) trials(methods []*method, tests []finding) []evaluate.Trial {
 	trials := make([]evaluate.Trial, len(tests))
 	prompts := l.config.Prompts.of(l.data)
@@ -180,22 +197,6 @@ func (l *lab) trials(methods []*method, tests []finding) []evaluate.Trial {
 		trials[c] = trial
 	}
 	return trials
-}
-
-// compare judges the methods on the test samples.
-func (l *lab) compare(ctx context.Context, methods []*method, tests []finding) ([]evaluate.Finding, *evaluate.Macro, error) {
-	findings, macro, err := evaluate.Assess(ctx, l.trials(methods, tests), l.data.Unit, evaluate.Bootstrap{Seed: l.config.Seed})
-	if err != nil {
-		return nil, nil, fmt.Errorf("experiment: %w", err)
-	}
-	for c, test := range tests {
-		for k, m := range methods {
-			if findings[c].Methods[k].Cuts, err = l.cuts(m, c, test); err != nil {
-				return nil, nil, err
-			}
-		}
-	}
-	return findings, macro, nil
 }
 
 // fitOf is the account that a head gives of how it was fitted for a class, in JSON;

@@ -64,6 +64,10 @@ type Config struct {
 	// with and without them, and with them alone.
 	Covariates []string `yaml:"covariates" json:",omitempty"`
 
+	// Subgroups names attribute columns whose values the report tells apart, such as
+	// sex, or with bands, age:40,65.
+	Subgroups []string `yaml:"subgroups" json:",omitempty"`
+
 	// Calibrate is how probabilities are made of scores: "platt", "temperature"
 	// or "isotonic"; empty leaves them as they are. Threshold holds rules for
 	// where a finding begins, such as "youden" and "sensitivity=0.9". Both are
@@ -231,7 +235,7 @@ func (c *Config) validate() error {
 			errs = append(errs, err)
 		}
 	}
-	errs = append(errs, c.checkEncoders(), c.checkCovariates(), c.checkScores(), c.checkExternal())
+	errs = append(errs, c.checkEncoders(), c.checkCovariates(), c.checkScores(), c.checkExternal(), c.checkSubgroups())
 	if len(c.Members) > 0 && !slices.Contains(c.Heads, trainer.Ensemble) {
 		wrong("members: %q without the head %s", c.Members, trainer.Ensemble)
 	}

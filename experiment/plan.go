@@ -47,7 +47,7 @@ func newPlan(c *Config, d *datasets.Dataset) (plan, error) {
 	if len(d.Classes) == 0 {
 		return nil, fmt.Errorf("experiment: %s: %w", d.Spec, errNoLabels)
 	}
-	if err := errors.Join(c.checkTuning(d), c.findCovariates(d), c.findScores(d)); err != nil {
+	if err := errors.Join(c.checkTuning(d), c.findCovariates(d), c.findScores(d), c.findSubgroups(d)); err != nil {
 		return nil, err
 	}
 	parts, err := divide(c, d)

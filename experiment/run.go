@@ -286,6 +286,12 @@ func (w *work) judge(ctx context.Context, others []*otherEncoder) (*Result, erro
 	if r.Findings, r.Macro, err = l.compare(ctx, methods, tests); err != nil {
 		return nil, err
 	}
+	if r.Subgroups, err = l.subgroups(methods, tests, r.Findings); err != nil {
+		return nil, err
+	}
+	if r.Mistakes, err = l.mistakes(ctx, methods, tests, r.Findings); err != nil {
+		return nil, err
+	}
 	gains, joined, err := l.covariateGains(ctx, methods, tests)
 	if err != nil {
 		return nil, err

@@ -63,7 +63,7 @@ func (c *Config) checkTask() error {
 	}{
 		{"covariates", len(c.Covariates) > 0}, {"calibrate", c.Calibrate != ""}, {"threshold", len(c.Threshold) > 0},
 		{"members", len(c.Members) > 0}, {"ensemble_scores", len(c.EnsembleScores) > 0}, {"train", c.Train.Shots != 0}, {"curve", len(c.Curve.Shots) > 0}, {"scenario", c.Scenario != ""},
-		{"external", len(c.External) > 0}, {"encoders", len(c.Encoders) > 1},
+		{"subgroups", len(c.Subgroups) > 0}, {"external", len(c.External) > 0}, {"encoders", len(c.Encoders) > 1},
 	} {
 		if field.said {
 			wrong("%s: is for findings; leave it out", field.key)

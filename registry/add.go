@@ -162,6 +162,15 @@ func readRun(dir, kind string) (*run, error) {
 	if r.report, err = evaluate.ReadReport(bytes.NewReader(r.files[reportFile])); err != nil {
 		return nil, fmt.Errorf("report.json: %w", err)
 	}
+	if r.report.ShowsImages() {
+		// A version is shared and exported; images of patients stay with the run.
+		var bare bytes.Buffer
+		r.report = r.report.WithoutImages()
+		if err := r.report.WriteJSON(&bare); err != nil {
+			return nil, err
+		}
+		r.files[reportFile] = bare.Bytes()
+	}
 	if r.head, err = trainer.LoadHead(filepath.Join(dir, filepath.FromSlash(head))); err != nil {
 		return nil, err
 	}

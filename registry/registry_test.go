@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -47,6 +48,31 @@ func TestVersionsAreNumberedAndNotKeptTwice(t *testing.T) {
 		t.Errorf("swept %d files, %v: want those of version 2", n, err)
 	}
 	verified(t, r, true)
+}
+
+// What is kept is shared: pictures of patients stay with the run.
+func TestVersionsShowNoImages(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	v := add(t, open(t, dir), "cxr", fit(t, 1, trainer.Options{Head: trainer.Logistic, C: 1}))
+	picture := base64.StdEncoding.EncodeToString([]byte("pixels of Doe"))
+	reports := 0
+	err := filepath.WalkDir(dir, func(path string, d os.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		b, err := os.ReadFile(path)
+		if bytes.Contains(b, []byte(`"shown_false_positives"`)) {
+			reports++
+		}
+		if bytes.Contains(b, []byte(picture)) {
+			t.Errorf("%s of version %d holds a picture", path, v.Number)
+		}
+		return err
+	})
+	if err != nil || reports != 1 {
+		t.Errorf("%d reports kept, %v: want one", reports, err)
+	}
 }
 
 // verified fails the test unless all is well, or is not.

@@ -109,6 +109,9 @@ func runOf(t testing.TB, h *trainer.Head, n int) string {
 		Dataset: evaluate.DatasetFacts{Spec: "csv:labels.csv", Digest: "dddd", Task: "binary", Samples: n, Images: n, Patients: &patients, Unit: "patient"},
 		Counts:  evaluate.Counts{Samples: n, Used: n},
 		Splits:  map[string]evaluate.Part{"test": {Samples: n, Patients: &patients}},
+		Mistakes: &evaluate.Mistakes{Method: h.Kind, Findings: []evaluate.FindingMistakes{{
+			Finding: "effusion", Positive: []evaluate.Mistake{{Image: []byte("pixels of Doe"), Nearest: []evaluate.Neighbour{}}}, Negative: []evaluate.Mistake{},
+		}}},
 		Encoder: evaluate.EncoderFacts{Name: "demo", Fingerprint: h.Space.Encoder, Preprocess: "hf", PreprocessFingerprint: h.Space.Preprocess, Dim: h.W.Cols},
 	}
 	files := map[string]*bytes.Buffer{}

@@ -72,9 +72,21 @@ func TestBrowserMovesThresholds(t *testing.T) {
 	if err != nil {
 		needs.Opinion(t, "no chromium; the counts of thresholds are tested in package evaluate")
 	}
-	r := sample(t)
+	r := withEverything(t)
 	page := written(t, HTML, r)
 	driver := script + `
+const pick = document.querySelector(".filters select"), away = document.querySelector(".filters input[value='2']");
+pick.value = "effusion";
+away.checked = false;
+pick.dispatchEvent(new Event("change", { bubbles: true }));
+const seen = (selector) => [...document.querySelectorAll(selector)].filter((e) => e.getClientRects().length > 0).length;
+const plot = document.querySelector("figure[data-finding=effusion] svg.read");
+plot.focus();
+for (const key of ["ArrowRight", "ArrowRight", "ArrowLeft"]) plot.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true, cancelable: true }));
+const reached = document.activeElement === plot;
+plot.dispatchEvent(new PointerEvent("pointermove", { clientX: plot.getBoundingClientRect().right, clientY: plot.getBoundingClientRect().top }));
+document.title = ["seen", seen("figure[data-finding]"), seen("[data-points].by1"), seen("[data-points].by2"), reached, plot.querySelectorAll(".ring").length,
+  performance.getEntriesByType("resource").filter((e) => !e.name.startsWith("data:")).length].join(" ");
 const moved = document.querySelector("figure[data-positives] input");
 moved.value = 12;
 moved.dispatchEvent(new Event("input"));
@@ -120,6 +132,17 @@ moved.dispatchEvent(new Event("input"));
 	} {
 		if !strings.Contains(dom, want) {
 			t.Errorf("after the slider moved the page does not say %s", want)
+		}
+	}
+	// The learning curve, ROC, precision and recall, reliability and histogram of one
+	// finding; three of them have points to read, and of three methods the third is gone.
+	// Nothing but the pictures within the page was loaded.
+	if want := "<title>seen 5 3 0 true 1 0</title>"; !strings.Contains(dom, want) {
+		t.Errorf("with a finding and a method chosen the page says %s, want %s", regexp.MustCompile("<title>[^<]*").FindString(dom), want)
+	}
+	for _, want := range []string{"Showing effusion, 2 of 3 methods; the summary is of everything.", `class="reading" aria-live="polite">zero-shot: false positive rate `} {
+		if !strings.Contains(dom, want) {
+			t.Errorf("the page does not say %s", want)
 		}
 	}
 	if strings.Contains(dom, "<label hidden") {

@@ -16,7 +16,7 @@ var script string
 // histogramPlot is the probabilities of one finding by class, positives above
 // the line and negatives below, and what a threshold makes of them.
 type histogramPlot struct {
-	Name, Method, Title, Description string
+	Finding, Name, Method, Title, Description string
 	// Positives and Negatives are the counts for the script.
 	Positives, Negatives string
 	Bars                 []bar
@@ -69,7 +69,7 @@ func newHistogramPlot(f evaluate.Finding) (histogramPlot, bool) {
 	}
 	x := axis{0, 1, 10, 310}
 	p := histogramPlot{
-		Name: findingName(f), Method: methodName(f.Methods[k].Method), Title: "Probabilities by class: " + findingName(f),
+		Finding: f.Name, Name: findingName(f), Method: methodName(f.Methods[k].Method), Title: "Probabilities by class: " + findingName(f),
 		Positives: numbers(h.Positives), Negatives: numbers(h.Negatives), X: x.ticks(0.25, func(v float64) string { return strconv.FormatFloat(v+0, 'g', 3, 64) }),
 		Slider: bins / 2, Bins: bins, Line: x.at(0.5), Now: newConfusionRow(float64(bins/2)/float64(bins), h.At(bins/2)),
 	}

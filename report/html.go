@@ -22,7 +22,10 @@ var stylesheet string
 //go:embed report.html
 var pageText string
 
-var pageTemplate = template.Must(template.New("report").Parse(pageText))
+//go:embed plots.html
+var plotsText string
+
+var pageTemplate = template.Must(template.Must(template.New("report").Parse(plotsText)).Parse(pageText))
 
 // HTML writes the report as one page that needs nothing else: no request, no
 // font. It reads whole without scripts; where they run, a small one of its own
@@ -75,7 +78,13 @@ type page struct {
 	Differences []differenceTable
 	DiffScale   scale
 
-	ROC         []rocPlot
+	ROC, PR     []squarePlot
+	Reliability []squarePlot
+	Forests     []forest
+	ForestNote  string
+	ForestScale scale
+	Mistakes    *mistakePart
+	Filters     *filters
 	Histograms  []histogramPlot
 	Curves      []curvePlot
 	CurveLegend []legendEntry
@@ -107,28 +116,29 @@ type fact struct {
 type legendEntry struct{ Class, Name, Dashes string }
 
 type aucRow struct {
-	Name, Note, Size, Units string
-	Strip                   strip
-	Cells                   []aucCell
+	Finding, Name, Note, Size, Units string
+	Strip                            strip
+	Cells                            []aucCell
 }
 
 type aucCell struct{ Class, Method, AUC, Interval string }
 
 type differenceTable struct {
-	Title, Caption string
-	Rows           []differenceRow
+	Class, Title, Caption string
+	Rows                  []differenceRow
 }
 
 type differenceRow struct {
-	Name, Difference, Interval, P, Adjusted, Mark, N string
-	Strip                                            strip
-	Mean                                             bool
+	Finding, Name, Difference, Interval, P, Adjusted, Mark, N string
+
+	Strip strip
+	Mean  bool
 }
 
 type figureRow struct {
-	Name, Method, Precision, Brier, LogLoss, ECE, Detail string
-	Class                                                string
-	First                                                int // rows of the finding, on its first row
+	Finding, Name, Method, Precision, Brier, LogLoss, ECE, Detail string
+	Class                                                         string
+	First                                                         bool // of the finding
 }
 
 type countRow struct {
@@ -154,9 +164,7 @@ func newPage(r *evaluate.Report) *page {
 		p.Legend = append(p.Legend, legendEntry{class(k), methodName(m), dashes(k)})
 	}
 	p.Facts = keyFacts(r)
-	if p.Twins = newTwins(r); p.Twins != nil {
-		p.Policy += "; img-src data:" // pictures within the page, and no others
-	}
+	p.Twins = newTwins(r)
 	p.Patients = patientsName(r)
 	p.addAUCs(r)
 	p.addDifferences(r)
@@ -166,9 +174,9 @@ func newPage(r *evaluate.Report) *page {
 		p.CurveLegend = p.Legend[1:] // it is the band
 	}
 	for _, f := range r.Findings {
-		if plot, ok := newROCPlot(f); ok {
-			p.ROC = append(p.ROC, plot)
-		}
+		p.ROC = appendPlot(p.ROC, newROCPlot(f))
+		p.PR = appendPlot(p.PR, newPRPlot(f))
+		p.Reliability = appendPlot(p.Reliability, newReliabilityPlot(f))
 		if plot, ok := newHistogramPlot(f); ok {
 			p.Histograms = append(p.Histograms, plot)
 		}
@@ -180,13 +188,18 @@ func newPage(r *evaluate.Report) *page {
 		}
 		p.addFigures(f)
 	}
+	p.addForests(r)
+	p.Mistakes = newMistakePart(r)
+	if p.Twins.shows() || p.Mistakes.shows() {
+		p.Policy += "; img-src data:" // pictures within the page, and no others
+	}
 	p.Covariates, p.Encoders, p.Between = newCovariatePart(r), newEncoderPart(r), encoderSentences(r)
 	p.Values = newValuePart(r)
 	p.External = newExternalPart(r, 5)
 	if p.Cuts = newCutTables(r); p.Cuts != nil {
 		p.CutNote = cutNote(r)
 	}
-	if len(p.Histograms) > 0 {
+	if p.Filters = newFilters(r); p.Filters != nil || len(p.Histograms)+len(p.ROC) > 0 {
 		p.Script = template.JS(script) //nolint:gosec // our own file
 		p.Policy += "; script-src 'sha256-" + sum64(script) + "'"
 	}
@@ -241,7 +254,9 @@ func (p *page) addAUCs(r *evaluate.Report) {
 	a := aucAxis(r)
 	p.AUCScale = aucScale(a)
 	for _, f := range r.Findings {
-		p.Rows = append(p.Rows, newAUCRow(a, findingName(f), f.Note, sizes(f), count(f.Units, f.Unit), f.Methods))
+		row := newAUCRow(a, findingName(f), f.Note, sizes(f), count(f.Units, f.Unit), f.Methods)
+		row.Finding = f.Name
+		p.Rows = append(p.Rows, row)
 	}
 	if m := r.Macro; m != nil {
 		var methods []evaluate.MethodResult
@@ -278,13 +293,16 @@ func (p *page) addDifferences(r *evaluate.Report) {
 			continue
 		}
 		t := differenceTable{
+			Class:   "by" + strconv.Itoa(k),
 			Title:   capital(methodName(method)) + " − " + methodName(v.baseline),
 			Caption: capital(v.sentence()),
 		}
 		for _, f := range r.Findings {
 			for _, d := range f.Differences {
 				if d.A == method {
-					t.Rows = append(t.Rows, newDifferenceRow(a, findingName(f), d, class(k), count(f.Units, f.Unit)))
+					row := newDifferenceRow(a, findingName(f), d, class(k), count(f.Units, f.Unit))
+					row.Finding = f.Name
+					t.Rows = append(t.Rows, row)
 				}
 			}
 		}
@@ -323,11 +341,8 @@ func (p *page) addFigures(f evaluate.Finding) {
 	}
 	for k, m := range f.Methods {
 		row := figureRow{
-			Name: findingName(f), Method: methodName(m.Method), Class: class(k), Detail: m.Detail,
+			Finding: f.Name, Name: findingName(f), Method: methodName(m.Method), Class: class(k), Detail: m.Detail, First: k == 0,
 			Precision: text(m.AveragePrecision), Brier: text(m.Brier), LogLoss: text(m.LogLoss), ECE: text(m.ECE),
-		}
-		if k == 0 {
-			row.First = len(f.Methods)
 		}
 		p.Figures = append(p.Figures, row)
 	}

@@ -30,6 +30,7 @@ func Markdown(w io.Writer, r *evaluate.Report) error {
 	markdownDifferences(&b, r)
 	markdownCuts(&b, r)
 	markdownEncoders(&b, r)
+	markdownSubgroups(&b, r)
 	markdownCovariates(&b, r)
 	markdownExternal(&b, r)
 	for _, text := range labelsSummary(r) {

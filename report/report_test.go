@@ -141,8 +141,8 @@ func checkElement(t *testing.T, e xml.StartElement) {
 	}
 }
 
-var allowedTags = strings.Fields(`html head meta title style body main header section footer h1 h2 h3 p div span bdi b strong
-	dl dt dd ul ol li table caption thead tbody tr th td figure figcaption details summary code svg path circle rect g text desc img label input script`)
+var allowedTags = strings.Fields(`html head meta title style body main header section footer h1 h2 h3 h4 p div span bdi b strong
+	dl dt dd ul ol li table caption thead tbody tr th td figure figcaption details summary code svg path circle rect g text desc img label input select option script`)
 
 // withTwins is a report with images of train and test that are nearly the same,
 // and a pair whose pictures are none.
@@ -184,7 +184,7 @@ var badTexts = []string{
 // hostile is a report in which every string tries to be more than text.
 func hostile(t *testing.T) *evaluate.Report {
 	t.Helper()
-	r := sample(t)
+	r := withEverything(t)
 	k := 0
 	next := func(s *string) { *s = badTexts[k%len(badTexts)]; k++ }
 	next(&r.Name)
@@ -202,6 +202,18 @@ func hostile(t *testing.T) *evaluate.Report {
 		}
 		for j := range f.Differences {
 			f.Differences[j].A, f.Differences[j].B = badTexts[j+1], badTexts[0]
+		}
+		for j := range r.Subgroups {
+			if g := &r.Subgroups[j]; g.Label == name {
+				g.Label, g.Score = f.Name, badTexts[1]
+				next(&g.By)
+				next(&g.Group)
+			}
+		}
+		r.Mistakes.Findings[i].Finding = f.Name
+		next(&r.Mistakes.Findings[i].Rule)
+		for j := range f.Methods[1].Cuts {
+			next(&f.Methods[1].Cuts[j].Rule)
 		}
 		for j := range r.Curves {
 			if r.Curves[j].Finding == name {

@@ -4,13 +4,29 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"sync"
 	"testing"
 
 	"github.com/medprobe/medprobe/evaluate"
 )
 
-// sample is a report as an experiment makes it, from drawn scores.
+// sample is a report as an experiment makes it, from drawn scores; a copy for
+// each test.
 func sample(t *testing.T) *evaluate.Report {
+	t.Helper()
+	drawOnce.Do(func() { drawn = drawSample(t) })
+	if drawn == nil {
+		t.Fatal("no sample: see the test that drew it")
+	}
+	return visible(drawn)
+}
+
+var (
+	drawOnce sync.Once
+	drawn    *evaluate.Report
+)
+
+func drawSample(t *testing.T) *evaluate.Report {
 	t.Helper()
 	random := rand.New(rand.NewPCG(1, 1))
 	const patients, per = 120, 2

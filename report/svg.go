@@ -1,6 +1,7 @@
 package report
 
 import (
+	"fmt"
 	"math"
 	"slices"
 	"strconv"
@@ -145,8 +146,8 @@ func differenceStrip(a axis, d evaluate.Difference, class string) strip {
 	}
 }
 
-// class names the style of the k-th method.
-func class(k int) string { return "m" + strconv.Itoa(k%4) }
+// class names the style of the k-th method, and the method for the filter.
+func class(k int) string { return "m" + strconv.Itoa(k%4) + " by" + strconv.Itoa(k) }
 
 // line is a path with a style.
 type line struct{ Class, Path, Dashes string }
@@ -165,43 +166,11 @@ func path(points [][2]float64) string {
 	return b.String()
 }
 
-// rocPlot is the ROC curves of one finding.
-type rocPlot struct {
-	Name, Title, Description string
-	Lines                    []line
-	X, Y                     []tick
-	AUCs                     []labelled
-}
-
-// labelled is a figure of a method in the method's style.
-type labelled struct{ Class, Method, Figure string }
-
-func newROCPlot(f evaluate.Finding) (rocPlot, bool) {
-	x := axis{0, 1, 28, 212}
-	y := axis{0, 1, 196, 12}
-	p := rocPlot{Name: findingName(f), X: x.ticks(0.5, tenths), Y: y.ticks(0.5, tenths), Title: "ROC curves: " + findingName(f)}
-	var words []string
-	for k, m := range f.Methods {
-		if len(m.ROC) == 0 || m.AUC == nil {
-			continue
-		}
-		var points [][2]float64
-		for _, q := range m.ROC {
-			points = append(points, [2]float64{x.at(q.FPR), y.at(q.TPR)})
-		}
-		p.Lines = append(p.Lines, line{class(k), path(points), dashes(k)})
-		p.AUCs = append(p.AUCs, labelled{class(k), methodName(m.Method), number(m.AUC.Point) + " (" + interval(*m.AUC) + ")"})
-		words = append(words, methodName(m.Method)+": AUC "+number(m.AUC.Point))
-	}
-	p.Description = "Sensitivity over false positive rate. " + strings.Join(words, "; ") + "."
-	return p, len(p.Lines) > 0
-}
-
 // curvePlot is the learning curves of one finding.
 type curvePlot struct {
-	Name, Title, Description string
-	X, Y                     []tick
-	Chance                   float64
+	Finding, Name, Title, Description string
+	X, Y                              []tick
+	Chance                            float64
 	// Band is the zero-shot baseline, nil where there is none.
 	Band   *band
 	Curves []drawnCurve
@@ -224,7 +193,11 @@ type drawnCurve struct {
 
 // drawnPoint is a mean with the range of its draws and the interval over test
 // units.
-type drawnPoint struct{ X, Y, DrawTop, DrawBottom, TestTop, TestBottom, CapLeft, CapRight float64 }
+type drawnPoint struct {
+	X, Y, DrawTop, DrawBottom, TestTop, TestBottom, CapLeft, CapRight float64
+	// Says is the point in words.
+	Says string
+}
 
 // curveRow is a point in words.
 type curveRow struct{ Method, Shots, Used, Draws, Mean, Test, Range, Over string }
@@ -277,7 +250,7 @@ func newCurvePlot(r *evaluate.Report, f evaluate.Finding, y axis) (curvePlot, bo
 		to = max(to, math.Log2(float64(lastPoint(curves[0]).Shots)*evaluate.TrendReach)+0.4)
 	}
 	x := axis{math.Log2(float64(shots[0])) - 0.4, to, 34, 312}
-	p := curvePlot{Name: findingName(f), Y: y.ticks(0.1, tenths), Chance: y.at(0.5), Title: "Learning curve: " + findingName(f)}
+	p := curvePlot{Finding: f.Name, Name: findingName(f), Y: y.ticks(0.1, tenths), Chance: y.at(0.5), Title: "Learning curve: " + findingName(f)}
 	words := []string{}
 	if e := zeroShot(f); e != nil {
 		p.Band = &band{y.at(e.High), round(y.at(e.Low) - y.at(e.High)), y.at(e.Point)}
@@ -327,6 +300,7 @@ func newDrawnCurve(c evaluate.Curve, k int, x, y axis, offset float64) drawnCurv
 		d.Points = append(d.Points, drawnPoint{
 			X: at, Y: y.at(q.AUC.Point), DrawTop: y.at(*q.DrawHigh), DrawBottom: y.at(*q.DrawLow),
 			TestTop: y.at(q.AUC.High), TestBottom: y.at(q.AUC.Low), CapLeft: round(at - 2.5), CapRight: round(at + 2.5),
+			Says: fmt.Sprintf("%s, %s per class: AUC %s (%s), draws %s–%s", methodName(c.Method), count(q.Shots, "shot"), number(q.AUC.Point), interval(*q.AUC), number(*q.DrawLow), number(*q.DrawHigh)),
 		})
 		points = append(points, [2]float64{at, y.at(q.AUC.Point)})
 	}

@@ -37,6 +37,7 @@ func Text(w io.Writer, r *evaluate.Report) error {
 	textDifferences(&b, r)
 	textCuts(&b, r)
 	textEncoders(&b, r)
+	textSubgroups(&b, r)
 	textCovariates(&b, r)
 	textExternal(&b, r)
 	if labels := labelsSummary(r); len(labels) > 0 {

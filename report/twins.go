@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"fmt"
 	"html/template"
+	"slices"
 
 	"github.com/medprobe/medprobe/evaluate"
 )
@@ -31,6 +32,11 @@ func newTwins(r *evaluate.Report) *twinList {
 		t.Pairs = append(t.Pairs, twinPair{Cosine: fmt.Sprintf("%.4f", pair.Cosine), Train: pngURL(pair.Train), Test: pngURL(pair.Test)})
 	}
 	return t
+}
+
+// shows says whether there is any picture.
+func (t *twinList) shows() bool {
+	return t != nil && slices.ContainsFunc(t.Pairs, func(p twinPair) bool { return p.Train != "" })
 }
 
 func counted(n int, what string) string {

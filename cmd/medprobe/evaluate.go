@@ -3,8 +3,6 @@ package main
 import (
 	"fmt"
 	"math"
-	"strconv"
-	"strings"
 
 	"github.com/medprobe/medprobe/evaluate"
 	"github.com/medprobe/medprobe/internal/near"
@@ -91,7 +89,7 @@ non-inferiority and that of the two one-sided tests (TOST) for equivalence.`,
 			}
 			options.LeastUnits, options.Margin = least, margin
 			for _, text := range by {
-				attribute, err := attributeOf(text)
+				attribute, err := evaluate.ParseAttribute(text)
 				if err != nil {
 					return usagef(cmd, "--by %w", err)
 				}
@@ -129,26 +127,6 @@ non-inferiority and that of the two one-sided tests (TOST) for equivalence.`,
 	flags.IntVar(&least, "least", evaluate.FewUnits, "units with positives, and with negatives, that it takes to be estimable; others are marked, and subgroups not judged")
 	flags.BoolVar(&asJSON, "json", false, "print one JSON document")
 	return cmd
-}
-
-// attributeOf reads COLUMN or COLUMN:CUT,CUT.
-func attributeOf(text string) (evaluate.Attribute, error) {
-	column, list, bands := strings.Cut(text, ":")
-	a := evaluate.Attribute{Column: column}
-	if !bands {
-		return a, nil
-	}
-	for cell := range strings.SplitSeq(list, ",") {
-		cut, err := strconv.ParseFloat(strings.TrimSpace(cell), 64)
-		if err != nil || math.IsNaN(cut) || math.IsInf(cut, 0) {
-			return a, fmt.Errorf("%q: %q: want numbers after the colon, as in age:40,65", text, cell)
-		}
-		if n := len(a.Cuts); n > 0 && cut <= a.Cuts[n-1] {
-			return a, fmt.Errorf("%q: want cuts that rise", text)
-		}
-		a.Cuts = append(a.Cuts, cut)
-	}
-	return a, nil
 }
 
 func readScores(columns evaluate.ScoreColumns) (scores *evaluate.Scores, err error) {

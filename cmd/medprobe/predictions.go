@@ -5,14 +5,31 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/medprobe/medprobe/internal/texttab"
 )
 
 // ofPeople are the columns of predictions that hold texts from outside.
 var ofPeople = []string{"id", "patient", "split", "finding", "method"}
+
+// writePredictionsAs writes the predictions of a run's folder as the ending of the
+// file says: as CSV, or byte for byte as the run left them.
+func writePredictionsAs(w io.Writer, file, dir string) (err error) {
+	if !strings.EqualFold(filepath.Ext(file), ".parquet") {
+		return writePredictions(w, dir)
+	}
+	from, err := os.Open(filepath.Join(dir, "predictions.parquet"))
+	if err != nil {
+		return err
+	}
+	defer closing(from, &err)
+	_, err = io.Copy(w, from)
+	return err
+}
 
 // writePredictions writes the predictions of a run's folder as CSV, row for row,
 // for a spreadsheet: a text that one would take for a formula gets an apostrophe

@@ -4,9 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 
@@ -23,14 +21,14 @@ import (
 
 func (s *settings) runCommand() *cobra.Command {
 	var out string
-	var asJSON bool
+	var asJSON, noImages bool
 	cmd := &cobra.Command{
 		Use:   "run EXPERIMENT.yaml",
 		Short: "Run an experiment and write its report",
 		Long: `Run embeds the images of an experiment, trains its heads, compares them with
 zero-shot on the test part and leaves in DIR:
 
-  report.html          to read; no scripts, no network
+  report.html          to read, without network; --no-images leaves out thumbnails
   report.json          every figure with its interval, n and unit
   predictions.parquet  the score of every method for every test sample
   samples.parquet      what became of every sample
@@ -51,6 +49,9 @@ A run that is interrupted computes nothing twice when it is run again.`,
 			if cmd.Flags().Changed("seed") {
 				c.Seed = s.seed
 			}
+			if noImages {
+				c.NearDuplicates.Thumbnails = "no"
+			}
 			dir := cmp.Or(out, filepath.Join(filepath.Dir(args[0]), "run"))
 			if err := checkRunFolder(dir); err != nil {
 				return err
@@ -63,6 +64,7 @@ A run that is interrupted computes nothing twice when it is run again.`,
 		},
 	}
 	cmd.Flags().StringVar(&out, "out", "", "folder to write (default: run, beside the experiment)")
+	cmd.Flags().BoolVar(&noImages, "no-images", false, "leave thumbnails out of the report, as near_duplicates: {thumbnails: no} does")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print report.json")
 	return cmd
 }
@@ -192,70 +194,3 @@ samples for the curve and other folds; the patients stay who they are.`,
 // demoSeed draws the demo's patients: others than those that the encoder was
 // trained on, and than those that its training script looked at.
 const demoSeed = 2026
-
-func (s *settings) reportCommand() *cobra.Command {
-	var html, markdown, predictions string
-	var asJSON bool
-	cmd := &cobra.Command{
-		Use:   "report DIR",
-		Short: "Show the report of a run, or write it as a page, as Markdown or as CSV",
-		Example: `  medprobe report run
-  medprobe report run --html page.html --markdown comment.md
-  medprobe report run --predictions predictions.csv`,
-		Args: cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			r, err := readReport(args[0])
-			if err != nil {
-				return err
-			}
-			for _, file := range []string{html, markdown, predictions} {
-				if err := checkOut(file); file != "" && err != nil {
-					return err
-				}
-			}
-			if html != "" {
-				if err := atomicfile.Write(html, func(w io.Writer) error { return report.HTML(w, r) }); err != nil {
-					return err
-				}
-			}
-			if markdown != "" {
-				if err := atomicfile.Write(markdown, func(w io.Writer) error { return report.Markdown(w, r) }); err != nil {
-					return err
-				}
-			}
-			if predictions != "" {
-				if err := atomicfile.Write(predictions, func(w io.Writer) error { return writePredictions(w, args[0]) }); err != nil {
-					return err
-				}
-			}
-			if !asJSON && (html != "" || markdown != "" || predictions != "") {
-				return nil
-			}
-			return s.showReport(r, args[0], asJSON)
-		},
-	}
-	cmd.Flags().StringVar(&html, "html", "", "page to write")
-	cmd.Flags().StringVar(&markdown, "markdown", "", "Markdown to write")
-	cmd.Flags().StringVar(&predictions, "predictions", "", "CSV of predictions to write, for a spreadsheet; it names samples and patients")
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print report.json")
-	return cmd
-}
-
-// readReport reads the report of a run's folder.
-func readReport(dir string) (r *evaluate.Report, err error) {
-	file, err := os.Open(filepath.Join(dir, "report.json"))
-	if errors.Is(err, os.ErrNotExist) {
-		inner := filepath.Join(dir, "run")
-		if _, err := os.Stat(filepath.Join(inner, "report.json")); err == nil {
-			return nil, fmt.Errorf("%s holds no report.json; did you mean %q?", dir, inner)
-		}
-		return nil, fmt.Errorf("%s holds no report.json: want the folder of a run, as 'medprobe run' leaves it", dir)
-	} else if err != nil {
-		return nil, err
-	}
-	defer closing(file, &err)
-	if r, err = evaluate.ReadReport(file); err != nil {
-		return nil, fmt.Errorf("%s: %w", file.Name(), err)
-	}
-	return r, nil
-}

@@ -1,0 +1,225 @@
+package report
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"image/png"
+	"math"
+	"os"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/medprobe/medprobe/evaluate"
+)
+
+// withEverything is a report in which every part of the page stands.
+func withEverything(t *testing.T) *evaluate.Report {
+	t.Helper()
+	r := withTwins(t)
+	picture := r.NearDuplicates.Shown[0].Train
+	var scores []float64
+	var labels []bool
+	var sexes []string
+	for i := range 200 {
+		labels = append(labels, i%3 == 0)
+		sexes = append(sexes, []string{"F", "M", ""}[i%7%3])
+		p := 0.3 + 0.2*math.Sin(float64(7*i))
+		if i%3 == 0 {
+			p += 0.25
+		}
+		scores = append(scores, p)
+	}
+	sex, err := evaluate.Attribute{Column: "sex"}.Of(sexes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Mistakes = &evaluate.Mistakes{Method: "linear-probe"}
+	for k := range r.Findings {
+		f := &r.Findings[k]
+		trial := evaluate.Trial{Name: f.Name, Labels: labels, Methods: []evaluate.Scored{{Method: "linear-probe", Scores: scores, Probabilities: scores}}}
+		for i := range labels {
+			trial.Groups = append(trial.Groups, fmt.Sprint(i/2))
+		}
+		groups, err := trial.Subgroups("linear-probe", []evaluate.Attributed{sex}, 0.5, "patient")
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Subgroups = append(r.Subgroups, groups...)
+		at, err := evaluate.Operate(scores, labels, trial.Groups, 0.4, "patient")
+		if err != nil {
+			t.Fatal(err)
+		}
+		f.Methods[1].Cuts = []evaluate.Cut{{Rule: "youden", ChosenOn: "cross-validation", Operating: at}}
+		r.Mistakes.Findings = append(r.Mistakes.Findings, evaluate.FindingMistakes{
+			Finding: f.Name, Threshold: 0.4, Rule: "youden", FalsePositives: 1200, FalseNegatives: 1,
+			Positive: []evaluate.Mistake{{Probability: 0.987654321, Image: picture, Nearest: []evaluate.Neighbour{{Cosine: 0.91, Positive: true, Image: picture}, {Cosine: 0.9, Image: []byte("<svg onload=alert(1)>")}}}},
+			Negative: []evaluate.Mistake{{Probability: 0.0123, Nearest: []evaluate.Neighbour{}}},
+		})
+	}
+	evaluate.AdjustSubgroups(r.Subgroups)
+	return r
+}
+
+func TestEveryPartIsShown(t *testing.T) {
+	t.Parallel()
+	r := withEverything(t)
+	page := written(t, HTML, r)
+	checkPage(t, "everything", page)
+	for _, want := range []string{
+		`id="pr"`, `id="reliability"`, `id="subgroups"`, `id="mistakes"`, "threshold youden (from 0.4), sensitivity", "1,200 false positives from 0.4 (youden) on",
+		"probability 0.987654", "positive, cosine 0.910", "not known", "What to show", `<option value="effusion">effusion</option>`, "; img-src data:",
+	} {
+		if !strings.Contains(page, want) {
+			t.Errorf("the page does not say %q", want)
+		}
+	}
+	// Two of the pair, two for each finding's mistakes.
+	if n, want := strings.Count(page, "<img "), 2+2*len(r.Findings); n != want {
+		t.Errorf("%d pictures, want %d: what is no PNG is none", n, want)
+	}
+	if svgs, titles := strings.Count(page, `role="img"`), regexp.MustCompile(`role="img"[^>]*><title>[^<]{8,}`).FindAllString(page, -1); svgs != len(titles) || svgs < 30 {
+		t.Errorf("%d plots, %d with a text alternative", svgs, len(titles))
+	}
+	for name, write := range writers {
+		if name != "report.html" && !strings.Contains(written(t, write, r), "sex F") {
+			t.Errorf("%s: no subgroups", name)
+		}
+	}
+}
+
+func TestNoImagesMeansNone(t *testing.T) {
+	t.Parallel()
+	r := withEverything(t)
+	bare := r.WithoutImages()
+	if !r.ShowsImages() || bare.ShowsImages() || sample(t).ShowsImages() {
+		t.Error("ShowsImages is wrong")
+	}
+	page := written(t, HTML, bare)
+	if strings.Contains(page, "<img") || strings.Contains(page, "base64,iVBOR") || strings.Contains(page, "img-src") || !strings.Contains(page, "Images are not shown") {
+		t.Error("a page without images has some, allows them, or does not say so")
+	}
+	if text := written(t, JSON, bare); strings.Contains(text, "iVBOR") {
+		t.Error("report.json without images has some")
+	}
+	if !strings.Contains(written(t, HTML, r), "<img") {
+		t.Error("leaving images out of a copy took them from the report")
+	}
+}
+
+func TestVegaSpecificationsAreWhole(t *testing.T) {
+	t.Parallel()
+	files, err := Vega(withEverything(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	names := map[string]bool{}
+	for _, f := range files {
+		if names[f.Name] {
+			t.Errorf("%s stands twice", f.Name)
+		}
+		names[f.Name] = true
+		var spec struct {
+			Schema string `json:"$schema"`
+			Data   struct {
+				Values []struct {
+					What, Method string
+					X, Y         *float64
+					Row          string
+				}
+				URL *string
+			}
+			Layer []struct {
+				Mark     any
+				Encoding map[string]any
+			}
+			Description string
+		}
+		if err := json.Unmarshal(f.Data, &spec); err != nil {
+			t.Fatalf("%s: %v", f.Name, err)
+		}
+		if spec.Schema != "https://vega.github.io/schema/vega-lite/v5.json" || len(spec.Data.Values) == 0 || spec.Data.URL != nil || len(spec.Layer) < 2 || spec.Description == "" {
+			t.Errorf("%s: not a specification of version 5 with its data: %.200s", f.Name, f.Data)
+		}
+		for _, layer := range spec.Layer {
+			if layer.Mark == nil || len(layer.Encoding) == 0 {
+				t.Errorf("%s: a layer without mark or encoding", f.Name)
+			}
+		}
+		for _, row := range spec.Data.Values {
+			if row.What == "" || row.Method == "" || row.X == nil || row.What == "point" && row.Y == nil && row.Row == "" {
+				t.Errorf("%s: row %+v", f.Name, row)
+			}
+		}
+	}
+	for _, want := range []string{"auc", "differences", "roc-02-effusion", "pr-02-effusion", "reliability-02-effusion", "subgroups-02-effusion", "curve-02-effusion"} {
+		if !names[want+".vl.json"] {
+			t.Errorf("no %s", want)
+		}
+	}
+}
+
+func TestFiguresAreTheSameBytes(t *testing.T) {
+	t.Parallel()
+	r := withEverything(t)
+	r.Findings, r.Curves = r.Findings[:2], r.Curves[:4]
+	a, err := Figures(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := Figures(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for k, f := range a {
+		if f.Name != b[k].Name || !bytes.Equal(f.Data, b[k].Data) {
+			t.Errorf("%s: the same report gives other bytes", f.Name)
+		}
+		if strings.HasSuffix(f.Name, ".png") {
+			if img, err := png.Decode(bytes.NewReader(f.Data)); err != nil || img.Bounds().Dx() < 300 {
+				t.Errorf("%s: %v", f.Name, err)
+			}
+		} else if !bytes.HasPrefix(f.Data, []byte("%PDF-")) || !bytes.Contains(f.Data, []byte("D:20000101000000")) {
+			t.Errorf("%s: no PDF, or one with a date", f.Name)
+		}
+	}
+	if len(a) != 2*(2+2*5) {
+		t.Errorf("%d files, want PNG and PDF of 12 plots", len(a))
+	}
+	if none, err := Figures(&evaluate.Report{}); err != nil || len(none) != 0 {
+		t.Errorf("an empty report gives %d figures, %v", len(none), err)
+	}
+}
+
+func TestHostileNamesMakeNoFileNames(t *testing.T) {
+	t.Parallel()
+	r := hostile(t)
+	r.Findings[0].Name, r.Findings[1].Name = "../../etc/passwd", strings.Repeat("ä/", 90)
+	files, err := Vega(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range files {
+		if !regexp.MustCompile(`^[a-z0-9-]{1,60}\.vl\.json$`).MatchString(f.Name) {
+			t.Errorf("file name %q", f.Name)
+		}
+	}
+}
+
+func TestPaletteIsThatOfTheStylesheet(t *testing.T) {
+	t.Parallel()
+	css, err := os.ReadFile("report.css")
+	if err != nil {
+		t.Fatal(err)
+	}
+	light, _, _ := strings.Cut(string(css), "@media")
+	for k, colour := range palette {
+		if want := fmt.Sprintf("--m%d:%s", k, colour); !strings.Contains(light, want) {
+			t.Errorf("report.css has no %s", want)
+		}
+		if dashes(k) != map[int]string{0: "5 3", 1: "", 2: "1.5 2.5", 3: "8 3 2 3"}[k] {
+			t.Errorf("dashes of %d", k)
+		}
+	}
+}
