@@ -191,10 +191,9 @@ func (t *task) without(fold []int) []int {
 
 // choose sets the shares of the task by the solutions of its study.
 func (t *task) choose(s *study, solutions []solution) {
-	held := t.heldOut(s, solutions)
-	t.fit.Chosen, t.fit.Path = true, held.path(s.grid)
+	t.fit.Chosen, t.fit.Path = true, t.heldOut(s, solutions).path(s.grid)
 	if t.base != nil {
-		t.leave(s, solutions, t.fit.Path)
+		t.departure(s, solutions).leave(t.fit.Path)
 	}
 	near := solutions[len(solutions)-len(s.grid)+t.zeros(s):]
 	half := 0.5

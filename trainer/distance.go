@@ -2,6 +2,7 @@ package trainer
 
 import (
 	"math"
+	"slices"
 
 	"gonum.org/v1/gonum/blas"
 	"gonum.org/v1/gonum/blas/blas64"
@@ -9,7 +10,7 @@ import (
 	"gonum.org/v1/gonum/lapack/lapack64"
 )
 
-// The rule by which a probe leaves zero-shot. Its constants were chosen on 320
+// The rule by which a probe leaves zero-shot. Its constants were chosen on
 // generated worlds (testdata/selection/README.md).
 const (
 	// trust is how fast the weight of a penalty falls with its held-out loss.
@@ -26,10 +27,10 @@ const (
 	leastWeight = 1e-3
 )
 
-// leave sets the weights of the path, of which the first point is zero-shot: how
-// far the head goes from zero-shot, and by which penalties.
+// departure is how a probe leaves zero-shot: in a direction, the mean of the
+// finite penalties λ, by a distance between 0, zero-shot, and 1, the mean.
 //
-// The direction is the mean of the finite penalties λ, weighted by
+// The mean is weighted by
 //
 //	w(λ) ∝ exp(−trust·Lλ)
 //
@@ -45,91 +46,126 @@ const (
 //	a·z/sd(z) + b·d/sd(d) + c,   a ~ N(1, knowledge²),   b ~ N(min(1, (u/settled)^1.5), (u/doubt)²)
 //
 // is fitted with these priors; sd is that within classes, u the number of
-// patients. The head is T + ρ·Δ/τ with ρ = (b/sd(d))/(a/sd(z)), which the best
-// linear discriminant of two scores is, but ρ at least 0 and at most 1: it lies
-// between zero-shot and the mean. With few patients the prior decides, which is
-// that zero-shot knows something and the labels little yet; with many the
-// held-out rows do.
+// patients. The head is T + ρ·Δ/τ with ρ = (b/sd(d))/(a/sd(z)), as the best
+// linear discriminant of two scores is, but ρ at least 0 and at most 1. With few
+// patients the prior decides, which is that zero-shot knows something and the
+// labels little yet; with many the held-out rows do.
 //
 // Rows of one patient are taken to be alike by one half: m of them count as
 // 2m/(1+m) rows of different patients (Kish's design effect with an intra-class
-// correlation of ½).
-func (t *task) leave(s *study, solutions []solution, path []PathPoint) {
-	e := t.evidence(s, solutions)
-	weights := e.direction(s)
-	if weights == nil {
-		return // zero-shot has the least loss, and no penalty comes near
+// correlation of ½). u is K²/Σ 1/uₖ with uₖ of K classes: a class with few
+// patients counts more than the rest.
+type departure struct {
+	sample  // of z/sd(z) and d/sd(d)
+	weights []float64
+	ratio   float64 // sd(z)/sd(d)
+	scale   float64 // of zero-shot by that of the finite penalties, τ
+	units   float64
+	near    bool // no penalty comes near zero-shot
+	free    bool // zero-shot says nothing
+}
+
+// sample is rows, or repeats of rows, with features that a class depends on.
+type sample struct {
+	y        []int
+	weight   []float64
+	outputs  int
+	features [][]float64 // each rows × outputs; the last is 1 where there is one output
+}
+
+// departure finds the direction of a task and what its distance depends on.
+func (t *task) departure(s *study, solutions []solution) *departure {
+	rows, base, zero, logits := t.heldLogits(s, solutions)
+	p := &departure{sample: rows, units: t.units(s), scale: 1}
+	if t.outputs() > 1 { // zero-shot has the prior's own
+		p.scale = t.o.Prior.Scale / s.zero[len(s.zero)-1].scale
 	}
-	share, d := 1.0, e.move(weights)
-	if spreadZ, spreadD := e.spread(e.base), e.spread(d); spreadZ > 0 && spreadD > 0 {
-		share = e.share(e.base, d, spreadZ, spreadD)
-		if t.outputs() > 1 { // zero-shot has the prior's own scale
-			scale, own := t.o.Prior.Scale, s.zero[len(s.zero)-1].scale
-			share = share * scale / (own + share*(scale-own))
+	if p.weights = direction(s, rows, logits); p.weights == nil {
+		p.near = true
+		return p
+	}
+	d := make([]float64, len(base))
+	for g, w := range p.weights {
+		for i, scale := range zero.scale {
+			d[i] += w * (logits[g][i] - zero.logits[i]) / scale
 		}
 	}
-	path[0].Weight = 1 - share
-	for g, w := range weights {
-		path[g+1].Weight = share * w
+	spreadZ, spreadD := rows.standardize(base, t.kinds()), rows.standardize(d, t.kinds())
+	p.free, p.near, p.ratio = spreadZ == 0, spreadD == 0, spreadZ/spreadD
+	p.features = rows.with(base, d)
+	return p
+}
+
+// zeroLogits are the logits that all penalties start from, and their scales.
+type zeroLogits struct{ logits, scale []float64 }
+
+// heldLogits gathers what the held-out rows say, repeat by repeat: their base
+// x·T and the logits of each finite penalty.
+func (t *task) heldLogits(s *study, solutions []solution) (rows sample, base []float64, zero zeroLogits, logits [][]float64) {
+	rows.outputs, logits = t.outputs(), make([][]float64, len(s.grid)-t.zeros(s))
+	times, likes := t.times(s), t.likes()
+	for i, fold := range s.folds {
+		m := s.zero[i]
+		for _, r := range fold {
+			rows.y = append(rows.y, t.y[r])
+			rows.weight = append(rows.weight, t.weight[r]/times[r]*2/(1+likes[t.group[r]]))
+			for k := range rows.outputs {
+				base = append(base, m.score(r, k))
+				zero.logits = append(zero.logits, m.scale*m.score(r, k)+m.bias[k])
+				zero.scale = append(zero.scale, m.scale)
+			}
+		}
+		for g := range logits {
+			logits[g] = append(logits[g], solutions[i*len(logits)+g].logits...)
+		}
 	}
+	return rows, base, zero, logits
 }
 
-// evidence is what the held-out rows of a task say, repeat by repeat.
-type evidence struct {
-	t       *task
-	y       []int
-	weight  []float64 // of each row
-	units   float64   // rows of different patients that they are worth
-	base    []float64 // x·T, rows × outputs
-	zero    []float64 // the logits that a penalty starts from, and their scale
-	scale   []float64
-	logits  [][]float64 // of each finite penalty
-	outputs int
-}
-
-func (t *task) evidence(s *study, solutions []solution) *evidence {
-	e := &evidence{t: t, outputs: t.outputs(), logits: make([][]float64, len(s.grid)-t.zeros(s))}
+// times counts how often each row is held out.
+func (t *task) times(s *study) []float64 {
 	times := make([]float64, len(t.rows))
 	for _, fold := range s.folds {
 		for _, r := range fold {
 			times[r]++
 		}
 	}
-	rows := map[string]float64{}
-	for _, name := range t.group {
-		rows[name]++
-	}
-	for r, n := range times {
-		if n > 0 {
-			e.units += 2 / (1 + rows[t.group[r]])
-		}
-	}
-	for i, fold := range s.folds {
-		m := s.zero[i]
-		for _, r := range fold {
-			e.y = append(e.y, t.y[r])
-			e.weight = append(e.weight, t.weight[r]/times[r]*2/(1+rows[t.group[r]]))
-			for k := range e.outputs {
-				e.base = append(e.base, m.score(r, k))
-				e.scale = append(e.scale, m.scale)
-				e.zero = append(e.zero, m.scale*m.score(r, k)+m.bias[k])
-			}
-		}
-		for g := range e.logits {
-			e.logits[g] = append(e.logits[g], solutions[i*len(e.logits)+g].logits...)
-		}
-	}
-	return e
+	return times
 }
 
-// direction returns the weights of the finite penalties; those that lost a race
-// have none, and if all have it returns nil.
-func (e *evidence) direction(s *study) []float64 {
-	weights, least := make([]float64, len(e.logits)), math.Inf(1)
-	for g, z := range e.logits {
+// likes counts the rows of each patient.
+func (t *task) likes() map[string]float64 {
+	likes := map[string]float64{}
+	for _, name := range t.group {
+		likes[name]++
+	}
+	return likes
+}
+
+// units is u.
+func (t *task) units(s *study) float64 {
+	likes, sums := t.likes(), make([]float64, t.kinds())
+	for r, n := range t.times(s) {
+		if n > 0 {
+			sums[t.y[r]] += 2 / (1 + likes[t.group[r]])
+		}
+	}
+	rest := 0.0
+	for _, sum := range sums {
+		rest += 1 / sum
+	}
+	return float64(len(sums)*len(sums)) / rest
+}
+
+// direction returns the weights of the finite penalties. Those that lost a race
+// have none; if all have lost it returns nil.
+func direction(s *study, rows sample, logits [][]float64) []float64 {
+	weights, least := make([]float64, len(logits)), math.Inf(1)
+	for g, z := range logits {
 		weights[g] = math.Inf(1)
 		if s.problems[g].lost == nil {
-			_, weights[g] = e.fit([][]float64{z}, []float64{1}, []float64{1})
+			rows.features = rows.with(z)
+			_, weights[g] = rows.coefficients([]float64{1}, []float64{1})
 			least = min(least, weights[g])
 		}
 	}
@@ -149,80 +185,102 @@ func (e *evidence) direction(s *study) []float64 {
 	return weights
 }
 
-// move returns d.
-func (e *evidence) move(weights []float64) []float64 {
-	d := make([]float64, len(e.base))
-	for g, w := range weights {
-		if w > 0 {
-			floats.AddScaled(d, w, e.logits[g])
-		}
+// with returns the features, and 1 where there is one output.
+func (s *sample) with(features ...[]float64) [][]float64 {
+	if s.outputs > 1 {
+		return features
 	}
-	floats.Sub(d, e.zero)
-	floats.Div(d, e.scale)
-	return d
+	ones := make([]float64, len(s.y))
+	floats.AddConst(1, ones)
+	return append(features, ones)
 }
 
-// spread is the standard deviation of scores within the classes; of several
-// outputs that of their differences.
-func (e *evidence) spread(scores []float64) float64 {
-	k := e.outputs
-	centred := make([]float64, len(scores))
-	mean := make([]float64, e.t.kinds()*k)
-	total := make([]float64, e.t.kinds())
-	for i, class := range e.y {
-		row := centred[i*k : (i+1)*k]
-		copy(row, scores[i*k:])
+// standardize divides scores by their standard deviation within the classes,
+// which it returns; of several outputs it is that of their differences. The
+// scores of one output are shifted so that the means of the classes lie about 0.
+func (s *sample) standardize(scores []float64, kinds int) float64 {
+	k := s.outputs
+	means, totals := make([]float64, kinds*k), make([]float64, kinds)
+	for i, class := range s.y {
+		row := scores[i*k : (i+1)*k]
 		if k > 1 {
 			floats.AddConst(-floats.Sum(row)/float64(k), row)
 		}
-		floats.AddScaled(mean[class*k:(class+1)*k], e.weight[i], row)
-		total[class] += e.weight[i]
+		floats.AddScaled(means[class*k:(class+1)*k], s.weight[i], row)
+		totals[class] += s.weight[i]
+	}
+	for j := range means {
+		means[j] /= totals[j/k]
 	}
 	sum := 0.0
-	for i, class := range e.y {
-		for j, v := range centred[i*k : (i+1)*k] {
-			v -= mean[class*k+j] / total[class]
-			sum += e.weight[i] * v * v
+	for i, class := range s.y {
+		for j, v := range scores[i*k : (i+1)*k] {
+			v -= means[class*k+j]
+			sum += s.weight[i] * v * v
 		}
 	}
-	if k > 1 { // the variance of a difference of two
+	if k == 1 {
+		floats.AddConst(-(means[0]+means[1])/2, scores)
+	} else { // the variance of a difference of two
 		sum *= 2 / float64(k-1)
 	}
-	return math.Sqrt(sum / floats.Sum(total))
-}
-
-// share is ρ, by the scores z and d and their spreads, as the part that the mean
-// has in an average with zero-shot.
-func (e *evidence) share(z, d []float64, spreadZ, spreadD float64) float64 {
-	features := [][]float64{make([]float64, len(z)), make([]float64, len(d))}
-	floats.AddScaled(features[0], 1/spreadZ, z)
-	floats.AddScaled(features[1], 1/spreadD, d)
-	learnt := min(1, math.Pow(e.units/settled, 1.5))
-	theta, _ := e.fit(features, []float64{1, learnt}, []float64{knowledge, e.units / doubt})
-	return min(1, max(0, theta[1])*spreadZ/(max(useless, theta[0])*spreadD))
-}
-
-// fit minimises
-//
-//	Σ weightᵢ·loss(yᵢ, Σⱼ θⱼ·featureⱼᵢ + c) + Σⱼ (θⱼ − meanⱼ)²/2devⱼ²
-//
-// by damped Newton steps, and returns θ and the minimum. c, which exclusive
-// classes have not, is all but free: it has a deviation of 30.
-func (e *evidence) fit(features [][]float64, mean, dev []float64) (theta []float64, minimum float64) {
-	if e.outputs == 1 {
-		ones := make([]float64, len(e.y))
-		floats.AddConst(1, ones)
-		features, mean, dev = append(features, ones), append(mean, 0), append(dev, 30)
+	spread := math.Sqrt(sum / floats.Sum(totals))
+	if spread > 0 {
+		floats.Scale(1/spread, scores)
 	}
-	theta = append([]float64(nil), mean...)
-	value, gradient, curvature := e.cost(features, theta, mean, dev)
+	return spread
+}
+
+// leave sets the weights of a path, of which the first point is zero-shot.
+func (p *departure) leave(path []PathPoint) {
+	share := p.distance()
+	path[0].Weight = 1
+	for g := range path[1:] {
+		path[g+1].Weight = 0
+		if p.weights != nil {
+			path[g+1].Weight = share * p.weights[g]
+		}
+		path[0].Weight -= path[g+1].Weight
+	}
+	path[0].Weight = max(0, path[0].Weight)
+}
+
+// distance is the part that the mean has in an average with zero-shot: ρ, where
+// they have one scale.
+func (p *departure) distance() float64 {
+	switch {
+	case p.near:
+		return 0
+	case p.free:
+		return 1
+	}
+	means := []float64{1, min(1, math.Pow(p.units/settled, 1.5))}
+	devs := []float64{knowledge, p.units / doubt}
+	theta, _ := p.coefficients(means, devs)
+	rho := min(1, max(0, theta[1])*p.ratio/max(useless, theta[0]))
+	return rho * p.scale / (1 + rho*(p.scale-1))
+}
+
+// coefficients minimises
+//
+//	Σ weightᵢ·loss(yᵢ, Σⱼ θⱼ·featureⱼᵢ) + Σⱼ (θⱼ − meanⱼ)²/2devⱼ²
+//
+// over the rows by damped Newton steps, and returns θ and the minimum. The
+// coefficient of the feature that is 1 is all but free: it has a
+// deviation of 30.
+func (s *sample) coefficients(mean, dev []float64) (theta []float64, minimum float64) {
+	if s.outputs == 1 {
+		mean, dev = append(slices.Clone(mean), 0), append(slices.Clone(dev), 30)
+	}
+	theta = slices.Clone(mean)
+	value, gradient, curvature := s.penalized(theta, mean, dev)
 	for damping := 1e-9; damping < 1e9; {
 		next, ok := newtonStep(theta, gradient, curvature, damping)
 		if !ok {
 			damping *= 10
 			continue
 		}
-		after, g, h := e.cost(features, next, mean, dev)
+		after, g, h := s.penalized(next, mean, dev)
 		if !(after < value) {
 			damping *= 10
 			continue
@@ -255,9 +313,10 @@ func newtonStep(theta, gradient, curvature []float64, damping float64) ([]float6
 	return step, true
 }
 
-// cost returns what fit minimises at θ, its gradient and its Hessian.
-func (e *evidence) cost(features [][]float64, theta, mean, dev []float64) (value float64, gradient, curvature []float64) {
-	n, k := len(theta), e.outputs
+// penalized returns what coefficients minimises at θ, its gradient and the
+// upper triangle of its Hessian.
+func (s *sample) penalized(theta, mean, dev []float64) (value float64, gradient, curvature []float64) {
+	n := len(theta)
 	gradient, curvature = make([]float64, n), make([]float64, n*n)
 	for j := range theta {
 		off := (theta[j] - mean[j]) / dev[j]
@@ -265,42 +324,42 @@ func (e *evidence) cost(features [][]float64, theta, mean, dev []float64) (value
 		gradient[j] = off / dev[j]
 		curvature[j*n+j] = 1 / (dev[j] * dev[j])
 	}
-	p, slope, average := make([]float64, k), make([]float64, n), make([]float64, n)
-	for i, class := range e.y {
+	return value + s.loss(theta, gradient, curvature), gradient, curvature
+}
+
+// loss returns the loss of the rows at θ, and adds to its gradient and Hessian.
+func (s *sample) loss(theta, gradient, curvature []float64) (value float64) {
+	n, k := len(theta), s.outputs
+	p, average := make([]float64, k), make([]float64, n)
+	for i, class := range s.y {
 		clear(p)
-		for j, f := range features {
+		for j, f := range s.features {
 			floats.AddScaled(p, theta[j], f[i*k:(i+1)*k])
 		}
-		own := -1 // of one output
+		own, present := class, 1.0 // the output that should be 1, or for one output whether it should
 		if k == 1 {
 			var loss float64
 			loss, p[0] = logLoss(p[0], class)
-			value += e.weight[i] * loss
+			value += s.weight[i] * loss
+			own, present = 0, float64(class)
 		} else {
-			own = class
 			truth := p[class]
-			value += e.weight[i] * (softmax(p) - truth)
+			value += s.weight[i] * (softmax(p) - truth)
 		}
-		for j, f := range features {
+		for j, f := range s.features {
 			row := f[i*k : (i+1)*k]
 			average[j] = floats.Dot(p, row)
-			slope[j] = average[j]
-			if own >= 0 {
-				slope[j] -= row[own]
-			} else if class == 1 {
-				slope[j] -= row[0]
-			}
-			gradient[j] += e.weight[i] * slope[j]
+			gradient[j] += s.weight[i] * (average[j] - present*row[own])
 		}
-		for j := range features {
+		for j := range n {
 			for l := j; l < n; l++ {
 				square := 0.0
 				for c, share := range p {
-					square += share * features[j][i*k+c] * features[l][i*k+c]
+					square += share * s.features[j][i*k+c] * s.features[l][i*k+c]
 				}
-				curvature[j*n+l] += e.weight[i] * (square - average[j]*average[l])
+				curvature[j*n+l] += s.weight[i] * (square - average[j]*average[l])
 			}
 		}
 	}
-	return value, gradient, curvature
+	return value
 }
