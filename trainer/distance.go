@@ -90,10 +90,15 @@ func (t *task) departure(s *study, solutions []solution) *departure {
 			d[i] += w * (logits[g][i] - zero.logits[i]) / scale
 		}
 	}
-	spreadZ, spreadD := rows.standardize(base, t.kinds()), rows.standardize(d, t.kinds())
-	p.free, p.near, p.ratio = spreadZ == 0, spreadD == 0, spreadZ/spreadD
-	p.features = rows.with(base, d)
+	p.stack(base, d, t.kinds())
 	return p
+}
+
+// stack sets what the distance depends on, by the scores z and d.
+func (p *departure) stack(z, d []float64, kinds int) {
+	spreadZ, spreadD := p.standardize(z, kinds), p.standardize(d, kinds)
+	p.free, p.near, p.ratio = spreadZ == 0, spreadD == 0, spreadZ/spreadD
+	p.features = p.with(z, d)
 }
 
 // zeroLogits are the logits that all penalties start from, and their scales.
@@ -234,15 +239,13 @@ func (s *sample) standardize(scores []float64, kinds int) float64 {
 // leave sets the weights of a path, of which the first point is zero-shot.
 func (p *departure) leave(path []PathPoint) {
 	share := p.distance()
-	path[0].Weight = 1
-	for g := range path[1:] {
-		path[g+1].Weight = 0
-		if p.weights != nil {
-			path[g+1].Weight = share * p.weights[g]
+	for g := range path {
+		path[g].Weight = 0
+		if g > 0 && p.weights != nil {
+			path[g].Weight = share * p.weights[g-1]
 		}
-		path[0].Weight -= path[g+1].Weight
 	}
-	path[0].Weight = max(0, path[0].Weight)
+	path[0].Weight = 1 - share
 }
 
 // distance is the part that the mean has in an average with zero-shot: ρ, where
