@@ -192,10 +192,9 @@ func (t *task) without(fold []int) []int {
 
 // choose sets the shares of the task by the solutions of its study.
 func (t *task) choose(s *study, solutions []solution) {
-	held := t.heldOut(s, solutions)
-	t.fit.Chosen, t.fit.Path = true, held.path(s.grid)
+	t.fit.Chosen, t.fit.Path = true, t.heldOut(s, solutions).path(s.grid)
 	if t.base != nil {
-		held.average(t.fit.Path)
+		t.departure(s, solutions).leave(t.fit.Path)
 	}
 	near := solutions[len(solutions)-len(s.grid)+t.zeros(s):]
 	half := 0.5
@@ -298,55 +297,6 @@ func (h *heldOut) path(grid []float64) []PathPoint {
 		points[g].StdErr = floats.Norm(d, 2) * math.Sqrt(units/(units-1)) / h.rows
 	}
 	return points
-}
-
-const (
-	// trust and doubt set the average over the path; they were chosen on 160
-	// generated worlds (testdata/selection/README.md). Trust from 0.15 to 0.25
-	// and doubt from 45 to 50 patients differ by at most .005 AUC.
-	trust = 0.15
-	doubt = 50
-	// leastWeight is below which weight a penalty is left out.
-	leastWeight = 1e-3
-)
-
-// average gives each penalty λ of the path the weight
-//
-//	w(λ) ∝ exp(−trust·(Lλ − L∞ + rλ·(doubt/u)²))
-//
-// with Lλ the held-out log-loss summed over u patients, L∞ that of zero-shot,
-// which is the first of the path, and rλ the root mean square of the patients'
-// differences between the two. A probe thus has to earn its distance from
-// zero-shot, the more so the fewer patients speak for it; where they are few
-// their evidence is noise, which picking one λ, by least loss or by one
-// standard error above it, obeys or ignores as a whole, while an average of
-// classifiers is linear again and moves by as much as is known. Averaging by
-// exponential weights is that of Yang, Annals of Statistics 28 (2000) 75–87.
-func (h *heldOut) average(path []PathPoint) {
-	units := float64(len(h.losses[0]))
-	total := 0.0
-	scores := make([]float64, len(path))
-	for g := range path {
-		d := slices.Clone(h.losses[g])
-		floats.Sub(d, h.losses[0])
-		scores[g] = floats.Sum(d) + doubt*doubt/(units*units)*floats.Norm(d, 2)/math.Sqrt(units-1)
-	}
-	least := slices.Min(scores)
-	for pass := range 2 { // the second without what weighs too little
-		sum := 0.0
-		for g := range path {
-			w := math.Exp(-trust * (scores[g] - least))
-			if pass > 0 && w < leastWeight*total {
-				w = 0
-			}
-			path[g].Weight = w
-			sum += w
-		}
-		total = sum
-	}
-	for g := range path {
-		path[g].Weight /= total
-	}
 }
 
 func (t *task) repeats() int {

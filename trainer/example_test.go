@@ -45,6 +45,6 @@ func Example() {
 	fmt.Println(head.Fits[0].Positives, "positives,", head.Fits[0].Negatives, "negatives, converged:", head.Fits[0].Converged)
 	// Output:
 	// zero-shot: 0.5 right
-	// linear-probe: 0.7 right
+	// linear-probe: 0.8 right
 	// 32 positives, 32 negatives, converged: true
 }

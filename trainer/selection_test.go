@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -51,7 +53,26 @@ func binaryTargets(labels []int8) Targets {
 	return y
 }
 
-var studyWorlds = flag.Int("worlds", 24, "generated worlds in the study of the selection rule")
+// drawIgnorant draws a world whose zero-shot classifier knows little, with two
+// vectors of each patient.
+func drawIgnorant(seed uint64) *testworld.World {
+	random := rand.New(rand.NewPCG(seed, 98))
+	return testworld.New(testworld.Options{
+		Decay: 0.2 + 0.6*random.Float64(), Signal: 2 + 2.5*random.Float64(), Knowledge: 0.05 + 0.12*random.Float64(),
+		PerPatient: 2, Likeness: 0.5,
+	}, seed)
+}
+
+const (
+	quickWorlds = 24
+	// firstWorld is the number of the first; the rule was tuned on others.
+	firstWorld = 7000
+)
+
+// writing guards the README.
+var writing sync.Mutex
+
+var studyWorlds = flag.Int("worlds", quickWorlds, "generated worlds of each family in the study of the selection rule; more than the default write its tables")
 
 // rules are ways to choose λ, read off the path of the default rule.
 var rules = []string{"zero-shot", "logistic, C by CV", "λ of least loss", "one standard error", "linear-probe"}
@@ -101,61 +122,134 @@ func headArea(t *testing.T, h *Head, s testworld.Sample) float64 {
 	return area(z.Data, s.Labels)
 }
 
-// On generated worlds the probe is at least as good as zero-shot in nearly all
-// runs at every number of shots, and in the mean as good as λ of least loss.
-// testdata/selection/README.md holds the table of the full study.
+// On two families of generated worlds the probe is at least as good as zero-shot
+// in nearly all runs at every number of shots. Where prompts know something it is
+// in the mean as good as logistic and as λ of least loss; where they know little
+// it may come after them at 2 and 4 shots.
+// testdata/selection/README.md holds the tables of the full study.
 func TestProbeStaysAboveZeroShot(t *testing.T) {
 	t.Parallel()
-	worlds, shots := *studyWorlds, []int{1, 2, 4, 8, 16, 32, 64}
-	if testing.Short() {
-		worlds, shots = 6, []int{1, 2, 4, 16}
+	for _, family := range []struct {
+		name string
+		draw func(seed uint64) *testworld.World
+		// slack is how far the mean may lie below those of logistic and least loss.
+		slack float64
+	}{
+		{"prompts that know something or nothing", drawWorld, 0.005},
+		{"prompts that know little, two vectors of each patient", drawIgnorant, 0.045},
+	} {
+		t.Run(family.name, func(t *testing.T) {
+			t.Parallel()
+			s := selectionStudy{t: t, worlds: *studyWorlds, shots: []int{1, 2, 4, 8, 16, 32, 64}}
+			if testing.Short() {
+				s.worlds, s.shots = 10, []int{1, 4, 16}
+			}
+			s.run(family.draw)
+			s.judge(family.slack)
+			t.Log("\n" + s.table())
+			if *studyWorlds > quickWorlds {
+				s.write(family.name)
+			}
+		})
 	}
-	results := make([][][]float64, len(shots)) // shots × worlds × rules
-	for k := range shots {
-		results[k] = make([][]float64, worlds)
+}
+
+// selectionStudy is one family of worlds, learnt by each rule.
+type selectionStudy struct {
+	t       *testing.T
+	worlds  int
+	shots   []int
+	results [][][]float64 // shots × worlds × rules
+}
+
+func (s *selectionStudy) run(draw func(seed uint64) *testworld.World) {
+	s.results = make([][][]float64, len(s.shots))
+	for k := range s.shots {
+		s.results[k] = make([][]float64, s.worlds)
 	}
 	var all sync.WaitGroup
-	for world := range worlds {
+	for world := range s.worlds {
 		all.Go(func() {
-			w := drawWorld(uint64(5000 + world)) // none that the rule was tuned on
+			w := draw(uint64(firstWorld + world))
 			test := w.Draw(1000, 1000, "t", uint64(world))
-			for k, n := range shots {
+			for k, n := range s.shots {
 				support := w.Draw(n, n, "s", uint64(1000*(world+1)+n))
-				results[k][world] = areas(t, w, support, test, uint64(world))
+				s.results[k][world] = areas(s.t, w, support, test, uint64(world))
 			}
 		})
 	}
 	all.Wait()
-	above, runs := 0, 0
-	for k, n := range shots {
-		line := fmt.Sprintf("%2d shots:", n)
-		means := make([]float64, len(rules))
-		for r := range rules {
-			count, worst := 0, 0.0
-			for _, auc := range results[k] {
-				means[r] += auc[r] / float64(worlds)
-				worst = min(worst, auc[r]-auc[0])
-				if auc[r] >= auc[0]-0.002 {
-					count++
-				}
-			}
-			line += fmt.Sprintf(" | %.3f %3.0f%% %+.3f", means[r], 100*float64(count)/float64(worlds), worst)
-			if rules[r] == "linear-probe" {
-				above, runs = above+count, runs+worlds
-				if worst < -0.08 {
-					t.Errorf("%d shots: a run lies %.3f below zero-shot", n, -worst)
-				}
-			}
-		}
-		t.Log(line)
-		if probe := means[4]; probe < means[0]-0.001 || probe < means[1] || probe < means[2]-0.012 {
-			t.Errorf("%d shots: mean AUC %.3f, want at least zero-shot %.3f, logistic %.3f and about least loss %.3f", n, probe, means[0], means[1], means[2])
+}
+
+// cell is the mean AUC of a rule at a number of shots, the share of runs at or
+// above zero-shot − .002, and the worst difference.
+func (s *selectionStudy) cell(k, rule int) (mean, above, worst float64) {
+	for _, auc := range s.results[k] {
+		mean += auc[rule] / float64(s.worlds)
+		worst = min(worst, auc[rule]-auc[0])
+		if auc[rule] >= auc[0]-0.002 {
+			above += 1 / float64(s.worlds)
 		}
 	}
-	if 100*above < 95*runs {
-		t.Errorf("%d of %d runs at or above zero-shot − .002, want 95%%", above, runs)
+	return mean, above, worst
+}
+
+func (s *selectionStudy) judge(slack float64) {
+	probe, total := len(rules)-1, 0.0
+	for k, n := range s.shots {
+		mean, above, worst := s.cell(k, probe)
+		zero, _, _ := s.cell(k, 0)
+		logistic, _, _ := s.cell(k, 1)
+		least, _, _ := s.cell(k, 2)
+		total += above
+		if worst < -0.05 {
+			s.t.Errorf("%d shots: a run lies %.3f below zero-shot", n, -worst)
+		}
+		if above < 0.9-1/float64(s.worlds) {
+			s.t.Errorf("%d shots: %.0f %% of the runs at or above zero-shot − .002, want 90 %% and one run of grace", n, 100*above)
+		}
+		if mean < zero-0.001 || mean < logistic-slack || mean < least-slack {
+			s.t.Errorf("%d shots: mean AUC %.3f, want at least zero-shot %.3f, logistic %.3f and least loss %.3f, less %.3f for these", n, mean, zero, logistic, least, slack)
+		}
 	}
-	t.Log("columns: " + strings.Join(rules, " | ") + " (mean AUC, runs ≥ zero-shot − .002, worst difference)")
+	if total < 0.95*float64(len(s.shots)) {
+		s.t.Errorf("%.1f %% of the runs at or above zero-shot − .002, want 95 %%", 100*total/float64(len(s.shots)))
+	}
+}
+
+func (s *selectionStudy) table() string {
+	var out strings.Builder
+	fmt.Fprintf(&out, "| shots | %s |\n|%s\n", strings.Join(rules, " | "), strings.Repeat("---|", 1+len(rules)))
+	for k, n := range s.shots {
+		zero, _, _ := s.cell(k, 0)
+		fmt.Fprintf(&out, "| %d | %.3f |", n, zero)
+		for r := 1; r < len(rules); r++ {
+			mean, above, worst := s.cell(k, r)
+			fmt.Fprintf(&out, " %.3f, %.1f %%, %.3f |", mean, 100*above, worst)
+		}
+		out.WriteString("\n")
+	}
+	return out.String()
+}
+
+// write puts the table into the README, after the heading of its name.
+func (s *selectionStudy) write(name string) {
+	writing.Lock()
+	defer writing.Unlock()
+	path := filepath.Join("testdata", "selection", "README.md")
+	text, err := os.ReadFile(path)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	before, rest, ok := strings.Cut(string(text), "## "+name+"\n")
+	_, after, more := strings.Cut(rest, "\n## ")
+	if !ok || !more {
+		s.t.Fatalf("%s: no section %q with another after it", path, name)
+	}
+	heading := fmt.Sprintf("## %s\n\n%d worlds, numbers %d–%d\n\n", name, s.worlds, firstWorld, firstWorld+s.worlds-1)
+	if err := os.WriteFile(path, []byte(before+heading+s.table()+"\n## "+after), 0o666); err != nil {
+		s.t.Fatal(err)
+	}
 }
 
 // A probe with all the weight on λ = ∞ ranks as zero-shot does.

@@ -53,6 +53,7 @@ type solution struct {
 	gradient   float64 // ‖∇F‖ relative to the reference
 	reference  float64
 	held       []float64 // losses of the held rows
+	logits     []float64 // of the held rows, rows × outputs, where there is a base
 }
 
 const (
@@ -490,6 +491,9 @@ func (b *descent) solutions(tolerance float64) []solution {
 		for _, r := range p.held {
 			for k := range row {
 				row[k] = b.z.Data[(p.first+k)*b.z.Stride+r]
+			}
+			if p.base != nil {
+				s.logits = append(s.logits, row...)
 			}
 			s.held = append(s.held, rowLoss(row, p.y[r]))
 		}
