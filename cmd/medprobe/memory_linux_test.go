@@ -24,7 +24,7 @@ func TestFreeMemoryIsRead(t *testing.T) {
 			"sys/fs/cgroup/job/step/memory.max": "max\n",
 		}, []int64{400}},
 		"the older version": {map[string]string{
-			"proc/self/cgroup": "5:memory:/docker/abc\n",
+			"proc/self/cgroup":                           "5:memory:/docker/abc\n",
 			"sys/fs/cgroup/memory/memory.limit_in_bytes": "5000\n",
 			"sys/fs/cgroup/memory/memory.usage_in_bytes": "6000\n",
 		}, []int64{0}},
