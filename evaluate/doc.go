@@ -21,8 +21,8 @@
 // [FewUnits] units, it is Newcombe's score interval, which is never of zero
 // width. Where a unit holds several samples it is made on the probit scale with
 // Student's t, and holds the truth in 94 to 96 % of cases from [ManyUnits] units
-// of each class on; with fewer it is wider. docs/coverage.md has the shares by
-// simulation. Estimate.Method says which it is. [Bootstrap] offers percentile and
+// of each class on; with fewer, or an AUC near 1 for their number, it is wider.
+// docs/coverage.md has the shares by simulation. Estimate.Method says which it is. [Bootstrap] offers percentile and
 // BCa intervals instead.
 //
 // The package knows labels and scores only: no images, no database, no file

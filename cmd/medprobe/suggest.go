@@ -23,9 +23,8 @@ func (s *settings) suggestCommand() *cobra.Command {
 		Use:   "suggest SPEC",
 		Short: "Name the unlabelled images whose labels would teach most",
 		Long: `Suggest names the next images to label: of those that a head is least sure of,
-a few that are unlike one another, the most telling first; --k says how many, ten by
-default. Without --head it goes
-by unlikeness alone. A sample is unlabelled where none of its findings is known,
+a few that are unlike one another, the most telling first; --k says how many, ten
+by default. Without --head it goes by unlikeness alone. A sample is unlabelled where none of its findings is known,
 or, with --finding, that one is not. It names one image of a patient, and none of
 a patient that has a label, as long as there are others; samples whose part is
 test are never named. The same data, head and seed give the same images.
