@@ -128,7 +128,14 @@ func (m *schemaMaker) of(t ast.Expr, optional bool) any {
 		case "int", "uint64":
 			return map[string]any{"type": "integer"}
 		}
+		if of, ok := m.types[t.Name].Type.(*ast.Ident); ok { // a text with a name of its own
+			return m.of(of, optional)
+		}
 		return m.define(t.Name)
+	case *ast.SelectorExpr:
+		if t.Sel.Name == "RawMessage" {
+			return map[string]any{} // any document
+		}
 	}
 	m.t.Fatalf("no schema for %T", t)
 	return nil

@@ -20,7 +20,7 @@ func kept(t *testing.T) (*registry.Registry, *registry.Version) {
 	t.Helper()
 	r := open(t, t.TempDir())
 	h := fit(t, 1, trainer.Options{Head: trainer.Logistic, C: 1})
-	v, _, err := r.Add(t.Context(), "cxr", registry.Origin{Run: runOf(t, h, 80), By: "ada"})
+	v, _, err := r.Add(t.Context(), "cxr", registry.Origin{Run: runOf(t, h, 80, h.Space), By: "ada"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -103,7 +103,7 @@ func TestExportsHoldTheReference(t *testing.T) {
 
 func TestAHeadInItsRunHasAReference(t *testing.T) {
 	t.Parallel()
-	dir := runOf(t, fit(t, 1, trainer.Options{Head: trainer.Logistic, C: 1}), 80)
+	dir := runOf(t, fit(t, 1, trainer.Options{Head: trainer.Logistic, C: 1}), 80, space)
 	h, ref, err := registry.ReadExport(filepath.Join(dir, "heads", "logistic.safetensors"))
 	if err != nil || h.Kind != "logistic" || ref.Units != 40 {
 		t.Fatalf("%v, %v, %v", h, ref, err)

@@ -241,7 +241,7 @@ func TestPushRefusals(t *testing.T) {
 	t.Parallel()
 	r := open(t, t.TempDir())
 	v := add(t, r, "cxr", fit(t, 1, trainer.Options{Head: trainer.Logistic, C: 1}))
-	knn := add(t, r, "knn", fit(t, 1, trainer.Options{Head: trainer.KNN}))
+	trees := add(t, r, "trees", fit(t, 1, trainer.Options{Head: trainer.GolearnTrees}))
 	s := mlflowtest.Start(t)
 	away := mlflowtest.Start(t)
 	page := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte("<html>")) }))
@@ -272,7 +272,7 @@ func TestPushRefusals(t *testing.T) {
 		"a reserved alias":   {v, s.URL, with(func(o *registry.MLflowOptions) { o.Aliases = []string{"Latest"} }), `alias "Latest"`},
 		"an alias of digits": {v, s.URL, with(func(o *registry.MLflowOptions) { o.Aliases = []string{"v3"} }), `alias "v3"`},
 		"a path as model":    {v, s.URL, with(func(o *registry.MLflowOptions) { o.Model = "a/b" }), `registered model "a/b"`},
-		"no ONNX":            {knn, s.URL, o, "knn"},
+		"no ONNX":            {trees, s.URL, o, "golearn-forest head keeps"},
 		"a web page":         {v, page.URL, o, "is this the address of a tracking server?"},
 		"a redirect":         {v, moved.URL, o, "give the address that it has in the end"},
 		"foreign artefacts":  {v, foreign.URL, o, `keeps artefacts at "elsewhere.example.org"`},

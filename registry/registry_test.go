@@ -466,7 +466,7 @@ func TestDamagedAndForeignRuns(t *testing.T) {
 		t.Fatal(err)
 	}
 	h.Space.Encoder = "another"
-	foreign := run(t, h)
+	foreign := runOf(t, h, 40, space)
 	for what, want := range map[string]struct{ dir, message string }{
 		"changed head":    {dir, "logistic.safetensors has digest"},
 		"another encoder": {foreign, "another"},

@@ -72,11 +72,11 @@ type row struct {
 // patients, whose names begin with "Doe".
 func run(t testing.TB, h *trainer.Head) string {
 	t.Helper()
-	return runOf(t, h, 40)
+	return runOf(t, h, 40, h.Space)
 }
 
-// runOf is run with n images.
-func runOf(t testing.TB, h *trainer.Head, n int) string {
+// runOf is run with n images, whose vectors the report says are of that space.
+func runOf(t testing.TB, h *trainer.Head, n int, of trainer.Space) string {
 	t.Helper()
 	dir := t.TempDir()
 	x, labels := vectors(99, n, h.W.Cols)
@@ -112,7 +112,7 @@ func runOf(t testing.TB, h *trainer.Head, n int) string {
 		Mistakes: &evaluate.Mistakes{Method: h.Kind, Findings: []evaluate.FindingMistakes{{
 			Finding: "effusion", Positive: []evaluate.Mistake{{Image: []byte("pixels of Doe"), Nearest: []evaluate.Neighbour{}}}, Negative: []evaluate.Mistake{},
 		}}},
-		Encoder: evaluate.EncoderFacts{Name: "demo", Fingerprint: h.Space.Encoder, Preprocess: "hf", PreprocessFingerprint: h.Space.Preprocess, Dim: h.W.Cols},
+		Encoder: evaluate.EncoderFacts{Name: "demo", Fingerprint: of.Encoder, Preprocess: "hf", PreprocessFingerprint: of.Preprocess, Dim: h.W.Cols},
 	}
 	files := map[string]*bytes.Buffer{}
 	for _, name := range []string{"report.json", "predictions.parquet", "experiment.json", "sample.safetensors", "heads/" + h.Kind + ".safetensors"} {

@@ -93,7 +93,7 @@ func TestSignatureFindsEveryKindOfTampering(t *testing.T) {
 		c, err := registry.VerifyFolder(dir, "", public)
 		switch {
 		case want == "":
-			if err != nil || !c.OK || c.Files != 8 || len(c.Damage) > 0 {
+			if err != nil || !c.OK || c.Files != 9 || len(c.Damage) > 0 {
 				t.Errorf("%s: %+v, %v: want all well", what, c, err)
 			}
 		case err != nil:
@@ -225,8 +225,8 @@ func TestSignaturesAreTheSameTwice(t *testing.T) {
 	}
 	// A signature beside the folder covers one within, like any file.
 	beside := filepath.Join(t.TempDir(), "beside.sig")
-	if n, err := registry.SignFolder(dir, beside, private); err != nil || n != 9 {
-		t.Errorf("signed %d files, %v: want 9", n, err)
+	if n, err := registry.SignFolder(dir, beside, private); err != nil || n != 10 {
+		t.Errorf("signed %d files, %v: want 10", n, err)
 	}
 	if c, err := registry.VerifyFolder(dir, beside, public); err != nil || !c.OK {
 		t.Errorf("%+v, %v", c, err)
@@ -289,7 +289,7 @@ func TestPythonVerifiesSignatures(t *testing.T) {
 		dir := folder(t, open(t, t.TempDir()))
 		sign(t, dir, private)
 		sig := filepath.Join(dir, registry.SignatureFile)
-		if out, err := python("verify", dir, sig, pub); err != nil || strings.TrimSpace(out) != `{"name": "model", "resources": 8}` {
+		if out, err := python("verify", dir, sig, pub); err != nil || strings.TrimSpace(out) != `{"name": "model", "resources": 9}` {
 			t.Errorf("%s: it finds %q, %v", curve.Params().Name, out, err)
 		}
 		provenance, err := python("envelope", filepath.Join(dir, "provenance.sigstore.json"), pub)
