@@ -386,6 +386,7 @@ func TestHostileLabelStaysAName(t *testing.T) {
 encoder: demo
 heads: [logistic]
 curve: {shots: [2, 4], draws: 2}
+near_duplicates: {thumbnails: "no"}
 prompts:
   %[1]q: {positive: [an effusion], negative: [no effusion]}
   opacity: {positive: [an opacity], negative: [no opacity]}
@@ -423,8 +424,10 @@ prompts:
 	if !strings.Contains(string(dom), "&lt;img src=x onerror=alert(1)&gt;") {
 		t.Fatalf("chromium does not show the label: %.300q", dom)
 	}
-	// The page's own script is named in its policy by its digest.
+	// The page's own script is named in its policy by its digest. In the value of an
+	// attribute, which chromium writes with its quotes escaped, a name is a name.
 	dom = regexp.MustCompile(`(?s)<script>"use strict";.*?</script>`).ReplaceAll(dom, nil)
+	dom = regexp.MustCompile(`="[^"]*"`).ReplaceAll(dom, []byte(`=""`))
 	if found := regexp.MustCompile(`(?i)<(img|script|iframe|object|embed)\b|<[^>]*\son[a-z]+=`).Find(dom); found != nil {
 		t.Errorf("chromium made %q of the page", found)
 	}
