@@ -126,15 +126,15 @@ func NewTrend(labels []int, aucs [][]float64) (Trend, error) {
 }
 
 // meets says whether the law passes where the curve ends: the interval of the last
-// point over its draws, at level .99, and the law's own there overlap, or nearly. A
-// head that waits and then leaps has no power law.
+// point over its draws, at level .99, and the law's own there overlap, or nearly, and
+// their middles are near. A head that waits and then leaps has no power law.
 func (f trendFit) meets(last int, draws []float64) bool {
-	const slack = 0.002
-	_, low, high := f.predict(func(c float64) (onA, onB float64) { return 1, -math.Pow(float64(last), -c) })
+	const slack, near = 0.002, 0.03
+	point, low, high := f.predict(func(c float64) (onA, onB float64) { return 1, -math.Pow(float64(last), -c) })
 	mean, spread := stat.MeanStdDev(draws, nil)
 	n := float64(len(draws))
 	reach := slack + distuv.StudentsT{Sigma: 1, Nu: n - 1}.Quantile(0.995)*spread/math.Sqrt(n)
-	return mean+reach >= low && mean-reach <= high
+	return mean+reach >= low && mean-reach <= high && math.Abs(point-mean) <= max(near, reach)
 }
 
 func clamp(x float64) float64 { return max(0, min(1, x)) }
