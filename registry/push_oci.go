@@ -110,7 +110,7 @@ func parseOCI(v *Version, reference string) (to registry.Reference, own bool, er
 		return to, false, errors.New("reference with @: want HOST/REPOSITORY[:TAG], without digest, name and password")
 	}
 	if to, err = registry.ParseReference(reference); err != nil {
-		return to, false, fmt.Errorf("reference %q: want HOST/REPOSITORY[:TAG], such as ghcr.io/hospital/cxr:1: %w", reference, err)
+		return to, false, fmt.Errorf("reference %q: want HOST/REPOSITORY[:TAG], such as registry.example.org/hospital/cxr:1: %w", reference, err)
 	}
 	if own = to.Reference == ""; own {
 		to.Reference = fmt.Sprint(v.Number)

@@ -290,10 +290,10 @@ func TestContainerRegistryRefusals(t *testing.T) {
 		o         registry.OCIOptions
 		message   string
 	}{
-		"no repository": {"ghcr.io", locally(), `reference "ghcr.io": want HOST/REPOSITORY[:TAG]`},
-		"an address":    {"https://ghcr.io/a/b", locally(), "want HOST/REPOSITORY[:TAG]"},
-		"a digest":      {"ghcr.io/a/b@sha256:00", locally(), "without digest"},
-		"a secret":      {"ada:lovelace@ghcr.io/a/b", locally(), "without digest, name and password"},
+		"no repository": {"registry.example.org", locally(), `reference "registry.example.org": want HOST/REPOSITORY[:TAG]`},
+		"an address":    {"https://registry.example.org/a/b", locally(), "want HOST/REPOSITORY[:TAG]"},
+		"a digest":      {"registry.example.org/a/b@sha256:00", locally(), "without digest"},
+		"a secret":      {"ada:lovelace@registry.example.org/a/b", locally(), "without digest, name and password"},
 		"half a name":   {c.host + "/a", registry.OCIOptions{Username: "ada"}, "set both or none"},
 		"no TLS":        {c.host + "/a", registry.OCIOptions{}, "--plain-http"},
 	} {

@@ -34,7 +34,7 @@ Credentials come from the environment and are never printed or stored:
 MLFLOW_TRACKING_TOKEN, or MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD;
 MEDPROBE_OCI_USERNAME and MEDPROBE_OCI_PASSWORD, or what 'docker login' left.`,
 		Example: `  medprobe registry push cxr@champion https://mlflow.example.org --to mlflow --alias champion
-  medprobe registry push cxr@3 ghcr.io/hospital/cxr --to oci`,
+  medprobe registry push cxr@3 registry.example.org/hospital/cxr --to oci`,
 		Args: cobra.ExactArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ref, err := registry.ParseReference(args[0])

@@ -120,6 +120,20 @@ refused 1 "$medprobe" registry verify
 "$medprobe" registry add cxr --run all --head knn
 "$medprobe" registry verify
 
-# push, sign and provenance: their steps come here.
+step "sign a folder, and see what was done to it"
+if command -v openssl >/dev/null; then
+	openssl ecparam -name prime256v1 -genkey -noout -out key.pem
+	openssl ec -in key.pem -pubout -out public.pem 2>/dev/null
+	"$medprobe" registry sign out2/hf --key key.pem
+	"$medprobe" registry verify-signature out2/hf --key public.pem
+	echo more >>out2/hf/README.md
+	refused 1 "$medprobe" registry verify-signature out2/hf --key public.pem
+else
+	absent openssl
+fi
+
+step "a push that reaches nobody changes nothing"
+refused 1 "$medprobe" registry push cxr@2 --to oci --plain-http 127.0.0.1:9/heads/cxr:2
+"$medprobe" registry verify
 
 step "all is well"

@@ -128,7 +128,9 @@ func licenceIn(dir string) ([]byte, error) {
 func spdx(text []byte) string {
 	words := strings.Join(strings.Fields(string(text)), " ")
 	for _, known := range []struct{ id, words string }{
+		{"FTL", "The FreeType License, which is similar to the original BSD"}, // or the GPL, as one likes
 		{"Apache-2.0", "Apache License Version 2.0"},
+		{"CC-BY-4.0", "Creative Commons Attribution 4.0"},
 		{"MPL-2.0", "Mozilla Public License Version 2.0"},
 		{"Unlicense", "free and unencumbered software released into the public domain"},
 		{"BSD-3-Clause", "may be used to endorse or promote products derived"},
