@@ -375,6 +375,9 @@ var link = regexp.MustCompile(`\]\(([^)#\s]+)(#[^)]*)?\)`)
 func TestLinksLeadSomewhere(t *testing.T) {
 	t.Parallel()
 	err := fs.WalkDir(os.DirFS("."), ".", func(page string, entry fs.DirEntry, err error) error {
+		if err == nil && entry.IsDir() && page == ".ort" {
+			return fs.SkipDir // what others wrote
+		}
 		if err != nil || entry.IsDir() || filepath.Ext(page) != ".md" {
 			return err
 		}
