@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/medprobe/medprobe/internal/needs"
 	"github.com/medprobe/medprobe/internal/npy"
 	"github.com/parquet-go/parquet-go"
 )
@@ -317,6 +318,7 @@ func TestWebDataset(t *testing.T) {
 
 func TestWebDatasetRefusesWhatLeadsElsewhere(t *testing.T) {
 	t.Parallel()
+	needs.Time(t)
 	var b bytes.Buffer
 	w := tar.NewWriter(&b)
 	good := picture(t, 1)

@@ -2,6 +2,7 @@ package embedcache
 
 import (
 	"flag"
+	"github.com/medprobe/medprobe/internal/needs"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -198,6 +199,7 @@ func TestFlippedBits(t *testing.T) {
 // A byte of the log: what stands behind it is found all the same.
 func TestFlippedBitOfTheLog(t *testing.T) {
 	t.Parallel()
+	needs.Time(t)
 	path := filepath.Join(t.TempDir(), "cache.db")
 	c, err := Open(t.Context(), path)
 	if err != nil {

@@ -1,6 +1,7 @@
 package encoder
 
 import (
+	"github.com/medprobe/medprobe/internal/needs"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -8,6 +9,7 @@ import (
 
 func TestFP16StaysCloseToFP32(t *testing.T) {
 	t.Parallel()
+	needs.Time(t)
 	needRuntime(t)
 	for _, checkpoint := range []string{"siglip-f32", "siglip-erf", "towers/medgemma"} {
 		folder := filepath.Join("testdata", filepath.FromSlash(checkpoint))

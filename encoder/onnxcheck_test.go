@@ -14,6 +14,7 @@ import (
 // vectors is TestTowersAgreeWithPyTorch.
 func TestReferenceCheckerAcceptsTheTowers(t *testing.T) {
 	t.Parallel()
+	needs.Time(t)
 	if err := exec.Command("/usr/bin/python3", "-c", "import onnx").Run(); err != nil {
 		needs.Opinion(t, "no Python with onnx (Debian: python3-onnx)")
 	}

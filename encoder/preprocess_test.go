@@ -320,6 +320,7 @@ func TestPreprocessorConfigsAreChecked(t *testing.T) {
 
 func TestOddImages(t *testing.T) {
 	t.Parallel()
+	needs.Time(t)
 	for _, profile := range []Profile{ProfileHF, ProfileBigVision, ProfilePadded} {
 		p := preprocessor(t, profile, 3, 8)
 		if _, err := p.Pixels(image.NewGray(image.Rect(5, 5, 5, 9))); err == nil {

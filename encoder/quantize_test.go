@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/medprobe/medprobe/datasets/phantom"
+	"github.com/medprobe/medprobe/internal/needs"
 )
 
 // agreement is [Agree] of vectors that can be compared.
@@ -44,6 +45,7 @@ func pair(t testing.TB, checkpoint string) (fp32, int8 *Encoder) {
 
 func TestInt8StaysCloseOnTheDemoEncoder(t *testing.T) {
 	t.Parallel()
+	needs.Time(t)
 	fp32, int8 := pair(t, filepath.Join("..", "examples", "demo", "encoder"))
 	if fp32.Fingerprint() == int8.Fingerprint() {
 		t.Error("both precisions have one fingerprint")
@@ -111,6 +113,7 @@ func TestQuantizedRowsAreNearTheirWeights(t *testing.T) {
 
 func TestInt8TakesAQuarterOfTheSpace(t *testing.T) {
 	t.Parallel()
+	needs.Time(t)
 	dir := t.TempDir()
 	size := map[string]int64{}
 	for _, precision := range Precisions() {

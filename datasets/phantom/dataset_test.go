@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/medprobe/medprobe/datasets/phantom"
+	"github.com/medprobe/medprobe/internal/needs"
 )
 
 func write(t *testing.T, o phantom.Options) (dir string, rows [][]string) {
@@ -110,6 +111,7 @@ func TestDatasetIsTheSameTwice(t *testing.T) {
 
 func TestPatientsOfASeedAreNotThoseOfTheEncoder(t *testing.T) {
 	t.Parallel()
+	needs.Time(t)
 	err := phantom.WriteDataset(context.Background(), t.TempDir(), phantom.Options{Seed: phantom.EncoderSeed})
 	if err == nil {
 		t.Error("the encoder's seed was taken for an evaluation set")

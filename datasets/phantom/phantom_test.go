@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/medprobe/medprobe/datasets/phantom"
+	"github.com/medprobe/medprobe/internal/needs"
 )
 
 func Example() {
@@ -63,6 +64,7 @@ var drawn = sync.OnceValue(func() []*phantom.Phantom {
 
 func TestRadiographsOfAPatientMostlyShareFindings(t *testing.T) {
 	t.Parallel()
+	needs.Time(t)
 	same, other, n := 0, 0, 0
 	for i := range uint64(40) {
 		p, q := phantom.NewPatient(9, i), phantom.NewPatient(9, i+1)
@@ -87,6 +89,7 @@ func TestRadiographsOfAPatientMostlyShareFindings(t *testing.T) {
 
 func TestEveryFindingIsNeitherRareNorUsual(t *testing.T) {
 	t.Parallel()
+	needs.Time(t)
 	count := map[phantom.Finding]int{}
 	n := 0
 	for _, p := range drawn() {
@@ -186,6 +189,7 @@ func TestUnnamedFindingsAreNeverNamed(t *testing.T) {
 
 func TestAppearanceIsSaidOfPartOfTheChests(t *testing.T) {
 	t.Parallel()
+	needs.Time(t)
 	described, n := 0, 0
 	for i, p := range drawn() {
 		if p.Family != phantom.Chest {

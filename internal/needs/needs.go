@@ -54,6 +54,15 @@ func Skip(t testing.TB, reason string) {
 	t.Skip(reason)
 }
 
+// Time skips a test that takes long under go test -short. The race detector runs
+// with -short: what works in one goroutine, and slowly, shows it nothing.
+func Time(t testing.TB) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("takes long; go test without -short runs it")
+	}
+}
+
 // Opinion skips a test that asks a program which a machine need not have: a browser,
 // or Python with a reference implementation. Under MEDPROBE_SKIP=never that is a
 // failure too, unless MEDPROBE_OPINIONS is "none": there is no way to install one.
