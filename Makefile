@@ -2,10 +2,10 @@
 GO      ?= go
 BIN     := bin/medprobe
 # Packages with goroutines of their own run under the race detector too.
-RACE    := ./datasets/... ./embedcache/... ./encoder/... ./trainer/... ./evaluate/... ./registry/... ./experiment/... ./internal/...
+RACE    := ./datasets/... ./embedcache ./encoder ./trainer ./evaluate ./registry ./experiment
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 
-.PHONY: setup build demo test check lint bench bench-encoder bench-trainer bench-heads bench-suggest bench-dicom bench-cache bench-evaluate bench-coverage bench-gate test-faults fuzz picture release clean
+.PHONY: setup build demo test test-race check lint bench bench-encoder bench-trainer bench-heads bench-suggest bench-dicom bench-cache bench-evaluate bench-coverage bench-gate test-faults fuzz picture release clean
 
 setup:
 	@command -v $(GO) >/dev/null || { echo "setup: no Go; install Go 1.26 or newer" >&2; exit 1; }
@@ -22,6 +22,10 @@ demo: setup build
 test: setup
 	$(GO) test ./...
 	$(GO) test -race -short $(RACE)
+
+# Everything under the race detector, in some hours of two cores.
+test-race: setup
+	$(GO) test -race -timeout 3h ./...
 
 lint:
 	@unformatted=$$(gofmt -s -l .); [ -z "$$unformatted" ] || { echo "not formatted: $$unformatted" >&2; exit 1; }
