@@ -43,6 +43,8 @@ const (
 	// maxFile bounds the files of a run that are read, in bytes.
 	maxFile = 1 << 30
 	headDir = "heads/"
+	// manifestFile lists a run's files.
+	manifestFile = "manifest.json"
 	headExt = ".safetensors"
 )
 
@@ -126,7 +128,7 @@ func readRun(dir, kind string) (*run, error) {
 		return nil, err
 	}
 	defer root.Close()
-	text, err := readAll(root, "manifest.json")
+	text, err := readAll(root, manifestFile)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, errors.New("no manifest.json: want the folder that 'medprobe run' left, and the run to be whole")
 	} else if err != nil {

@@ -125,7 +125,7 @@ func (r *Registry) folder(v *Version, files func(*Version) (map[string][]byte, e
 	if err != nil {
 		return nil, err
 	}
-	contents[provenanceFile], err = provenance(v, contents)
+	contents[provenanceFile], err = provenance(v, digestsOf(contents))
 	return contents, err
 }
 
