@@ -45,7 +45,7 @@ const (
 	headDir = "heads/"
 	// manifestFile lists a run's files.
 	manifestFile = "manifest.json"
-	headExt = ".safetensors"
+	headExt      = ".safetensors"
 )
 
 // Add takes a head out of a run and keeps it as the next version of a model. A
