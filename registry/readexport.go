@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/medprobe/medprobe/evaluate"
+	"github.com/medprobe/medprobe/internal/runmanifest"
 	"github.com/medprobe/medprobe/trainer"
 )
 
@@ -28,7 +29,7 @@ func ReadExport(path string) (*trainer.Head, *evaluate.Reference, error) {
 		}
 		path = filepath.Dir(path)
 	}
-	if _, err := os.Stat(filepath.Join(path, manifestFile)); err == nil {
+	if _, err := os.Stat(filepath.Join(path, runmanifest.File)); err == nil {
 		return nil, nil, fmt.Errorf("registry: %s is the folder of a run: name the file of one of its heads, as in %s", path, filepath.Join(path, headDir, "logistic"+headExt))
 	}
 	e, err := readExported(path)
