@@ -34,7 +34,7 @@ type Population struct {
 	Samples int
 	Units   int
 	Unit    string
-	// Vectors are those of all samples, or of whole units drawn from them;
+	// Vectors are those of all samples, or of some of the units drawn from them;
 	// VectorGroups names the unit of each.
 	Vectors      [][]float32
 	VectorGroups []string

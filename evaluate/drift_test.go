@@ -196,7 +196,7 @@ func TestReferenceKeepsWholeUnitsWithinBounds(t *testing.T) {
 	for i := range groups {
 		groups[i] = rows[2*i].Patient
 	}
-	drawn := DrawUnits(groups, SketchRows, 9)
+	drawn := DrawUnits(groups, SketchRows, SketchPerUnit, 9)
 	var vectors [][]float32
 	for _, i := range drawn {
 		vectors = append(vectors, x[i])
@@ -219,7 +219,7 @@ func TestReferenceKeepsWholeUnitsWithinBounds(t *testing.T) {
 			}
 		}
 	}
-	if !slices.Equal(DrawUnits(groups, SketchRows, 9), drawn) || slices.Equal(DrawUnits(groups, SketchRows, 8), drawn) {
+	if !slices.Equal(DrawUnits(groups, SketchRows, SketchPerUnit, 9), drawn) || slices.Equal(DrawUnits(groups, SketchRows, SketchPerUnit, 8), drawn) {
 		t.Error("a draw is not of its seed")
 	}
 }

@@ -53,7 +53,7 @@ type Apart struct {
 // Source: Gretton et al., Journal of Machine Learning Research 13 (2012) 723–773,
 // eq. 3, and section 8 for the median. Oracle: NumPy and SciPy, and all
 // arrangements of small sets (testdata/drift.json); p by simulation
-// (TestApartFalseAlarms).
+// (TestShiftFalseAlarms, TestDrawnUnitsFalseAlarms).
 func NewApart(a, b [][]float32, groupsA, groupsB []string, permutations int, seed uint64) (Apart, error) {
 	s, err := newSides(len(a), groupsA, len(b), groupsB)
 	if err != nil {

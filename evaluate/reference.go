@@ -21,6 +21,11 @@ const (
 	SketchDim  = 32
 	// ReferenceScores is how many samples it keeps the probabilities of.
 	ReferenceScores = 1024
+	// SketchPerUnit and ScoresPerUnit are how many of those may be of one unit, so
+	// that 64 units are represented where there are as many: images of a patient
+	// repeat one another, and a few patients with hundreds would fill the reference.
+	SketchPerUnit = 4
+	ScoresPerUnit = 16
 )
 
 // Reference is what a head keeps of the samples it was tested on, to tell later
@@ -38,6 +43,12 @@ type Reference struct {
 	Samples int    `json:"samples"`
 	Units   int    `json:"units"`
 	Unit    string `json:"unit"`
+	// VectorsPerUnit and ScoresPerUnit bound how many of a unit's samples the
+	// vectors and the probabilities are of. Of other samples no more may be compared
+	// with it, or units of many samples would weigh more there. 0 means all of them:
+	// so it was kept by an earlier medprobe.
+	VectorsPerUnit int `json:"vectors_per_unit,omitempty"`
+	ScoresPerUnit  int `json:"scores_per_unit,omitempty"`
 	// Levels are those of the findings' quantiles.
 	Levels   []float64          `json:"quantile_levels"`
 	Findings []ReferenceFinding `json:"findings"`
@@ -47,7 +58,7 @@ type Reference struct {
 	ScoreUnits []int       `json:"-"`
 	// Sketch is [rows, k], the vectors times the transpose of Projection, [k,
 	// dim]; SketchUnits the unit of each row. They are nil where the run kept no
-	// vectors of whole units.
+	// vectors, or an earlier medprobe kept those of too few units.
 	Sketch      [][]float32 `json:"-"`
 	SketchUnits []int       `json:"-"`
 	Projection  [][]float32 `json:"-"`
@@ -81,9 +92,9 @@ func quantileLevels() []float64 {
 
 // NewReference makes a reference of what a head says of the test part: report is
 // that of the run, rows are the head's predictions, in the order in which the run
-// lists the samples. vectors are those of some samples, all of the units they
-// belong to, and at says which by their number in that order; both may be nil. An
-// error that wraps [ErrTooFew] says that there are too few units.
+// lists the samples. vectors are those of samples that [DrawUnits] took,
+// [SketchPerUnit] of a unit or more, and at says which by their number in that order;
+// both may be nil. An error that wraps [ErrTooFew] says that there are too few units.
 func NewReference(report *Report, head string, rows []Prediction, vectors [][]float32, at []int) (*Reference, error) {
 	t, err := newTested(rows)
 	if err != nil {
@@ -95,7 +106,7 @@ func NewReference(report *Report, head string, rows []Prediction, vectors [][]fl
 	}
 	r := &Reference{
 		Schema: ReferenceSchema, Head: head, Encoder: report.Encoder, Samples: len(t.groups), Units: units,
-		Unit: cmp.Or(report.Dataset.Unit, "sample"), Levels: quantileLevels(),
+		Unit: cmp.Or(report.Dataset.Unit, "sample"), ScoresPerUnit: ScoresPerUnit, Levels: quantileLevels(),
 	}
 	if units < FewDriftUnits {
 		return nil, fmt.Errorf("evaluate: %d %ss: want at least %d: %w", units, r.Unit, FewDriftUnits, ErrTooFew)
@@ -107,10 +118,7 @@ func NewReference(report *Report, head string, rows []Prediction, vectors [][]fl
 		}
 		r.Findings = append(r.Findings, f)
 	}
-	kept := DrawUnits(t.groups, ReferenceScores, 0)
-	if _, fit, _ := unitsOf(len(kept), pickGroups(t.groups, kept)); fit < FewDriftUnits {
-		return nil, fmt.Errorf("evaluate: %d of the %ss fit into %d samples: want at least %d: %w", fit, r.Unit, ReferenceScores, FewDriftUnits, ErrTooFew)
-	}
+	kept := DrawUnits(t.groups, ReferenceScores, ScoresPerUnit, 0)
 	scores := make([][]float32, len(kept))
 	for i, s := range kept {
 		for k := range t.findings {
@@ -135,10 +143,12 @@ func (r *Reference) sketch(vectors [][]float32, at []int, groups []string) error
 		}
 	}
 	of := pickGroups(groups, at)
+	kept := DrawUnits(of, SketchRows, SketchPerUnit, 0)
+	of, vectors = pickGroups(of, kept), pickRows(vectors, kept)
 	if _, units, err := unitsOf(len(of), of); err != nil || units < FewDriftUnits {
-		return err // too few to hide among
+		return err // too few to hide among: an earlier medprobe kept whole units
 	}
-	r.Projection = projection(len(vectors[0]))
+	r.VectorsPerUnit, r.Projection = SketchPerUnit, projection(len(vectors[0]))
 	projected, err := r.Project(vectors)
 	if err != nil {
 		return err
@@ -213,41 +223,6 @@ func (t *tested) finding(k int, name, unit string) (f ReferenceFinding, err erro
 	}
 	f.AUC, err = KnownAUC(scores, labels, groups, unit)
 	return f, err
-}
-
-// DrawUnits returns the numbers of at most most samples, all of the units that
-// they belong to, in order. Units are drawn by the seed, until the next would be
-// too many; all are taken where all fit.
-func DrawUnits(groups []string, most int, seed uint64) []int {
-	members := map[string][]int{}
-	var order []string
-	for i, g := range groups {
-		if members[g] == nil {
-			order = append(order, g)
-		}
-		members[g] = append(members[g], i)
-	}
-	if len(groups) > most {
-		random := rand.New(rand.NewPCG(seed, 0x6d70_6472_6177)) //nolint:gosec // repeatable, not secret
-		random.Shuffle(len(order), func(i, j int) { order[i], order[j] = order[j], order[i] })
-	}
-	var drawn []int
-	for _, g := range order {
-		if len(drawn)+len(members[g]) > most {
-			break
-		}
-		drawn = append(drawn, members[g]...)
-	}
-	slices.Sort(drawn)
-	return drawn
-}
-
-func pickGroups(groups []string, at []int) []string {
-	picked := make([]string, len(at))
-	for k, i := range at {
-		picked[k] = groups[i]
-	}
-	return picked
 }
 
 // nameless sorts rows by their numbers and numbers their groups in that order.
@@ -358,7 +333,7 @@ func (r *Reference) Check() error {
 	if r.Units < FewDriftUnits || r.Samples < r.Units || r.Unit == "" || len(r.Findings) == 0 {
 		return fmt.Errorf("evaluate: reference of %d samples, %d units %q and %d findings: want at least %d units and one finding", r.Samples, r.Units, r.Unit, len(r.Findings), FewDriftUnits)
 	}
-	if err := checkRows("scores", r.Scores, r.ScoreUnits, len(r.Findings)); err != nil {
+	if err := checkRows("scores", r.Scores, r.ScoreUnits, len(r.Findings), r.ScoresPerUnit); err != nil {
 		return err
 	}
 	for _, row := range r.Scores {
@@ -393,14 +368,17 @@ func (r *Reference) Check() error {
 			return fmt.Errorf("evaluate: reference: projection of %d dimensions, moments of %d and %d: want as many", len(axis), len(r.Mean), len(r.Deviation))
 		}
 	}
-	return checkRows("sketch", r.Sketch, r.SketchUnits, len(r.Projection))
+	return checkRows("sketch", r.Sketch, r.SketchUnits, len(r.Projection), r.VectorsPerUnit)
 }
 
-func checkRows(what string, rows [][]float32, units []int, columns int) error {
+func checkRows(what string, rows [][]float32, units []int, columns, perUnit int) error {
 	if len(rows) != len(units) {
 		return fmt.Errorf("evaluate: reference: %d rows of %s and %d units: want as many", len(rows), what, len(units))
 	}
-	next := 0
+	if perUnit < 0 {
+		return fmt.Errorf("evaluate: reference: %d rows of %s of a unit at most: want 0 or more", perUnit, what)
+	}
+	next, count := 0, map[int]int{}
 	for i, row := range rows {
 		if len(row) != columns {
 			return fmt.Errorf("evaluate: reference: row %d of %s has %d values: want %d", i, what, len(row), columns)
@@ -414,6 +392,9 @@ func checkRows(what string, rows [][]float32, units []int, columns int) error {
 			return fmt.Errorf("evaluate: reference: row %d of %s is of unit %d: want units numbered in order", i, what, units[i])
 		}
 		next = max(next, units[i]+1)
+		if count[units[i]]++; perUnit > 0 && count[units[i]] > perUnit {
+			return fmt.Errorf("evaluate: reference: unit %d has more than %d rows of %s, which is said to be the most", units[i], perUnit, what)
+		}
 	}
 	return nil
 }

@@ -13,7 +13,7 @@ import (
 	"gonum.org/v1/gonum/blas/blas32"
 )
 
-// What is compared at most of new samples; whole patients are drawn.
+// What is compared at most of new samples; patients are drawn.
 const (
 	driftVectors = 512
 	driftScores  = 4096
@@ -60,7 +60,7 @@ func (q Drift) Run(ctx context.Context, o Options) (found *evaluate.Drift, err e
 	if err != nil {
 		return nil, err
 	}
-	now, err := l.population(q.Head, q.Seed)
+	now, err := l.population(q.Head, q.Seed, perUnit{q.Reference.VectorsPerUnit, q.Reference.ScoresPerUnit})
 	if err != nil {
 		return nil, err
 	}
@@ -76,8 +76,11 @@ func (q Drift) Run(ctx context.Context, o Options) (found *evaluate.Drift, err e
 	counts := w.plan.counts(w.data)
 	found.Counts, found.Warnings = &counts, w.warnings
 	found.Head, found.Encoder, found.Data = q.Head.Kind, o.Encoder.Name(), q.Data.Format+":"+filepath.Base(q.Data.Path)
-	if len(q.Reference.Sketch) == 0 {
-		found.Warnings = append(found.Warnings, "the reference holds no vectors: embeddings are not compared")
+	switch {
+	case len(q.Reference.Sketch) == 0:
+		found.Warnings = append(found.Warnings, "the reference holds no vectors: embeddings are not compared; run the experiment again and add its head, if an earlier medprobe kept it")
+	case len(now.Vectors) == 0:
+		found.Warnings = append(found.Warnings, fmt.Sprintf("the reference holds all images of its %ss, and one %s has more than %d here: embeddings are not compared; run the experiment again and add its head", q.Reference.Unit, d.Unit, driftVectors))
 	}
 	if !d.HasPatients() && q.Reference.Unit != d.Unit {
 		found.Warnings = append(found.Warnings, fmt.Sprintf("the data names no %ss, and the reference does: where one has several %ss, differences look surer than they are", q.Reference.Unit, d.Unit))
@@ -127,27 +130,35 @@ func (q Drift) plan(d *datasets.Dataset) (plan, error) {
 	return p, nil
 }
 
+// perUnit bounds how many vectors and probabilities of a patient are compared: as
+// many as on the other side, or patients of many images would weigh more here. 0
+// means all.
+type perUnit struct{ vectors, scores int }
+
+// asKept is as many as references keep.
+func asKept() perUnit { return perUnit{evaluate.SketchPerUnit, evaluate.ScoresPerUnit} }
+
 // population is the test samples as a head sees them: vectors and probabilities of
-// whole patients drawn by the seed, figures on all of them.
-func (l *lab) population(h *trainer.Head, seed uint64) (evaluate.Population, error) {
+// patients drawn by the seed, figures on all of them.
+func (l *lab) population(h *trainer.Head, seed uint64, each perUnit) (evaluate.Population, error) {
 	m := &method{name: h.Kind, head: h}
 	if err := m.score(l.testX); err != nil {
 		return evaluate.Population{}, err
 	}
-	return l.populationOf(m, h.Classes, seed)
+	return l.populationOf(m, h.Classes, seed, each)
 }
 
 // populationOf is [lab.population] of a method that has scored them; classes
 // names the columns of its scores.
-func (l *lab) populationOf(m *method, classes []string, seed uint64) (p evaluate.Population, err error) {
+func (l *lab) populationOf(m *method, classes []string, seed uint64, each perUnit) (p evaluate.Population, err error) {
 	groups := make([]string, len(l.test))
 	for r, i := range l.test {
 		groups[r] = l.data.Samples[i].Group()
 	}
 	p = evaluate.Population{Samples: len(groups), Units: distinct(groups), Unit: l.data.Unit}
-	drawn := evaluate.DrawUnits(groups, driftVectors, seed)
+	drawn := evaluate.DrawUnits(groups, driftVectors, each.vectors, seed)
 	p.Vectors, p.VectorGroups = vectorsOf(gather(l.testX, drawn)), pick(groups, drawn)
-	if drawn = evaluate.DrawUnits(groups, driftScores, seed); len(drawn) == 0 {
+	if drawn = evaluate.DrawUnits(groups, driftScores, each.scores, seed); len(drawn) == 0 {
 		drawn = upTo(len(groups)) // of a patient with more than that
 	}
 	p.ScoreGroups = pick(groups, drawn)

@@ -230,7 +230,7 @@ func (w *work) judgeExternal(ctx context.Context, l *lab, methods []*method) (fo
 	}
 	methods = slices.DeleteFunc(slices.Clone(methods), func(m *method) bool { return m.name == classifier || m.name == withScores }) // not of these vectors alone
 	lead := leadOf(methods)
-	test, err := l.populationOf(lead, l.data.Classes, w.config.Seed)
+	test, err := l.populationOf(lead, l.data.Classes, w.config.Seed, asKept())
 	if err != nil {
 		return nil, nil, err
 	}
@@ -294,7 +294,7 @@ func (set *externalSet) judge(ctx context.Context, trained *lab, methods []*meth
 		e.Findings = append(e.Findings, f)
 	}
 	e.Macro = macro
-	now, err := l.populationOf(mine[at], l.data.Classes, trained.config.Seed)
+	now, err := l.populationOf(mine[at], l.data.Classes, trained.config.Seed, asKept())
 	if err != nil {
 		return nil, nil, err
 	}

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -15,36 +14,13 @@ import (
 	"slices"
 
 	"github.com/medprobe/medprobe/internal/atomicfile"
+	"github.com/medprobe/medprobe/internal/runmanifest"
 	"github.com/medprobe/medprobe/report"
 	"github.com/parquet-go/parquet-go"
 )
 
-// ManifestSchema names the form of a run's manifest.
-const ManifestSchema = "medprobe.run/1"
-
 // externalFile is there with external test sets.
 const externalFile = "external.parquet"
-
-// manifestFile is written last: a folder that holds it is whole.
-const manifestFile = "manifest.json"
-
-// Manifest says what a run was made of and what it left.
-type Manifest struct {
-	Schema string `json:"schema"`
-	Name   string `json:"name"`
-	Seed   uint64 `json:"seed"`
-	// Experiment is the SHA-256 of the experiment as it was understood, with
-	// every default filled in, without the place of its data.
-	Experiment string `json:"experiment"`
-	// Dataset and Split are the SHA-256 of the used samples and of what each
-	// of them was used for.
-	Dataset    string `json:"dataset"`
-	Split      string `json:"split"`
-	Encoder    string `json:"encoder"`
-	Preprocess string `json:"preprocess"`
-	// Files holds the SHA-256 of every file, by its path.
-	Files map[string]string `json:"files"`
-}
 
 // ErrForeignFolder says that a folder holds something that no run left there.
 var ErrForeignFolder = errors.New("folder holds other files")
@@ -78,7 +54,7 @@ func (r *Result) Write(dir string) error {
 		files[externalFile] = func(w io.Writer) error { return writeTable(w, r.external) }
 	}
 	for name, write := range files {
-		if err := m.write(dir, name, write); err != nil {
+		if err := writeFile(m, dir, name, write); err != nil {
 			return err
 		}
 	}
@@ -88,28 +64,32 @@ func (r *Result) Write(dir string) error {
 	}
 	for _, one := range heads {
 		name := path.Join("heads", one.name+".safetensors")
-		if err := m.write(dir, name, one.head.Write); err != nil {
+		if err := writeFile(m, dir, name, one.head.Write); err != nil {
 			return err
 		}
 	}
-	return m.save(dir)
+	// The manifest comes last: a folder that holds it is whole.
+	if err := atomicfile.Write(filepath.Join(dir, runmanifest.File), m.Write); err != nil {
+		return fmt.Errorf("experiment: write: %w", err)
+	}
+	return nil
 }
 
-func (r *Result) manifest() *Manifest {
+func (r *Result) manifest() *runmanifest.Manifest {
 	split := sha256.New()
 	for _, s := range r.samples {
 		fmt.Fprintf(split, "%q %s\n", s.ID, s.Part)
 	}
-	return &Manifest{
-		Schema: ManifestSchema, Name: r.Report.Name, Seed: r.Report.Seed,
+	return &runmanifest.Manifest{
+		Schema: runmanifest.Schema, Name: r.Report.Name, Seed: r.Report.Seed,
 		Experiment: r.config.digest(), Dataset: r.Report.Dataset.Digest, Split: hex.EncodeToString(split.Sum(nil)),
 		Encoder: r.Report.Encoder.Fingerprint, Preprocess: r.Report.Encoder.PreprocessFingerprint,
 		Files: map[string]string{},
 	}
 }
 
-// write writes one file and notes its digest.
-func (m *Manifest) write(dir, name string, fill func(io.Writer) error) error {
+// writeFile writes one file and notes its digest.
+func writeFile(m *runmanifest.Manifest, dir, name string, fill func(io.Writer) error) error {
 	digest := sha256.New()
 	err := atomicfile.Write(filepath.Join(dir, filepath.FromSlash(name)), func(w io.Writer) error {
 		return fill(io.MultiWriter(w, digest))
@@ -118,19 +98,6 @@ func (m *Manifest) write(dir, name string, fill func(io.Writer) error) error {
 		return fmt.Errorf("experiment: write: %w", err)
 	}
 	m.Files[name] = hex.EncodeToString(digest.Sum(nil))
-	return nil
-}
-
-func (m *Manifest) save(dir string) error {
-	err := atomicfile.Write(filepath.Join(dir, manifestFile), func(w io.Writer) error {
-		encoder := json.NewEncoder(w)
-		encoder.SetEscapeHTML(false)
-		encoder.SetIndent("", "  ")
-		return encoder.Encode(m)
-	})
-	if err != nil {
-		return fmt.Errorf("experiment: write: %w", err)
-	}
 	return nil
 }
 
@@ -196,7 +163,7 @@ func leftBehind(root *os.Root) (left []string, err error) {
 
 // ofRun names what [Result.Write] leaves in a folder besides heads; the
 // manifest goes first.
-var ofRun = []string{manifestFile, "report.html", "report.json", "predictions.parquet", "samples.parquet", "experiment.json", "sample.safetensors", externalFile}
+var ofRun = []string{runmanifest.File, "report.html", "report.json", "predictions.parquet", "samples.parquet", "experiment.json", "sample.safetensors", externalFile}
 
 // writeTable writes rows as Parquet, compressed, with the same bytes for the
 // same rows.

@@ -15,6 +15,7 @@ import (
 	"testing"
 
 	"github.com/medprobe/medprobe/evaluate"
+	"github.com/medprobe/medprobe/internal/runmanifest"
 	"github.com/medprobe/medprobe/trainer"
 	"github.com/parquet-go/parquet-go"
 )
@@ -40,14 +41,14 @@ func TestSameSeedSameBytes(t *testing.T) {
 	if got := slices.Sorted(maps.Keys(first)); !slices.Equal(got, want) {
 		t.Errorf("files %q: want %q", got, want)
 	}
-	var m Manifest
+	var m runmanifest.Manifest
 	if err := json.Unmarshal([]byte(first["manifest.json"]), &m); err != nil {
 		t.Fatal(err)
 	}
 	if got := m.Files["experiment.json"]; got != m.Experiment {
 		t.Errorf("experiment.json has digest %s, the manifest says %s", got, m.Experiment)
 	}
-	if len(m.Files) != len(want)-1 || m.Schema != ManifestSchema {
+	if len(m.Files) != len(want)-1 || m.Schema != runmanifest.Schema {
 		t.Errorf("manifest %+v: want every other file", m)
 	}
 	for name, digest := range m.Files {

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"database/sql"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -16,6 +15,7 @@ import (
 	"strings"
 
 	"github.com/medprobe/medprobe/evaluate"
+	"github.com/medprobe/medprobe/internal/runmanifest"
 	"github.com/medprobe/medprobe/trainer"
 )
 
@@ -28,18 +28,7 @@ type Origin struct {
 	By, Code, Environment string
 }
 
-// runManifest is what the registry reads of a run's manifest.
-type runManifest struct {
-	Schema     string            `json:"schema"`
-	Name       string            `json:"name"`
-	Seed       uint64            `json:"seed"`
-	Experiment string            `json:"experiment"`
-	Split      string            `json:"split"`
-	Files      map[string]string `json:"files"`
-}
-
 const (
-	runSchema = "medprobe.run/1"
 	// maxFile bounds the files of a run that are read, in bytes.
 	maxFile = 1 << 30
 	headDir = "heads/"
@@ -113,7 +102,7 @@ func (r *Registry) insert(ctx context.Context, tx *sql.Tx, model, digest string,
 
 // run is what is read of a run's folder, every file checked by its digest.
 type run struct {
-	manifest runManifest
+	manifest *runmanifest.Manifest
 	head     *trainer.Head
 	report   *evaluate.Report
 	files    map[string][]byte
@@ -126,18 +115,15 @@ func readRun(dir, kind string) (*run, error) {
 		return nil, err
 	}
 	defer root.Close()
-	text, err := readAll(root, "manifest.json")
+	text, err := readAll(root, runmanifest.File)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, errors.New("no manifest.json: want the folder that 'medprobe run' left, and the run to be whole")
 	} else if err != nil {
 		return nil, err
 	}
 	r := &run{files: map[string][]byte{}}
-	if err := json.Unmarshal(text, &r.manifest); err != nil {
-		return nil, fmt.Errorf("manifest.json: %w", err)
-	}
-	if r.manifest.Schema != runSchema {
-		return nil, fmt.Errorf("manifest.json of schema %q: want %q", r.manifest.Schema, runSchema)
+	if r.manifest, err = runmanifest.Parse(text); err != nil {
+		return nil, err
 	}
 	head, err := r.headPath(kind)
 	if err != nil {
@@ -146,16 +132,15 @@ func readRun(dir, kind string) (*run, error) {
 	for name, as := range map[string]string{
 		head: headFile, reportFile: reportFile, predictionsFile: predictionsFile, experimentFile: experimentFile, sampleFile: sampleFile,
 	} {
-		want, listed := r.manifest.Files[name]
-		if !listed && (name == experimentFile || name == sampleFile) {
+		if _, listed := r.manifest.Files[name]; !listed && (name == experimentFile || name == sampleFile) {
 			continue // a run of an earlier medprobe
 		}
 		b, err := readAll(root, name)
 		if err != nil {
 			return nil, err
 		}
-		if got := hexDigest(b); got != want {
-			return nil, fmt.Errorf("%s has digest %.12s…, its manifest says %.12s…: it was changed; run the experiment again", name, got, want)
+		if err := r.manifest.Check(name, b); err != nil {
+			return nil, err
 		}
 		r.files[as] = b
 	}

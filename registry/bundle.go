@@ -66,56 +66,56 @@ func (r *Registry) ReadBundle(ctx context.Context, model string, bundle io.Reade
 	if err := checkName("name", model); err != nil {
 		return nil, false, err
 	}
-	d, files, err := readBundle(bundle)
+	e, err := readBundle(bundle)
 	if err != nil {
 		return nil, false, fmt.Errorf("registry: import: %w", err)
 	}
-	if v, added, err = r.keep(ctx, model, d, files, by); err != nil {
+	if v, added, err = r.keep(ctx, model, e.document, e.files, by); err != nil {
 		return nil, false, fmt.Errorf("registry: import: %w", err)
 	}
 	return v, added, nil
 }
 
 // readBundle reads a bundle whole and checks every file against its document.
-func readBundle(bundle io.Reader) (*Document, map[string][]byte, error) {
+func readBundle(bundle io.Reader) (*exported, error) {
 	archive := tar.NewReader(io.LimitReader(bundle, maxBundle))
 	header, err := archive.Next()
 	if errors.Is(err, io.EOF) || err == nil && (!strings.HasSuffix(header.Name, documentExt) || header.Typeflag != tar.TypeReg) {
-		return nil, nil, fmt.Errorf("it does not begin with the document of a version: want a file that 'medprobe registry export --format bundle' wrote")
+		return nil, fmt.Errorf("it does not begin with the document of a version: want a file that 'medprobe registry export --format bundle' wrote")
 	} else if err != nil {
-		return nil, nil, fmt.Errorf("not a tar file: %w", err)
+		return nil, fmt.Errorf("not a tar file: %w", err)
 	}
 	if header.Size > maxDocument {
-		return nil, nil, fmt.Errorf("document of %d bytes: want at most %d", header.Size, maxDocument)
+		return nil, fmt.Errorf("document of %d bytes: want at most %d", header.Size, maxDocument)
 	}
 	text, err := io.ReadAll(archive)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	if got, want := hexDigest(text), strings.TrimSuffix(header.Name, documentExt); got != want {
-		return nil, nil, fmt.Errorf("its document has digest %.12s…, want %.12q…: it was changed or damaged", got, want)
+		return nil, fmt.Errorf("its document has digest %.12s…, want %.12q…: it was changed or damaged", got, want)
 	}
 	d, err := decodeDocument(text)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	if again, _, err := d.encode(); err != nil || string(again) != string(text) {
-		return nil, nil, errors.New("its document is not in the form that medprobe writes")
+		return nil, errors.New("its document is not in the form that medprobe writes")
 	}
 	files := map[string][]byte{}
 	for _, f := range d.Files {
 		b, err := readMember(archive, f)
 		if err != nil {
-			return nil, nil, err
+			return nil, err
 		}
 		files[f.Path] = b
 	}
 	if header, err := archive.Next(); err == nil {
-		return nil, nil, fmt.Errorf("%q is not in its document", header.Name)
+		return nil, fmt.Errorf("%q is not in its document", header.Name)
 	} else if !errors.Is(err, io.EOF) {
-		return nil, nil, err
+		return nil, err
 	}
-	return &d, files, checkHead(&d, files)
+	return checked(&d, files)
 }
 
 func readMember(archive *tar.Reader, f File) ([]byte, error) {
@@ -136,42 +136,41 @@ func readMember(archive *tar.Reader, f File) ([]byte, error) {
 	return b, nil
 }
 
-// checkHead loads the head of a bundle and compares it with the document, and with
-// the probabilities that the bundle holds.
-func checkHead(d *Document, files map[string][]byte) error {
+// checked loads what an export holds and compares the head with the document, and
+// with the probabilities that a bundle holds.
+func checked(d *Document, files map[string][]byte) (*exported, error) {
 	dir, err := os.MkdirTemp("", "medprobe-bundle-*")
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer os.RemoveAll(dir)
 	for _, name := range []string{headFile, sampleFile, driftFile} {
 		if b, ok := files[name]; ok {
 			if err := os.WriteFile(filepath.Join(dir, name), b, 0o600); err != nil {
-				return err
+				return nil, err
 			}
 		}
 	}
-	h, err := trainer.LoadHead(filepath.Join(dir, headFile))
-	if err != nil {
-		return err
+	e := &exported{document: d, files: files}
+	if e.head, err = trainer.LoadHead(filepath.Join(dir, headFile)); err != nil {
+		return nil, err
 	}
-	if is := facts(h); !reflect.DeepEqual(is, d.Head) {
-		return fmt.Errorf("%s is %+v, the document says %+v", headFile, is, d.Head)
+	if is := facts(e.head); !reflect.DeepEqual(is, d.Head) {
+		return nil, fmt.Errorf("%s is %+v, the document says %+v", headFile, is, d.Head)
 	}
-	e := &d.Lineage.Encoder
-	if err := h.Check(trainer.Space{Encoder: e.Fingerprint, Preprocess: e.PreprocessFingerprint}); err != nil {
-		return err
+	space := trainer.Space{Encoder: d.Lineage.Encoder.Fingerprint, Preprocess: d.Lineage.Encoder.PreprocessFingerprint}
+	if err := e.head.Check(space); err != nil {
+		return nil, err
 	}
 	if files[driftFile] != nil {
-		if _, err := ReadReference(filepath.Join(dir, driftFile)); err != nil {
-			return err
+		if e.reference, err = readReference(filepath.Join(dir, driftFile)); err != nil {
+			return nil, fmt.Errorf("%s: %w", driftFile, err)
 		}
 	}
-	if files[sampleFile] == nil {
-		return nil
+	if files[sampleFile] != nil {
+		if err := checkSample(filepath.Join(dir, sampleFile), e.head); err != nil {
+			return nil, fmt.Errorf("%s: %w", sampleFile, err)
+		}
 	}
-	if err := checkSample(filepath.Join(dir, sampleFile), h); err != nil {
-		return fmt.Errorf("%s: %w", sampleFile, err)
-	}
-	return nil
+	return e, nil
 }

@@ -9,7 +9,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
 
 	"github.com/medprobe/medprobe/evaluate"
 	"github.com/medprobe/medprobe/internal/safetensors"
@@ -318,34 +317,4 @@ func (r *Registry) withReference(v *Version, files map[string][]byte) (_ map[str
 	}
 	files[headFile], err = r.File(v, headFile)
 	return files, err
-}
-
-// ReadExport reads the head and the reference distribution of a folder that
-// Export wrote, or of a head's file with the reference, or the run that it is of,
-// beside it.
-func ReadExport(path string) (*trainer.Head, *evaluate.Reference, error) {
-	info, err := os.Stat(path)
-	if err != nil {
-		return nil, nil, fmt.Errorf("registry: %w", err)
-	}
-	head := path
-	if info.IsDir() {
-		head = filepath.Join(path, headFile)
-		if _, err := os.Stat(head); err != nil {
-			return nil, nil, fmt.Errorf("registry: %s holds no %s: want a folder that 'medprobe registry export' wrote as safetensors, mlflow or hf, a head's file in a run, or registry:NAME@VERSION; of an OCI layout or a bundle, pull or import it first", path, headFile)
-		}
-	}
-	beside := filepath.Join(filepath.Dir(head), driftFile)
-	if _, err := os.Stat(beside); err != nil {
-		if dir := filepath.Dir(filepath.Dir(head)); filepath.Base(filepath.Dir(head))+"/" == headDir {
-			return RunReference(dir, strings.TrimSuffix(filepath.Base(head), headExt))
-		}
-		return nil, nil, fmt.Errorf("registry: %s: %w beside it: want %s", head, ErrNoReference, driftFile)
-	}
-	h, err := trainer.LoadHead(head)
-	if err != nil {
-		return nil, nil, err
-	}
-	r, err := ReadReference(beside)
-	return h, r, err
 }

@@ -3,6 +3,7 @@ package registry
 import (
 	"context"
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 
@@ -24,7 +25,7 @@ type Tower interface {
 
 // ExportEndToEnd writes a folder with an encoder and a version's head in one ONNX
 // model: "pixels" float32 [N, 3, H, W] in, "label" and "probabilities" out as of
-// [ONNX], the encoder's weights in a file beside it, and a README. The encoder must
+// [ONNX], the encoder's weights in a file beside it, a README, the reference distribution and provenance. The encoder must
 // be the one that the head was trained on: another is a *[trainer.FingerprintError].
 // Like every export the folder must be new or empty and is there whole or not at all.
 func (r *Registry) ExportEndToEnd(ctx context.Context, v *Version, tower Tower, dir string) error {
@@ -54,8 +55,39 @@ func (r *Registry) exportEndToEnd(ctx context.Context, v *Version, tower Tower, 
 		if err := tower.Join(ctx, dir, model); err != nil {
 			return err
 		}
-		return atomicfile.WriteBytes(filepath.Join(dir, cardFile), append(card, endToEndLines(tower)...))
+		if err := atomicfile.WriteBytes(filepath.Join(dir, cardFile), append(card, endToEndLines(tower)...)); err != nil {
+			return err
+		}
+		if v.HasReference() {
+			reference, err := r.File(v, driftFile)
+			if err != nil {
+				return err
+			}
+			if err := atomicfile.WriteBytes(filepath.Join(dir, driftFile), reference); err != nil {
+				return err
+			}
+		}
+		return writeProvenance(v, dir)
 	})
+}
+
+// writeProvenance states how the files of a folder were made. They are read again:
+// an encoder's weights do not fit into memory everywhere.
+func writeProvenance(v *Version, dir string) error {
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	made, _, err := digests(root, nil)
+	if err != nil {
+		return err
+	}
+	text, err := provenance(v, made)
+	if err != nil {
+		return err
+	}
+	return atomicfile.WriteBytes(filepath.Join(dir, provenanceFile), text)
 }
 
 // endToEndLines say how the model is run.

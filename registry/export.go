@@ -7,6 +7,9 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
 
 	"github.com/medprobe/medprobe/internal/atomicfile"
 )
@@ -125,7 +128,7 @@ func (r *Registry) folder(v *Version, files func(*Version) (map[string][]byte, e
 	if err != nil {
 		return nil, err
 	}
-	contents[provenanceFile], err = provenance(v, contents)
+	contents[provenanceFile], err = provenance(v, digestsOf(contents))
 	return contents, err
 }
 
@@ -135,7 +138,9 @@ func placeFolder(dir string, fill func(dir string) error) error {
 	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
 		return err
 	}
-	temporary, err := os.MkdirTemp(filepath.Dir(dir), "."+filepath.Base(dir)+".tmp-*")
+	parent, prefix := filepath.Dir(dir), "."+filepath.Base(dir)+".tmp-"
+	sweepAbandoned(parent, prefix)
+	temporary, err := os.MkdirTemp(parent, prefix+"*")
 	if err != nil {
 		return err
 	}
@@ -151,6 +156,22 @@ func placeFolder(dir string, fill func(dir string) error) error {
 		return fmt.Errorf("%w; name a folder that is not there yet, or an empty one", err)
 	}
 	return nil
+}
+
+// sweepAbandoned removes what exports to this path left behind that were killed:
+// folders of the prefix and a number. Younger ones may be those of exports under way;
+// what cannot be removed is in nobody's way.
+func sweepAbandoned(parent, prefix string) {
+	entries, _ := os.ReadDir(parent)
+	for _, e := range entries {
+		number, ours := strings.CutPrefix(e.Name(), prefix)
+		if _, err := strconv.ParseUint(number, 10, 64); !ours || err != nil || !e.IsDir() {
+			continue
+		}
+		if info, err := e.Info(); err == nil && time.Since(info.ModTime()) > 24*time.Hour {
+			os.RemoveAll(filepath.Join(parent, e.Name()))
+		}
+	}
 }
 
 // loadingLines are for Python.

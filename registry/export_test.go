@@ -106,6 +106,35 @@ func TestExportLeavesAFullFolderAlone(t *testing.T) {
 	}
 }
 
+// An export that was killed leaves a folder, which a later one of that name removes
+// when nobody can be at work on it any more.
+func TestExportSweepsWhatKilledOnesLeft(t *testing.T) {
+	t.Parallel()
+	r := open(t, t.TempDir())
+	v := add(t, r, "cxr", fit(t, 1, trainer.Options{Head: trainer.Logistic, C: 1}))
+	dir := t.TempDir()
+	for name, age := range map[string]time.Duration{".cxr.tmp-1": 48 * time.Hour, ".cxr.tmp-2": time.Hour, ".other.tmp-3": 48 * time.Hour} {
+		folder := filepath.Join(dir, name)
+		if err := os.Mkdir(folder, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(folder, "model.onnx"), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		then := time.Now().Add(-age)
+		if err := os.Chtimes(folder, then, then); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := r.Export(t.Context(), v, "hf", filepath.Join(dir, "cxr")); err != nil {
+		t.Fatal(err)
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil || len(entries) != 3 || entries[0].Name() != ".cxr.tmp-2" || entries[1].Name() != ".other.tmp-3" {
+		t.Errorf("%v, %v: want the young folder, another's and the export", entries, err)
+	}
+}
+
 // PyTorch and scikit-learn, with a reader of their own, give the same
 // probabilities.
 func TestPythonReadsTheHead(t *testing.T) {

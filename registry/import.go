@@ -9,11 +9,14 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 
+	"github.com/medprobe/medprobe/evaluate"
 	"github.com/medprobe/medprobe/internal/onnxfile"
 	"github.com/medprobe/medprobe/internal/sqlitedb"
+	"github.com/medprobe/medprobe/trainer"
 	"go.yaml.in/yaml/v4"
 )
 
@@ -41,36 +44,16 @@ func (r *Registry) Import(ctx context.Context, model, path, by string) (v *Versi
 }
 
 func (r *Registry) importPath(ctx context.Context, model, path, by string) (*Version, bool, error) {
-	info, err := os.Stat(path)
-	if err != nil {
-		return nil, false, withoutPath(err)
-	}
-	var c *carried
-	switch {
-	case info.IsDir():
-		c, err = readExport(path)
-	case info.Mode().IsRegular():
-		var d *Document
-		var files map[string][]byte
-		if d, files, c, err = readFile(path, info.Size()); err == nil && c == nil {
-			return r.keep(ctx, model, d, files, by)
-		}
-	default:
-		err = fmt.Errorf("a %s: want a file or a folder", kindOf(info.Mode()))
-	}
+	e, err := readExported(path)
 	if err != nil {
 		return nil, false, err
 	}
-	d, files, err := c.version()
-	if err != nil {
-		return nil, false, err
-	}
-	if d.Imported != nil {
-		if v, err := r.withDigest(ctx, model, d.Imported.Version); v != nil || err != nil {
+	if i := e.document.Imported; i != nil {
+		if v, err := r.withDigest(ctx, model, i.Version); v != nil || err != nil {
 			return v, false, err
 		}
 	}
-	return r.keep(ctx, model, d, files, by)
+	return r.keep(ctx, model, e.document, e.files, by)
 }
 
 // withoutPath leaves out the path that whoever asked knows.
@@ -93,26 +76,73 @@ func (r *Registry) withDigest(ctx context.Context, model, digest string) (*Versi
 	return r.Find(ctx, ref)
 }
 
+// exported is a version as an export holds it, all of it checked; reference is nil
+// where there is none.
+type exported struct {
+	document  *Document
+	files     map[string][]byte
+	head      *trainer.Head
+	reference *evaluate.Reference
+}
+
+// readExported reads an export of any format.
+func readExported(path string) (*exported, error) {
+	info, err := os.Stat(path)
+	switch {
+	case err != nil:
+		return nil, withoutPath(err)
+	case info.IsDir():
+		c, err := readExport(path)
+		if err != nil {
+			return nil, err
+		}
+		return c.version()
+	case info.Mode().IsRegular():
+		return readFile(path, info.Size())
+	}
+	return nil, fmt.Errorf("a %s: want a file or a folder", kindOf(info.Mode()))
+}
+
 // readFile reads a bundle, or what an ONNX model carries.
-func readFile(path string, size int64) (d *Document, files map[string][]byte, c *carried, err error) {
+func readFile(path string, size int64) (*exported, error) {
 	f, err := os.Open(path)
 	if err != nil {
-		return nil, nil, nil, withoutPath(err)
+		return nil, withoutPath(err)
 	}
 	defer f.Close()
 	var head [512]byte
 	if n, err := io.ReadFull(f, head[:]); err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
-		return nil, nil, nil, err
+		return nil, err
 	} else if _, err := f.Seek(0, io.SeekStart); err != nil {
-		return nil, nil, nil, err
+		return nil, err
 	} else if n == len(head) && bytes.Equal(head[257:262], []byte("ustar")) {
-		d, files, err := readBundle(f)
-		return d, files, nil, err
+		return readBundle(f)
 	}
-	if c, err = readONNX(f, size); err != nil {
-		return nil, nil, nil, fmt.Errorf("no bundle, and not to be read as an ONNX model that medprobe exported: %w", err)
+	c, err := readONNX(f, size)
+	if err != nil {
+		return nil, fmt.Errorf("no bundle, and not to be read as an ONNX model that medprobe exported: %w", err)
 	}
-	return nil, nil, c, nil
+	c.reference = referenceBeside(path, c.document)
+	return c.version()
+}
+
+// referenceBeside returns the reference distribution that lies beside a model's file
+// if it is that of the document: another may be there by chance.
+func referenceBeside(path string, document []byte) []byte {
+	d, err := decodeDocument(document)
+	if err != nil {
+		return nil // said by whoever needs it
+	}
+	root, err := os.OpenRoot(filepath.Dir(path))
+	if err != nil {
+		return nil
+	}
+	defer root.Close()
+	b, err := readPlain(root, driftFile, maxReference)
+	if f, ok := d.file(driftFile); err == nil && ok && hexDigest(b) == f.SHA256 {
+		return b
+	}
+	return nil
 }
 
 // readExport reads the folder of an export. Nothing outside it is read.
@@ -134,7 +164,7 @@ func readExport(dir string) (*carried, error) {
 	case has(documentFile):
 		return readFiles(func(name string, most int64) ([]byte, error) { return readPlain(root, name, most) })
 	case has("model.onnx"):
-		return readModel(root, "model.onnx")
+		return readModelFolder(root, "model.onnx")
 	case has(headFile):
 		return nil, fmt.Errorf("%s without %s beside it: an earlier medprobe wrote it, or it was taken out of its folder; export it again, or import its bundle", headFile, documentFile)
 	}
@@ -153,7 +183,7 @@ func readFiles(read func(name string, most int64) ([]byte, error)) (c *carried, 
 	if c.readme, err = read(cardFile, maxDocument); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
-	if c.reference, err = read(driftFile, maxFile); errors.Is(err, fs.ErrNotExist) {
+	if c.reference, err = read(driftFile, maxReference); errors.Is(err, fs.ErrNotExist) {
 		err = nil
 	}
 	return c, err
@@ -213,11 +243,16 @@ func readMLflow(root *os.Root) (*carried, error) {
 	if !fs.ValidPath(name) || name == "." {
 		return nil, fmt.Errorf("MLmodel: the flavour onnx has the data %q: want a file in its folder", name)
 	}
+	return readModelFolder(root, name)
+}
+
+// readModelFolder reads a model and the reference distribution beside it.
+func readModelFolder(root *os.Root, name string) (*carried, error) {
 	c, err := readModel(root, name)
 	if err != nil {
 		return nil, err
 	}
-	if c.reference, err = readPlain(root, driftFile, maxFile); errors.Is(err, fs.ErrNotExist) {
+	if c.reference, err = readPlain(root, driftFile, maxReference); errors.Is(err, fs.ErrNotExist) {
 		err = nil
 	}
 	return c, err
@@ -275,18 +310,18 @@ func readONNX(r io.Reader, size int64) (*carried, error) {
 // version returns the document and the files of the version that was carried. Where
 // the export holds less than the document lists, the document is another, which says
 // so.
-func (c *carried) version() (*Document, map[string][]byte, error) {
+func (c *carried) version() (*exported, error) {
 	d, err := decodeDocument(c.document)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	again, digest, err := d.encode()
 	if err != nil || !bytes.Equal(again, c.document) {
-		return nil, nil, errors.New("its document is not in the form that medprobe writes: it was changed")
+		return nil, errors.New("its document is not in the form that medprobe writes: it was changed")
 	}
 	files := map[string][]byte{}
 	if f, _ := d.file(headFile); hexDigest(c.head) != f.SHA256 {
-		return nil, nil, fmt.Errorf("%s has digest %.12s…, its document says %.12s…: it was changed or damaged", headFile, hexDigest(c.head), f.SHA256)
+		return nil, fmt.Errorf("%s has digest %.12s…, its document says %.12s…: it was changed or damaged", headFile, hexDigest(c.head), f.SHA256)
 	}
 	files[headFile] = c.head
 	if f, ok := d.file(cardFile); ok {
@@ -296,12 +331,12 @@ func (c *carried) version() (*Document, map[string][]byte, error) {
 	}
 	if f, ok := d.file(driftFile); ok && c.reference != nil {
 		if hexDigest(c.reference) != f.SHA256 {
-			return nil, nil, fmt.Errorf("%s has digest %.12s…, its document says %.12s…: it was changed or damaged", driftFile, hexDigest(c.reference), f.SHA256)
+			return nil, fmt.Errorf("%s has digest %.12s…, its document says %.12s…: it was changed or damaged", driftFile, hexDigest(c.reference), f.SHA256)
 		}
 		files[driftFile] = c.reference
 	}
 	d.without(files, digest)
-	return &d, files, checkHead(&d, files)
+	return checked(&d, files)
 }
 
 // without lets the document, of a digest, list the files that there are and name

@@ -55,10 +55,10 @@ type slsaProvenance struct {
 
 // provenance states from what the files of an export were made: by digests alone,
 // with no name of a patient, path, machine or user.
-func provenance(v *Version, files map[string][]byte) ([]byte, error) {
+func provenance(v *Version, files []signedResource) ([]byte, error) {
 	s := statement{Type: statementType, PredicateType: provenanceType}
-	for _, name := range slices.Sorted(maps.Keys(files)) {
-		s.Subject = append(s.Subject, resource{Name: name, Digest: map[string]string{"sha256": hexDigest(files[name])}})
+	for _, f := range files {
+		s.Subject = append(s.Subject, resource{Name: f.Name, Digest: map[string]string{f.Algorithm: f.Digest}})
 	}
 	d := &v.Document
 	l := &d.Lineage
@@ -87,6 +87,14 @@ func provenance(v *Version, files map[string][]byte) ([]byte, error) {
 		return nil, fmt.Errorf("%s: %w", provenanceFile, err)
 	}
 	return append(text, '\n'), nil
+}
+
+// digestsOf lists files by name.
+func digestsOf(files map[string][]byte) (digests []signedResource) {
+	for _, name := range slices.Sorted(maps.Keys(files)) {
+		digests = append(digests, signedResource{Name: name, Algorithm: "sha256", Digest: hexDigest(files[name])})
+	}
+	return digests
 }
 
 // digestOf gives a digest of medprobe's its name: those of 256 bits are SHA-256.

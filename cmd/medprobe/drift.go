@@ -27,13 +27,15 @@ distribution that the head keeps of its test part: the distance of the embedding
 need not be there; where they are, so are the rate of positives and the AUC. p is by
 permutations of whole patients and adjusted over all tests.
 
-HEAD is registry:NAME@VERSION or registry:NAME@ALIAS, a folder that 'registry export'
-wrote as safetensors, mlflow or hf, or a head's file in a run. With fewer than 30
+HEAD is registry:NAME@VERSION or registry:NAME@ALIAS, whatever 'registry export' wrote,
+or a head's file in a run. An ONNX model is one file: put the version's
+reference.safetensors, which other exports hold, beside it. With fewer than 30
 patients drift can be found, but not ruled out; it then says that it cannot tell.
 
 Exit code 0 whatever is found. With --fail-on-drift 3 where there is drift and 4
 where it cannot tell.`,
 		Example: `  medprobe drift registry:cxr@champion --dataset csv:march.csv
+  medprobe drift cxr.tar --dataset csv:march.csv
   medprobe drift run/heads/linear-probe.safetensors --dataset csv:march.csv --json`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {

@@ -4,21 +4,19 @@ import (
 	"bytes"
 	"cmp"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"slices"
 	"strings"
 
 	"github.com/medprobe/medprobe/evaluate"
-	"github.com/medprobe/medprobe/experiment"
 	"github.com/medprobe/medprobe/internal/atomicfile"
 	"github.com/medprobe/medprobe/internal/near"
+	"github.com/medprobe/medprobe/internal/runmanifest"
 	"github.com/medprobe/medprobe/registry"
 	"github.com/medprobe/medprobe/report"
 	"github.com/spf13/cobra"
@@ -290,20 +288,19 @@ func runSide(name, head string, read func(string) ([]byte, error)) (side, error)
 // checkManifest compares files with the digests in the run's manifest, where there
 // is one.
 func checkManifest(read func(string) ([]byte, error), files map[string][]byte) error {
-	text, err := read("manifest.json")
+	text, err := read(runmanifest.File)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	} else if err != nil {
 		return err
 	}
-	var m experiment.Manifest
-	if err := json.Unmarshal(text, &m); err != nil {
-		return fmt.Errorf("manifest.json: %w", err)
+	m, err := runmanifest.Parse(text)
+	if err != nil {
+		return err
 	}
-	for name, b := range files {
-		sum := sha256.Sum256(b)
-		if got := hex.EncodeToString(sum[:]); got != m.Files[name] {
-			return fmt.Errorf("%s has digest %.12s…, its manifest says %.12q…: the files are not of one run", name, got, m.Files[name])
+	for _, name := range slices.Sorted(maps.Keys(files)) {
+		if err := m.Check(name, files[name]); err != nil {
+			return err
 		}
 	}
 	return nil

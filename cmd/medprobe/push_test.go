@@ -16,6 +16,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	container "github.com/google/go-containerregistry/pkg/registry"
@@ -52,12 +53,13 @@ func TestKilledPushGoesOn(t *testing.T) {
 	whole := mlflowtest.Start(t)
 	m.must(args(whole)...)
 	files := strings.Count(strings.Join(whole.Seen(), "\n"), "PUT ")
-	for at := 0; at < whole.Requests(); at += 2 {
+	kills := 0
+	for _, k := range killsAt(whole.Requests()) {
 		s := mlflowtest.Start(t)
 		cmd := m.command(args(s)...)
 		s.Fault = func(n int, _ *http.Request) (f mlflowtest.Fault) {
-			if n == at {
-				f.Drop, f.After = true, at%4 == 0
+			if n == k.at {
+				f.Drop, f.After = true, k.after
 				if err := cmd.Process.Kill(); err != nil {
 					t.Error(err)
 				}
@@ -65,14 +67,131 @@ func TestKilledPushGoesOn(t *testing.T) {
 			return f
 		}
 		if err := cmd.Run(); err == nil {
-			t.Errorf("killed at request %d, and it ends well", at)
+			t.Errorf("killed at request %+v, and it ends well", k)
 		}
 		if half := s.HalfVisible(files); half != nil {
-			t.Errorf("killed at request %d: %q", at, half)
+			t.Errorf("killed at request %+v: %q", k, half)
 		}
 		m.must(args(s)...)
 		if s.State() != whole.State() {
-			t.Errorf("killed at request %d and pushed again: %s\nwant %s", at, s.State(), whole.State())
+			t.Errorf("killed at request %+v and pushed again: %s\nwant %s", k, s.State(), whole.State())
+		}
+		kills++
+	}
+	t.Logf("%d pushes to MLflow killed", kills)
+}
+
+// killAt is the request at which a push is killed, before or after it was answered.
+type killAt struct {
+	at    int
+	after bool
+}
+
+// killsAt lists where to kill: some of the requests, or all of them, both ways.
+func killsAt(requests int) (kills []killAt) {
+	step := 2
+	if *faults {
+		step = 1
+	}
+	for at := 0; at < requests; at += step {
+		kills = append(kills, killAt{at, at/step%2 == 1})
+		if *faults {
+			kills = append(kills, killAt{at, at/step%2 == 0})
+		}
+	}
+	return kills
+}
+
+// A push to a container registry that is killed at any request shows no tag without
+// all of its layers, and pushing again gives the digest of an undisturbed push.
+func TestKilledPushToContainersGoesOn(t *testing.T) {
+	if testing.Short() {
+		t.Skip("kills a dozen processes")
+	}
+	t.Parallel()
+	m := registered(t)
+	args := func(host string) []string {
+		return []string{"registry", "push", "cxr@1", host + "/a/cxr", "--to", "oci", "--plain-http", "--json"}
+	}
+	digest := func(out string) string {
+		var a registry.OCIArtefact
+		if err := json.Unmarshal([]byte(out), &a); err != nil {
+			t.Fatal(err)
+		}
+		return a.Digest
+	}
+	var requests atomic.Int64
+	whole := containersThat(t, func(answer func()) { requests.Add(1); answer() })
+	want := digest(m.must(args(whole)...))
+	kills := killsAt(int(requests.Load()))
+	for _, k := range kills {
+		var n atomic.Int64
+		var cmd *exec.Cmd
+		host := containersThat(t, func(answer func()) {
+			if n.Add(1)-1 != int64(k.at) {
+				answer()
+				return
+			}
+			if k.after {
+				answer()
+			}
+			if err := cmd.Process.Kill(); err != nil {
+				t.Error(err)
+			}
+			panic(http.ErrAbortHandler)
+		})
+		cmd = m.command(args(host)...)
+		if err := cmd.Run(); err == nil {
+			t.Errorf("killed at request %+v, and it ends well", k)
+		}
+		wholeOrAbsent(t, "http://"+host+"/v2/a/cxr/")
+		if got := digest(m.must(args(host)...)); got != want {
+			t.Errorf("killed at request %+v and pushed again: %s, want %s", k, got, want)
+		}
+	}
+	t.Logf("%d pushes to a container registry killed", len(kills))
+}
+
+// containersThat starts a container registry; let answers each request, or does not.
+func containersThat(t *testing.T, let func(answer func())) (host string) {
+	t.Helper()
+	real := container.New(container.Logger(log.New(io.Discard, "", 0)))
+	h := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { let(func() { real.ServeHTTP(w, r) }) }))
+	h.Config.ErrorLog = log.New(io.Discard, "", 0)
+	t.Cleanup(h.Close)
+	return strings.TrimPrefix(h.URL, "http://")
+}
+
+// wholeOrAbsent fails where version 1 is to be seen without all of its layers.
+func wholeOrAbsent(t *testing.T, repository string) {
+	t.Helper()
+	get := func(path string) (int, []byte) {
+		answer, err := http.Get(repository + path)
+		if err != nil {
+			t.Error(err)
+			return 0, nil
+		}
+		defer answer.Body.Close()
+		b, err := io.ReadAll(answer.Body)
+		if err != nil {
+			t.Error(err)
+		}
+		return answer.StatusCode, b
+	}
+	status, text := get("manifests/1")
+	if status == http.StatusNotFound {
+		return
+	}
+	var manifest struct {
+		Config struct{ Digest string }
+		Layers []struct{ Digest string }
+	}
+	if err := json.Unmarshal(text, &manifest); err != nil || len(manifest.Layers) == 0 {
+		t.Errorf("manifest: %d, %s (%v)", status, text, err)
+	}
+	for _, layer := range append(manifest.Layers, manifest.Config) {
+		if status, _ := get("blobs/" + layer.Digest); status != http.StatusOK {
+			t.Errorf("the tag is there, and blob %s is not: %d", layer.Digest, status)
 		}
 	}
 }

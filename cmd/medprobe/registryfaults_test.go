@@ -1,10 +1,12 @@
 package main
 
 import (
-	"encoding/json"
+	"io/fs"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"strconv"
 	"testing"
 	"time"
 
@@ -12,82 +14,132 @@ import (
 	"github.com/medprobe/medprobe/registry"
 )
 
-// A registry whose writers are killed at any moment holds whole versions only, an
-// alias that points at one of them, and exports that are whole or not there.
-func TestKilledRegistryIsOldOrNew(t *testing.T) {
-	if testing.Short() {
-		t.Skip("kills dozens of processes")
-	}
-	t.Parallel()
-	m := newMachine(t)
-	yaml := filepath.Join(m.home, "experiment.yaml")
-	text := "data: {format: csv, path: " + filepath.Join(phantoms(t), "labels.csv") + ", labels: [effusion]}\nencoder: demo\nheads: [logistic]\nseed: "
-	kills := 24
+// killing is a command that is killed again and again, at any moment.
+type killing struct {
+	*machine
+	t *testing.T
+	// whole is about what the command takes. It follows what kills find, for the
+	// machine may be busy at one time and idle at another.
+	whole  time.Duration
+	random *rand.Rand
+	// struck is how many were killed at work, ended how many were through before.
+	struck, ended int
+}
+
+func killingOf(t *testing.T, m *machine, seed uint64) *killing {
+	own := *m
+	own.TB = t
+	return &killing{machine: &own, t: t, random: rand.New(rand.NewPCG(3, seed))}
+}
+
+// more says whether to kill once more, until enough were killed at work.
+func (k *killing) more() bool {
+	enough := 3
 	if *faults {
-		kills = 100
+		enough = 100
 	}
-	const runs = 6
-	for seed := range runs {
-		if err := os.WriteFile(yaml, []byte(text+string(rune('0'+seed))+"\n"), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		m.must("run", yaml, "--out", filepath.Join(m.home, "run"+string(rune('0'+seed))))
-	}
-	dir := filepath.Join(m.home, "registry")
-	list := func() []registry.Version {
-		t.Helper()
-		var versions []registry.Version
-		if err := json.Unmarshal([]byte(m.must("registry", "--registry", dir, "list", "--json")), &versions); err != nil {
-			t.Fatal(err)
-		}
-		return versions
-	}
-	// A kill may come at any time of what an add takes here and now.
+	return k.struck < enough && k.ended < 20+4*enough
+}
+
+// measure runs the command undisturbed.
+func (k *killing) measure(args ...string) {
+	k.t.Helper()
 	start := time.Now()
-	m.must("registry", "--registry", filepath.Join(m.home, "whole"), "add", "cxr", "--run", filepath.Join(m.home, "run0"), "--head", "logistic")
-	most := int(time.Since(start).Milliseconds()) * 3 / 2
-	random := rand.New(rand.NewPCG(3, 4))
-	added, left := 0, 0
-	for i := range kills {
-		after := time.Duration(10+random.IntN(most)) * time.Millisecond
-		run := filepath.Join(m.home, "run"+string(rune('0'+i%runs)))
-		switch i % 3 {
-		case 0, 1:
-			m.kill(after, os.Kill, "registry", "--registry", dir, "add", "cxr", "--run", run, "--head", "logistic")
-		default:
-			if added > 0 {
-				out := filepath.Join(m.home, "out", "cxr")
-				m.kill(after, os.Kill, "registry", "--registry", dir, "export", "cxr", "--format", "hf", "--out", out)
-				if _, err := os.Stat(out); err == nil {
-					for _, name := range []string{"README.md", "config.json", "head.safetensors", "model.onnx"} {
-						if _, err := os.Stat(filepath.Join(out, name)); err != nil {
-							t.Errorf("export after %v: %v", after, err)
-						}
-					}
-				}
-				if err := os.RemoveAll(out); err != nil {
-					t.Fatal(err)
-				}
-				m.kill(after, os.Kill, "registry", "--registry", dir, "alias", "cxr", "champion", "1")
+	k.must(args...)
+	k.whole = time.Since(start)
+}
+
+// strike starts the command and kills it.
+func (k *killing) strike(args ...string) {
+	k.t.Helper()
+	after := time.Duration(float64(k.whole) * (0.1 + k.random.Float64()))
+	if k.kill(after, os.Kill, args...) == -1 {
+		k.struck++
+		k.whole = k.whole * 21 / 20
+	} else {
+		k.ended++
+		k.whole = k.whole * 17 / 20
+	}
+}
+
+// done says what came of it; kills that come too late show nothing.
+func (k *killing) done() {
+	k.t.Helper()
+	k.t.Logf("%d killed at work, %d were through", k.struck, k.ended)
+	if k.struck < 3 {
+		k.t.Error("the kills came too late")
+	}
+}
+
+// open opens a registry that a kill may have touched, which must be whole, and
+// removes what no version has.
+func (k *killing) open(dir string) *registry.Registry {
+	k.t.Helper()
+	r, err := registry.Open(k.t.Context(), dir)
+	if err != nil {
+		k.t.Fatal(err)
+	}
+	check := func() *registry.Verification {
+		v, err := r.Verify(k.t.Context(), registry.Reference{})
+		if err != nil || !v.OK {
+			k.t.Fatalf("%+v, %v", v, err)
+		}
+		return v
+	}
+	check()
+	if _, err := r.Sweep(k.t.Context()); err != nil {
+		k.t.Fatal(err)
+	}
+	if v := check(); len(v.Hints) > 0 {
+		k.t.Errorf("after a sweep: %q", v.Hints)
+	}
+	return r
+}
+
+// remove removes a version that a kill let in, if it did, and closes the registry.
+func (k *killing) remove(r *registry.Registry, model string, number int) (was bool) {
+	k.t.Helper()
+	defer r.Close()
+	versions, err := r.List(k.t.Context(), "")
+	if err != nil {
+		k.t.Fatal(err)
+	}
+	for _, v := range versions {
+		if v.Model == model && v.Number >= number {
+			was = true
+			if _, err := r.Remove(k.t.Context(), v.Reference()); err != nil {
+				k.t.Fatal(err)
 			}
 		}
-		versions := list()
-		if len(versions) < added {
-			t.Fatalf("%d versions after a kill, %d before", len(versions), added)
-		}
-		added = len(versions)
-		// What a kill leaves is named, and no damage.
-		var v registry.Verification
-		if out := m.must("registry", "--registry", dir, "verify", "--json"); json.Unmarshal([]byte(out), &v) != nil || !v.OK {
-			t.Fatalf("after %v: %s", after, out)
-		}
-		left += len(v.Hints)
-		m.must("registry", "--registry", dir, "gc")
-		m.must("registry", "--registry", dir, "verify")
 	}
-	if added == 0 {
-		t.Error("no kill came late enough to let a version in")
+	if _, err := r.Sweep(k.t.Context()); err != nil {
+		k.t.Fatal(err)
 	}
+	return was
+}
+
+// files reads a file or a folder, which may not be there.
+func (k *killing) files(path string) map[string]string {
+	k.t.Helper()
+	found := map[string]string{}
+	err := filepath.WalkDir(path, func(name string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return err
+		}
+		b, err := os.ReadFile(name)
+		rel, _ := filepath.Rel(path, name)
+		found[filepath.ToSlash(rel)] = string(b)
+		return err
+	})
+	if err != nil && !os.IsNotExist(err) {
+		k.t.Fatal(err)
+	}
+	return found
+}
+
+// nothingTemporary fails where a kill's leavings are in a folder.
+func nothingTemporary(t *testing.T, dir string) {
+	t.Helper()
 	err := filepath.WalkDir(dir, func(path string, entry os.DirEntry, err error) error {
 		if err == nil && atomicfile.IsTemporary(entry.Name()) {
 			t.Errorf("%s is left behind", path)
@@ -97,5 +149,185 @@ func TestKilledRegistryIsOldOrNew(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Logf("%d kills, %d versions, %d files left", kills, added, left)
+}
+
+// Whatever is killed while it writes a run, a registry or an export leaves the old
+// or the new, whole: a hundred kills of each command by make test-faults.
+func TestKilledRunAndRegistryAreOldOrNew(t *testing.T) {
+	if testing.Short() {
+		t.Skip("kills dozens of processes")
+	}
+	t.Parallel()
+	m := newMachine(t)
+	yaml := filepath.Join(m.home, "experiment.yaml")
+	text := "data: {format: csv, path: " + filepath.Join(phantoms(t), "labels.csv") + ", labels: [effusion]}\nencoder: demo\nheads: [logistic]\ncurve: {shots: [1], draws: 1}\n"
+	if err := os.WriteFile(yaml, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	in := func(parts ...string) string { return filepath.Join(append([]string{m.home}, parts...)...) }
+	for seed := range 3 {
+		m.must("run", yaml, "--seed", strconv.Itoa(seed), "--out", in("run"+strconv.Itoa(seed)))
+	}
+	for _, run := range []string{"run0", "run1"} {
+		m.must("registry", "--registry", in("registry"), "add", "cxr", "--run", in(run))
+	}
+	m.must("registry", "--registry", in("registry"), "export", "cxr", "--format", "bundle", "--out", in("cxr.tar"))
+	// own gives a command a copy of the registry.
+	own := func(t *testing.T, name string) string {
+		t.Helper()
+		dir := in(name)
+		if err := os.RemoveAll(dir); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.CopyFS(dir, os.DirFS(in("registry"))); err != nil {
+			t.Fatal(err)
+		}
+		return dir
+	}
+	t.Run("run", func(t *testing.T) { t.Parallel(); killRuns(killingOf(t, m, 1), yaml, in("killed-run")) })
+	t.Run("add", func(t *testing.T) { t.Parallel(); killAdds(killingOf(t, m, 2), own(t, "adding"), in("run2")) })
+	t.Run("alias", func(t *testing.T) { t.Parallel(); killAliases(killingOf(t, m, 3), own(t, "naming")) })
+	t.Run("import", func(t *testing.T) { t.Parallel(); killImports(killingOf(t, m, 4), own(t, "importing"), in("cxr.tar")) })
+	t.Run("rm", func(t *testing.T) {
+		t.Parallel()
+		killRemovals(killingOf(t, m, 5), func() string { return own(t, "removing") })
+	})
+	t.Run("export", func(t *testing.T) { t.Parallel(); killExports(killingOf(t, m, 6), in("registry"), in("exports")) })
+}
+
+// killRuns: every file of a run is absent or whole, and a manifest is there only
+// when all are.
+func killRuns(k *killing, yaml, out string) {
+	args := []string{"run", yaml, "--out", out}
+	k.measure(args...)
+	whole := k.files(out)
+	for i := 0; k.more(); i++ {
+		if i%2 == 0 { // else over what the last one left
+			if err := os.RemoveAll(out); err != nil {
+				k.t.Fatal(err)
+			}
+		}
+		k.strike(args...)
+		there := k.files(out)
+		for name, b := range there {
+			if !atomicfile.IsTemporary(filepath.Base(name)) && b != whole[name] {
+				k.t.Errorf("%s of a killed run has %d bytes, which are not the %d of a whole one", name, len(b), len(whole[name]))
+			}
+		}
+		if _, is := there["manifest.json"]; !is {
+			continue
+		}
+		for name := range whole {
+			if _, is := there[name]; !is {
+				k.t.Errorf("there is a manifest, and no %s", name)
+			}
+		}
+	}
+	k.must(args...)
+	nothingTemporary(k.t, out)
+	k.done()
+}
+
+func killAdds(k *killing, dir, run string) {
+	args := []string{"registry", "--registry", dir, "add", "cxr", "--run", run}
+	k.measure(args...)
+	k.remove(k.open(dir), "cxr", 3)
+	let := 0
+	for k.more() {
+		k.strike(args...)
+		if k.remove(k.open(dir), "cxr", 3) {
+			let++
+		}
+	}
+	k.t.Logf("%d versions let in", let)
+	nothingTemporary(k.t, dir)
+	k.done()
+}
+
+func killAliases(k *killing, dir string) {
+	k.measure("registry", "--registry", dir, "alias", "cxr", "champion", "1")
+	was := 1
+	for i := 0; k.more(); i++ {
+		to := 1 + (i+1)%2
+		k.strike("registry", "--registry", dir, "alias", "cxr", "champion", strconv.Itoa(to))
+		r := k.open(dir)
+		v, err := r.Find(k.t.Context(), registry.Reference{Model: "cxr", Alias: "champion"})
+		if err != nil || v.Number != was && v.Number != to {
+			k.t.Errorf("champion is %+v, %v: want version %d or %d", v, err, was, to)
+		} else {
+			was = v.Number
+		}
+		r.Close()
+	}
+	k.done()
+}
+
+func killImports(k *killing, dir, bundle string) {
+	args := []string{"registry", "--registry", dir, "import", "lungs", bundle}
+	// What is imported shares its files with cxr@2: without that, all are written.
+	r := k.open(dir)
+	k.remove(r, "cxr", 2)
+	k.measure(args...)
+	k.remove(k.open(dir), "lungs", 1)
+	for k.more() {
+		k.strike(args...)
+		k.remove(k.open(dir), "lungs", 1)
+	}
+	nothingTemporary(k.t, dir)
+	k.done()
+}
+
+func killRemovals(k *killing, fresh func() string) {
+	dir := fresh()
+	args := []string{"registry", "--registry", dir, "rm", "cxr@2"}
+	k.measure(args...)
+	for k.more() {
+		fresh()
+		k.strike(args...)
+		r := k.open(dir)
+		if _, err := r.Find(k.t.Context(), registry.Reference{Model: "cxr", Number: 1}); err != nil {
+			k.t.Error(err)
+		}
+		r.Close()
+	}
+	k.done()
+}
+
+// killExports: a folder is absent or whole, a file the old one or the new.
+func killExports(k *killing, dir, exports string) {
+	formats := append(registry.Formats(), registry.EndToEnd)
+	at := func(version, format, place string) []string {
+		return []string{"registry", "--registry", dir, "export", "cxr@" + version, "--format", format, "--out", filepath.Join(exports, place, format)}
+	}
+	for _, place := range []string{"old", "whole"} {
+		if err := os.MkdirAll(filepath.Join(exports, place), 0o700); err != nil {
+			k.t.Fatal(err)
+		}
+	}
+	old, whole := map[string]map[string]string{}, map[string]map[string]string{}
+	for _, format := range formats {
+		k.must(at("1", format, "old")...)
+		k.measure(at("2", format, "whole")...)
+		old[format], whole[format] = k.files(filepath.Join(exports, "old", format)), k.files(filepath.Join(exports, "whole", format))
+	}
+	for i := 0; k.more(); i++ {
+		format := formats[i%len(formats)]
+		out := filepath.Join(exports, "killed", format)
+		_, file := whole[format]["."]
+		if err := os.MkdirAll(filepath.Dir(out), 0o700); err != nil {
+			k.t.Fatal(err)
+		}
+		if file { // over an older one
+			k.must(at("1", format, "killed")...)
+		}
+		k.strike(at("2", format, "killed")...)
+		there := k.files(out)
+		if absent := len(there) == 0 && !file; !absent && !maps.Equal(there, whole[format]) && !(file && maps.Equal(there, old[format])) {
+			k.t.Errorf("%s: %d files that are neither absent nor whole", format, len(there))
+		}
+		if err := os.RemoveAll(filepath.Join(exports, "killed")); err != nil {
+			k.t.Fatal(err)
+		}
+	}
+	k.done()
 }
