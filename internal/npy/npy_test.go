@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"hash/crc32"
+	"io"
 	"math"
 	"os"
 	"path/filepath"
@@ -383,4 +384,40 @@ func Example() {
 	values, err := a.Float32()
 	fmt.Println(a.DType, a.Shape, values, err)
 	// Output: <f4 [2 2] [1 2 3 4] <nil>
+}
+
+func FuzzArchive(f *testing.F) {
+	one := raw(1, header1("1"), 0, 0, 0x80, 0x3f)
+	for _, members := range [][]member{
+		{{name: "a.npy", data: one}, {name: "b.npy", data: raw(2, header1("2, 1"), 0, 0, 0x80, 0x3f, 0, 0, 0, 0)}},
+		{{name: "x/a.npy", data: one, claimed: 10 << 30, compressed: 10_000, method: zip.Deflate}},
+	} {
+		data, err := os.ReadFile(archiveOf(f, members...))
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(data)
+	}
+	var b bytes.Buffer
+	if err := WriteArchive(&b, map[string]func(io.Writer) error{"ids": func(w io.Writer) error { return Write(w, []int{2}, []int64{1, 2}) }}); err != nil {
+		f.Fatal(err)
+	}
+	f.Add(b.Bytes())
+	dir := f.TempDir()
+	f.Fuzz(func(t *testing.T, data []byte) {
+		path := filepath.Join(dir, "a.npz")
+		if err := os.WriteFile(path, data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		a, err := OpenArchive(path)
+		if err != nil {
+			return
+		}
+		defer a.Close()
+		for _, name := range a.Names() {
+			if array, err := a.Read(name); err == nil && array.Len() > 200*len(data) {
+				t.Errorf("%q: %d values of %d bytes", name, array.Len(), len(data))
+			}
+		}
+	})
 }
