@@ -88,6 +88,7 @@ func TestBrokenSidecarIsNotBelieved(t *testing.T) {
 			t.Fatal("a broken sidecar gave other values")
 		}
 	}
+	t.Log("measured: 300 of 300 broken mapped files gave no wrong vector")
 }
 
 func TestSidecarThatIsCutOffWhileMapped(t *testing.T) {

@@ -132,6 +132,7 @@ func TestBombsAreRefused(t *testing.T) {
 		animation = append(animation, chunk("fcTL", control), chunk("fdAT", make([]byte, 20)))
 	}
 	lossless := []byte("RIFF\x1c\x00\x00\x00WEBPVP8L\x10\x00\x00\x00\x2f\xff\xff\xff\x0f\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00")
+	bombs, longest, most := 0, time.Duration(0), uint64(0)
 	for name, c := range map[string]struct {
 		data []byte
 		fine bool // decodes, within the same bounds
@@ -176,10 +177,13 @@ func TestBombsAreRefused(t *testing.T) {
 		if took > time.Second {
 			t.Errorf("%s: took %v", name, took)
 		}
-		if grown := after.TotalAlloc - before.TotalAlloc; grown > 256<<20 {
+		grown := after.TotalAlloc - before.TotalAlloc
+		if grown > 256<<20 {
 			t.Errorf("%s: took %d MB", name, grown>>20)
 		}
+		bombs, longest, most = bombs+1, max(longest, took), max(most, grown)
 	}
+	t.Logf("measured: %d bombs: %d ms and %d MB at most", bombs, longest.Milliseconds(), most>>20)
 }
 
 func TestTooManyPixelsAreATypedError(t *testing.T) {
@@ -291,6 +295,7 @@ func TestHostileFilesDoNoHarm(t *testing.T) {
 	if err != nil || files < 29 {
 		t.Errorf("%d files, %v; want 29 or more", files, err)
 	}
+	t.Logf("measured: %d hostile files: 0 panics, none took 5 s", files)
 }
 
 // kinds returns a small file of every kind that the encoder's tests decode.
@@ -320,11 +325,13 @@ func TestDamagedFilesDoNoHarm(t *testing.T) {
 		rounds = 20
 	}
 	rng := rand.New(rand.NewPCG(8, 1))
-	for name, data := range kinds(t) {
+	all := kinds(t)
+	for name, data := range all {
 		for range rounds {
 			watch(t, name, damaged(rng, data))
 		}
 	}
+	t.Logf("measured: %d damaged files of %d kinds: 0 panics, none took 5 s", rounds*len(all), len(all))
 }
 
 func damaged(rng *rand.Rand, data []byte) []byte {
@@ -385,6 +392,7 @@ func TestBudgetBoundsWhatIsInFlight(t *testing.T) {
 	if most > 100 {
 		t.Errorf("%d pixels in flight, want at most 100", most)
 	}
+	t.Logf("measured: 50 at once: %d pixels in flight of the 100 that may", most)
 	if err := budget.Acquire(ctx, 100); err != nil {
 		t.Fatal(err)
 	}
