@@ -30,7 +30,10 @@ func TestKilledEmbedLosesNothing(t *testing.T) {
 	t.Parallel()
 	spec := "csv:" + filepath.Join(phantoms(t), "labels.csv")
 	whole := newMachine(t)
+	whole.must("encoder", "show", "demo")
+	start := time.Now()
 	samples := whole.embed(spec).Samples
+	most := max(400, int(time.Since(start).Milliseconds())) // of what it takes here and now
 	want := whole.vectors(spec)
 
 	// One cache, killed again and again in the middle of its work: what was
@@ -62,7 +65,7 @@ func TestKilledEmbedLosesNothing(t *testing.T) {
 	for range 12 {
 		m := newMachine(t)
 		m.must("encoder", "show", "demo")
-		m.kill(time.Duration(20+random.IntN(400))*time.Millisecond, os.Kill, "embed", spec, "--encoder", "demo")
+		m.kill(time.Duration(20+random.IntN(most))*time.Millisecond, os.Kill, "embed", spec, "--encoder", "demo")
 		stored := m.stored()
 		if stored > 0 && stored < samples {
 			partial++
