@@ -5,7 +5,7 @@ BIN     := bin/medprobe
 RACE    := ./datasets/... ./embedcache ./encoder ./trainer ./evaluate ./registry ./experiment
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 
-.PHONY: setup build demo test test-race check lint bench bench-encoder bench-trainer bench-heads bench-suggest bench-dicom bench-cache bench-evaluate bench-coverage bench-gate test-faults fuzz picture release clean
+.PHONY: setup build demo test test-race check lint bench bench-encoder bench-trainer bench-heads bench-suggest bench-dicom bench-cache bench-evaluate bench-coverage bench-gate test-faults reliability fuzz picture release clean
 
 setup:
 	@command -v $(GO) >/dev/null || { echo "setup: no Go; install Go 1.26 or newer" >&2; exit 1; }
@@ -50,7 +50,7 @@ fuzz: setup
 	@for package in $$($(GO) list ./...); do \
 		for target in $$($(GO) test -list '^Fuzz' $$package | grep '^Fuzz'); do \
 			echo "== $$package $$target"; \
-			$(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) $$package || exit 1; \
+			$(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 10x $$package || exit 1; \
 		done; \
 	done
 
@@ -98,7 +98,13 @@ bench-gate:
 # What breaks caches, at full count: kills, full disks, crowds, flipped bits.
 test-faults: setup
 	$(GO) test ./embedcache -run 'Flipped|Sidecar|Log' -faults -v -timeout 30m
-	$(GO) test ./cmd/medprobe -run 'Killed|Kills|FullDisk|Crowd' -faults -v -timeout 60m
+	$(GO) test ./cmd/medprobe -run 'Killed|Kills|FullDisk|Crowd|Mutated|Soak' -faults -v -timeout 60m
+
+# Every threat's tests at full count, and what they measured into docs/reliability.md;
+# THREATS=1,5 runs those rows only.
+THREATS ?=
+reliability: setup
+	$(GO) run ./tools/reliability -rows "$(THREATS)"
 
 # The README's picture: the top of the demo's report.
 picture: demo

@@ -11,16 +11,18 @@ import (
 
 func TestAddressesInsideAreRefused(t *testing.T) {
 	t.Parallel()
-	for address, inside := range map[string]bool{
+	addresses := map[string]bool{
 		"127.0.0.1": true, "169.254.169.254": true, "::1": true, "::ffff:127.0.0.1": true, "10.1.2.3": true, "192.168.0.1": true, "172.16.0.9": true,
 		"100.64.0.1": true, "0.0.0.0": true, "0.1.2.3": true, "224.0.0.1": true, "255.255.255.255": true, "fe80::1": true, "fd00::1": true, "::": true,
 		"64:ff9b::7f00:1": true, "2002:7f00:1::": true, "::ffff:10.0.0.1": true, "198.18.0.1": true,
 		"8.8.8.8": false, "2606:4700::1111": false, "151.101.1.6": false,
-	} {
+	}
+	for address, inside := range addresses {
 		if err := refuseInside(netip.MustParseAddr(address)); (err != nil) != inside {
 			t.Errorf("%s: %v", address, err)
 		}
 	}
+	t.Logf("measured: %d addresses told apart, 3 of them on the open network", len(addresses))
 }
 
 // The name resolves, the connection is refused: it leads to this machine.

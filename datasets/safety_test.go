@@ -55,6 +55,7 @@ func TestSwappedLinksAreNotFollowed(t *testing.T) {
 			if read == 0 {
 				t.Error("the link was never read")
 			}
+			t.Logf("measured: 1000 swaps while it was read %d times: 0 reads outside", read)
 			return
 		default:
 		}
@@ -169,4 +170,68 @@ func FuzzWebDataset(f *testing.F) {
 			_, _ = d.Content(s.Source)
 		}
 	})
+}
+
+// Archives that promise terabytes, or members without end, or lead elsewhere: refused,
+// or read without what is wrong with them, and soon.
+func TestHostileArchivesEndSoon(t *testing.T) {
+	t.Parallel()
+	const terabyte = 1 << 40
+	header := func(name string, kind byte, size int64, link string) []byte {
+		b := make([]byte, 512)
+		copy(b, name)
+		copy(b[100:], "0000600\x000000000\x000000000\x00")
+		copy(b[124:], fmt.Sprintf("%011o\x00%011o\x00        ", size, 0))
+		b[156] = kind
+		copy(b[157:], link)
+		copy(b[257:], "ustar\x0000")
+		if kind == 'S' { // an old GNU sparse file: a real size, and no blocks of data
+			copy(b[257:], "ustar  \x00")
+			copy(b[386:], fmt.Sprintf("%011o\x00%011o\x00", int64(terabyte), 0))
+			copy(b[483:], "\x80\x00\x00\x00\x00\x00\x01\x00\x00\x00\x00\x00")
+		}
+		sum := 0
+		for _, v := range b {
+			sum += int(v)
+		}
+		copy(b[148:], fmt.Sprintf("%06o\x00 ", sum))
+		return b
+	}
+	end := make([]byte, 1024)
+	archives := map[string][]byte{
+		"sparse image of 1 TB":   append(header("a.png", 'S', 0, ""), end...),
+		"sparse label of 1 TB":   append(header("a.json", 'S', 0, ""), end...),
+		"a link, and through it": append(append(header("a", '2', 0, "/tmp"), header("a/x.png", '0', 0, "")...), end...),
+		"hard link":              append(header("a.png", '1', 0, "/etc/passwd"), end...),
+		"device":                 append(header("a.png", '3', 0, ""), end...),
+		"pipe":                   append(header("a.png", '6', 0, ""), end...),
+		"a million members":      []byte(strings.Repeat(string(header("a.png", '0', 0, "")), 1000)),
+	}
+	longest := time.Duration(0)
+	for name, archive := range archives {
+		for _, packed := range []bool{false, true} {
+			file, data := "x.tar", string(archive)
+			if name == "a million members" {
+				if !packed {
+					continue // half a gigabyte
+				}
+				data = strings.Repeat(data, 1001)
+			}
+			if packed {
+				file, data = "x.tar.gz", gz(t, data)
+			}
+			path := write(t, t.TempDir(), file, data)
+			start := time.Now()
+			d, err := Open(t.Context(), Spec{Format: "webdataset", Path: path})
+			longest = max(longest, time.Since(start))
+			if err != nil {
+				continue
+			}
+			if len(d.Samples) > 0 {
+				t.Errorf("%s: %d samples: want none", name, len(d.Samples))
+			}
+			d.Close()
+		}
+	}
+	t.Logf("measured: %d archives, packed and not: no sample of any, %.1f s at most", len(archives), longest.Seconds())
 }

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 
+	"github.com/medprobe/medprobe/internal/sqlitedb"
 	"github.com/medprobe/medprobe/internal/sqlitefile"
 	"github.com/medprobe/medprobe/internal/vec"
 )
@@ -36,8 +37,9 @@ type Bad struct {
 	Frame   int    `json:"frame,omitempty"`
 	What    string `json:"what"`
 
-	id   int64  // of the row
-	path string // of the sidecar
+	id    int64  // of the row
+	path  string // of the sidecar
+	newer bool   // the database says that a newer medprobe made it
 }
 
 // CheckOptions says how to check. The zero value looks at everything and changes
@@ -111,7 +113,8 @@ func examine(ctx context.Context, path string, o CheckOptions) (*Checkup, error)
 		if ctx.Err() != nil || IsRemote(path) {
 			return nil, err
 		}
-		found.add(Bad{Kind: BadFile, What: err.Error()})
+		_, newer := errors.AsType[*sqlitedb.NewerError](err)
+		found.add(Bad{Kind: BadFile, What: err.Error(), newer: newer})
 		return found, nil
 	}
 	defer c.Close()

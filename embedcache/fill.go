@@ -148,7 +148,11 @@ type fill struct {
 	budget *raster.Budget
 	result Filled
 	failed []error // per sample
-	files  []seen  // not yet written
+	seen   []bool  // per sample: a worker is through with it
+	// Of the samples before the first that is not yet seen, so many failed. These
+	// alone end a run, so that its error is the same whichever worker was first.
+	before, early int
+	files         []seen // not yet written
 }
 
 func (c *Cache) newFill(ctx context.Context, d *datasets.Dataset, enc ImageEncoder, o FillOptions) (*fill, error) {
@@ -158,7 +162,7 @@ func (c *Cache) newFill(ctx context.Context, d *datasets.Dataset, enc ImageEncod
 		return nil, fmt.Errorf("embedcache: fill: workers %d, batch %d, max pixels %d, max failures %d: want none below 0", o.Workers, o.Batch, o.MaxPixels, o.MaxFailures)
 	}
 	f := &fill{cache: c, data: d, enc: enc, o: o, start: time.Now(), budget: raster.NewBudget(o.MaxPixels)}
-	f.failed = make([]error, len(d.Samples))
+	f.failed, f.seen = make([]error, len(d.Samples)), make([]bool, len(d.Samples))
 	f.result = Filled{Samples: len(d.Samples), Keys: make([]Key, len(d.Samples))}
 	var err error
 	if f.shelf, err = c.open(ctx, SpaceOf(enc), o.Store); err != nil {
@@ -196,6 +200,7 @@ func (f *fill) settle(ctx context.Context, items <-chan item) error {
 		if it.file != nil {
 			f.files = append(f.files, *it.file)
 		}
+		f.seen[it.index] = true
 		_, twin := first[it.key]
 		switch {
 		case it.err != nil:
@@ -214,6 +219,9 @@ func (f *fill) settle(ctx context.Context, items <-chan item) error {
 		default:
 			first[it.key] = it.index
 			batch = append(batch, it)
+		}
+		if err := f.judge(); err != nil {
+			return err
 		}
 		if len(batch) == f.o.Batch {
 			if err := f.encode(ctx, batch); err != nil {
@@ -300,11 +308,24 @@ func (f *fill) encode(ctx context.Context, batch []item) error {
 
 func (f *fill) fail(index int, err error) error {
 	f.failed[index] = err
-	failures := f.failures()
-	if limit := f.o.MaxFailures; limit >= 0 && len(failures) > limit {
-		return &TooManyFailuresError{Failed: len(failures), Limit: limit, First: failures[0]}
+	if index < f.before {
+		f.early++
 	}
-	return nil
+	return f.judge()
+}
+
+// judge ends the run when more samples failed than may.
+func (f *fill) judge() error {
+	limit := f.o.MaxFailures
+	for ; f.before < len(f.seen) && f.seen[f.before] && (limit < 0 || f.early <= limit); f.before++ {
+		if f.failed[f.before] != nil {
+			f.early++
+		}
+	}
+	if limit < 0 || f.early <= limit {
+		return nil
+	}
+	return &TooManyFailuresError{Failed: f.early, Limit: limit, First: f.failures()[0]}
 }
 
 func (f *fill) failures() []Failure {

@@ -156,6 +156,32 @@ func TestTooManyFailuresStopTheRun(t *testing.T) {
 	}
 }
 
+// Which failure ends the run does not depend on which worker was first: the bad image
+// takes long to be read, the missing one no time.
+func TestTheFirstFailureIsNamedWhateverTheWorkers(t *testing.T) {
+	t.Parallel()
+	broken := greyPNG(t, 9, 900, 900)
+	for range 20 {
+		c := newCache(t)
+		d := dataset(t, 3, map[string][]byte{"a.png": broken[:len(broken)-20], "b.png": nil, "c.png": nil})
+		_, err := c.Fill(t.Context(), d, &brightness{name: "e"}, FillOptions{Workers: 4})
+		var tooMany *TooManyFailuresError
+		if !errors.As(err, &tooMany) || tooMany.First.ID != firstOf(d, "a.png", "b.png", "c.png") || tooMany.Failed != 1 {
+			t.Fatalf("Fill = %v, want the first in the order of the samples", err)
+		}
+	}
+}
+
+// firstOf returns which of the samples comes first.
+func firstOf(d *datasets.Dataset, ids ...string) string {
+	for _, s := range d.Samples {
+		if slices.Contains(ids, s.ID) {
+			return s.ID
+		}
+	}
+	return ""
+}
+
 func TestParseMaxFailures(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {

@@ -76,6 +76,9 @@ func salvage(ctx context.Context, path string, found *Checkup) error {
 	if err == nil && kept == 0 {
 		err = fmt.Errorf("embedcache: repair %s: there is no vector in it that matches its checksum; if it was a cache, remove it and embed again", path)
 	}
+	if err == nil && slices.ContainsFunc(found.Bad, func(b Bad) bool { return b.newer }) {
+		err = onlyNumberIsNewer(ctx, path, fresh)
+	}
 	if err != nil {
 		for _, leftover := range databaseFiles(fresh) {
 			_ = os.Remove(leftover) // what counts is why it is not needed
@@ -84,6 +87,24 @@ func salvage(ctx context.Context, path string, found *Checkup) error {
 	}
 	found.Kept, found.Dropped, found.Aside = kept, max(0, found.Rows-kept), path+asideSuffix
 	return replace(path, fresh)
+}
+
+// onlyNumberIsNewer returns an error unless a database that says it is of a newer
+// medprobe has the tables of this one, so that it is the number that is damaged. What
+// a newer medprobe stored is not ours to leave out.
+func onlyNumberIsNewer(ctx context.Context, path, fresh string) error {
+	theirs, err := sqlitedb.Definitions(ctx, path)
+	if err != nil {
+		return fmt.Errorf("embedcache: repair: %w", err)
+	}
+	ours, err := sqlitedb.Definitions(ctx, fresh)
+	if err == nil && theirs != ours {
+		err = fmt.Errorf("%s: a newer medprobe made it: upgrade medprobe and repair it with that", path)
+	}
+	if err != nil {
+		return fmt.Errorf("embedcache: repair: %w", err)
+	}
+	return nil
 }
 
 func databaseFiles(path string) []string { return []string{path, path + "-wal", path + "-shm"} }

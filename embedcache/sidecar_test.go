@@ -88,6 +88,7 @@ func TestBrokenSidecarIsNotBelieved(t *testing.T) {
 			t.Fatal("a broken sidecar gave other values")
 		}
 	}
+	t.Log("measured: 300 of 300 broken mapped files gave no wrong vector")
 }
 
 func TestSidecarThatIsCutOffWhileMapped(t *testing.T) {
@@ -115,4 +116,39 @@ func TestSidecarThatIsCutOffWhileMapped(t *testing.T) {
 	if _, _, err := sc.nearest(t.Context(), make([]float32, 1000), 5); !errors.Is(err, errBroken) {
 		t.Errorf("a scan beyond the end of the file: %v", err)
 	}
+}
+
+// What is mapped into memory, with a footer that fits whatever the rest is.
+func FuzzSidecar(f *testing.F) {
+	c, s := newCache(f), Space{Encoder: "e", Dim: 3}
+	keys := randomVectors(f, c, s, Float32, 4)
+	path := sidecarOf(f, c, s)
+	shelf, err := c.find(f.Context(), c.db, s)
+	if err != nil {
+		f.Fatal(err)
+	}
+	whole, err := os.ReadFile(path)
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(whole, uint64(4))
+	f.Add(whole[len(whole)-footerSize:], uint64(1)<<63)
+	f.Fuzz(func(t *testing.T, data []byte, rows uint64) {
+		if len(data) < footerSize {
+			return
+		}
+		data = append(slices.Clone(data[:len(data)-footerSize]), shelf.footer(int(rows))...)
+		if err := os.WriteFile(path, data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		sc, err := openSidecar(path, shelf)
+		if err != nil {
+			return
+		}
+		defer sc.close()
+		for _, key := range keys {
+			sc.use(key, func([]byte, float64) {})
+		}
+		_, _, _ = sc.nearest(t.Context(), make([]float32, 3), 5)
+	})
 }

@@ -79,6 +79,16 @@ func (c *Cache) Stat(ctx context.Context) (Stat, error) {
 	return st, c.explain(rows.Err())
 }
 
+// Count returns how many images have their vectors in a space.
+func (c *Cache) Count(ctx context.Context, s Space) (n int, err error) {
+	shelf, err := c.find(ctx, c.db, s)
+	if err != nil {
+		return 0, err
+	}
+	err = c.db.QueryRowContext(ctx, `SELECT count(*) FROM vector WHERE space = $1`, shelf.id).Scan(&n)
+	return n, c.explain(err)
+}
+
 func (c *Cache) statSpaces(ctx context.Context, st *Stat) error {
 	rows, err := c.db.QueryContext(ctx, `SELECT encoder, preprocess, dim, tokens, store, count(vector.id), coalesce(sum(length(data)), 0)
 		FROM space LEFT JOIN vector ON vector.space = space.id GROUP BY space.id, encoder, preprocess, dim, tokens, store ORDER BY encoder, preprocess`)

@@ -243,9 +243,11 @@ func TestManyRunsDoNotGrowTheProcess(t *testing.T) {
 	before := resident(t)
 	run(2000)
 	// 4 MB are noise; 2,000 lost inputs would be 36.
-	if after := resident(t); float64(after) > 1.05*float64(before)+4096 {
+	after := resident(t)
+	if float64(after) > 1.05*float64(before)+4096 {
 		t.Errorf("resident memory grew from %d to %d kB over 2,000 runs", before, after)
 	}
+	t.Logf("measured: 2,000 runs of both towers: resident memory %+.1f %% of %d MB", 100*float64(after-before)/float64(before), before>>10)
 }
 
 // resident is the process's resident memory in kB, after a collection.

@@ -91,3 +91,69 @@ func FuzzImportLayout(f *testing.F) {
 		}
 	})
 }
+
+// A folder of an export whose documents say something else.
+func FuzzImportFolder(f *testing.F) {
+	r, v := exporter(f)
+	folders, documents := map[string]string{}, map[string]string{"safetensors": "version.json", "hf": "version.json", "mlflow": "MLmodel"}
+	for format, name := range documents {
+		folders[format] = filepath.Join(f.TempDir(), "export")
+		if err := r.Export(f.Context(), v, format, folders[format]); err != nil {
+			f.Fatal(err)
+		}
+		b, err := os.ReadFile(filepath.Join(folders[format], name))
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(format, b)
+	}
+	f.Add("mlflow", []byte("flavors: {onnx: {data: ../model.onnx}}\n"))
+	f.Add("mlflow", []byte("flavors: &a {onnx: *a}\n"))
+	other := open(f, f.TempDir())
+	f.Fuzz(func(t *testing.T, format string, document []byte) {
+		name, ok := documents[format]
+		if !ok {
+			return
+		}
+		if err := os.WriteFile(filepath.Join(folders[format], name), document, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		tryImport(t, other, folders[format])
+	})
+}
+
+// A run whose manifest or report says something else.
+func FuzzAddRun(f *testing.F) {
+	dir := run(f, fit(f, 1, trainer.Options{Head: trainer.Logistic, C: 1}))
+	whole := map[string][]byte{}
+	for _, name := range []string{"manifest.json", "report.json"} {
+		b, err := os.ReadFile(filepath.Join(dir, name))
+		if err != nil {
+			f.Fatal(err)
+		}
+		whole[name] = b
+		f.Add(name, b)
+	}
+	f.Add("manifest.json", []byte(`{"schema":"medprobe.run/1","files":{"../x":"00","heads/logistic.safetensors":null}}`))
+	r := open(f, f.TempDir())
+	f.Fuzz(func(t *testing.T, name string, text []byte) {
+		if whole[name] == nil {
+			return
+		}
+		for file, b := range whole {
+			if file == name {
+				b = text
+			}
+			if err := os.WriteFile(filepath.Join(dir, file), b, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		v, _, err := r.Add(t.Context(), "cxr", registry.Origin{Run: dir, Head: "logistic"})
+		if err != nil {
+			return
+		}
+		if _, err := r.Head(v); err != nil {
+			t.Errorf("let in %s: %v", v.Reference(), err)
+		}
+	})
+}

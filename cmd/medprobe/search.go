@@ -181,6 +181,9 @@ func (s *settings) searchAll(ctx context.Context, q *search, e *encoder.Encoder,
 		return nil, fmt.Errorf("search: the cache has no image of encoder %s under preprocessing %s; embed some first: '%s'", e.Name(), e.Profile(), q.embedHint("SPEC"))
 	}
 	r := newSearchResult(q, e)
+	if r.Images, err = cache.Count(ctx, embedcache.SpaceOf(e)); err != nil {
+		return nil, err
+	}
 	for i, hit := range hits {
 		key := hit.Key
 		r.Results = append(r.Results, searchHit{Rank: i + 1, Cosine: hit.Cosine, Content: fmt.Sprintf("%x", key.Content), Region: regionOf(key), Frame: &key.Frame, key: key, sample: -1})

@@ -26,8 +26,10 @@ type searchResult struct {
 	Preprocess string           `json:"preprocess"`
 	MMR        float64          `json:"mmr,omitempty"`
 	Dataset    *searchedDataset `json:"dataset,omitempty"`
-	Results    []searchHit      `json:"results"`
-	Judged     *judgement       `json:"judged,omitempty"`
+	// Images is how many the cache has, where there is no dataset.
+	Images  int         `json:"images,omitempty"`
+	Results []searchHit `json:"results"`
+	Judged  *judgement  `json:"judged,omitempty"`
 
 	unit string
 }
@@ -104,7 +106,11 @@ func (r *searchResult) print(out io.Writer) error {
 		for _, hit := range r.Results {
 			fmt.Fprintf(w, "%d\t%.4f\t%s\n", hit.Rank, hit.Cosine, hit.key)
 		}
-		return w.Flush()
+		if err := w.Flush(); err != nil {
+			return err
+		}
+		_, err := fmt.Fprintf(out, "\n%d of %d images shown, ranked by %s\n", len(r.Results), r.Images, r.Encoder)
+		return err
 	}
 	fmt.Fprint(w, "RANK\tCOSINE\tID\t")
 	if r.Judged != nil {

@@ -122,7 +122,7 @@ func writeSuggestions(w io.Writer, found *experiment.Suggestions) error {
 
 // cell keeps a spreadsheet from taking a text for a formula.
 func cell(text string) string {
-	if text != "" && strings.ContainsRune("=+-@\t\r", rune(text[0])) {
+	if text != "" && strings.ContainsRune("=+-@\t\r\n\x00", rune(text[0])) {
 		return "'" + text
 	}
 	return text

@@ -117,6 +117,8 @@ func progressive(data []byte) []byte {
 // Files of a few kilobytes that claim gigabytes: each is refused, or decoded, in
 // less than a second and 256 MB. Not parallel, since it counts memory.
 func TestBombsAreRefused(t *testing.T) {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
 	gray := chunk("IDAT", zeros(50_001*64))
 	deflated := zeros(1 << 28)
 	le := func(v ...uint32) []byte {
@@ -132,6 +134,7 @@ func TestBombsAreRefused(t *testing.T) {
 		animation = append(animation, chunk("fcTL", control), chunk("fdAT", make([]byte, 20)))
 	}
 	lossless := []byte("RIFF\x1c\x00\x00\x00WEBPVP8L\x10\x00\x00\x00\x2f\xff\xff\xff\x0f\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00")
+	bombs, longest, most := 0, time.Duration(0), uint64(0)
 	for name, c := range map[string]struct {
 		data []byte
 		fine bool // decodes, within the same bounds
@@ -166,9 +169,9 @@ func TestBombsAreRefused(t *testing.T) {
 	} {
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)
-		start := time.Now()
+		start := worked(t)
 		_, err := Decode(c.data, 0)
-		took := time.Since(start)
+		took := worked(t) - start
 		runtime.ReadMemStats(&after)
 		if (err == nil) != c.fine {
 			t.Errorf("%s: error %v, want one: %v", name, err, !c.fine)
@@ -176,10 +179,13 @@ func TestBombsAreRefused(t *testing.T) {
 		if took > time.Second {
 			t.Errorf("%s: took %v", name, took)
 		}
-		if grown := after.TotalAlloc - before.TotalAlloc; grown > 256<<20 {
+		grown := after.TotalAlloc - before.TotalAlloc
+		if grown > 256<<20 {
 			t.Errorf("%s: took %d MB", name, grown>>20)
 		}
+		bombs, longest, most = bombs+1, max(longest, took), max(most, grown)
 	}
+	t.Logf("measured: %d bombs: %d ms and %d MB at most", bombs, longest.Milliseconds(), most>>20)
 }
 
 func TestTooManyPixelsAreATypedError(t *testing.T) {
@@ -260,12 +266,15 @@ func TestAFrameStandsOnItsScreen(t *testing.T) {
 	}
 }
 
-// watch decodes and fails the test if that takes more than five seconds.
+// watch decodes and fails the test if that takes more than five seconds of work,
+// however long the machine has others to wait for.
 func watch(t *testing.T, name string, data []byte) error {
 	t.Helper()
-	start := time.Now()
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	start := worked(t)
 	_, err := Decode(data, 0)
-	if took := time.Since(start); took > 5*time.Second {
+	if took := worked(t) - start; took > 5*time.Second {
 		t.Errorf("%s: took %v", name, took)
 	}
 	return err
@@ -291,6 +300,7 @@ func TestHostileFilesDoNoHarm(t *testing.T) {
 	if err != nil || files < 29 {
 		t.Errorf("%d files, %v; want 29 or more", files, err)
 	}
+	t.Logf("measured: %d hostile files: 0 panics, none took 5 s", files)
 }
 
 // kinds returns a small file of every kind that the encoder's tests decode.
@@ -320,11 +330,13 @@ func TestDamagedFilesDoNoHarm(t *testing.T) {
 		rounds = 20
 	}
 	rng := rand.New(rand.NewPCG(8, 1))
-	for name, data := range kinds(t) {
+	all := kinds(t)
+	for name, data := range all {
 		for range rounds {
 			watch(t, name, damaged(rng, data))
 		}
 	}
+	t.Logf("measured: %d damaged files of %d kinds: 0 panics, none took 5 s", rounds*len(all), len(all))
 }
 
 func damaged(rng *rand.Rand, data []byte) []byte {
@@ -385,6 +397,7 @@ func TestBudgetBoundsWhatIsInFlight(t *testing.T) {
 	if most > 100 {
 		t.Errorf("%d pixels in flight, want at most 100", most)
 	}
+	t.Logf("measured: 50 at once: %d pixels in flight of the 100 that may", most)
 	if err := budget.Acquire(ctx, 100); err != nil {
 		t.Fatal(err)
 	}

@@ -143,6 +143,29 @@ func hasJournal(path string) bool {
 	return err == nil && info.Size() > 0
 }
 
+// NewerError says that a file is of a program newer than this one.
+type NewerError struct {
+	Path           string
+	Version, Known int
+}
+
+func (e *NewerError) Error() string {
+	return fmt.Sprintf("open %s: it has schema %d, this medprobe knows up to %d: upgrade medprobe or use another file", e.Path, e.Version, e.Known)
+}
+
+// Definitions returns how the file's tables and indexes are defined, whatever version
+// it says that it has. Nothing is written.
+func Definitions(ctx context.Context, path string) (string, error) {
+	db, err := sql.Open("sqlite3", dsn(path, "ro"))
+	if err != nil {
+		return "", err
+	}
+	defer db.Close()
+	var all string
+	err = db.QueryRowContext(ctx, "SELECT coalesce(group_concat(sql, ';'), '') FROM (SELECT sql FROM sqlite_master WHERE sql IS NOT NULL ORDER BY type, name)").Scan(&all)
+	return all, Explain(path, err)
+}
+
 // inspect reads identity and version without writing to the file.
 func inspect(ctx context.Context, path string, schema Schema, known int) error {
 	id, version, tables, err := identity(ctx, path, "ro")
@@ -157,7 +180,7 @@ func inspect(ctx context.Context, path string, schema Schema, known int) error {
 	case id != int(schema.ApplicationID) && (id != 0 || tables > 0):
 		return fmt.Errorf("open %s: application id %#x belongs to another program; choose another file", path, id)
 	case version > known:
-		return fmt.Errorf("open %s: it has schema %d, this medprobe knows up to %d: upgrade medprobe or use another file", path, version, known)
+		return &NewerError{path, version, known}
 	}
 	return nil
 }
