@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"slices"
 	"sync"
 
 	"github.com/medprobe/medprobe/internal/onnxgraph"
@@ -19,35 +20,53 @@ import (
 type Multiplier struct {
 	running sync.RWMutex // held for reading by each product
 	// sessions are those of a·b and a·bᵀ in float32, and of a·bᵀ in float64; nil
-	// once closed.
-	sessions []*ort.DynamicAdvancedSession
+	// once closed. few are the first two on the caller's thread alone.
+	sessions, few []*ort.DynamicAdvancedSession
 }
+
+// fewProducts is up to how many multiplications a product takes no longer on one
+// thread than on several: waking them takes as long, and on a busy machine the
+// product waits for the last.
+const fewProducts = 1 << 22
 
 // NewMultiplier returns a multiplier that uses all processors. The library must
 // be loaded ([FindRuntime]).
-func NewMultiplier() (_ *Multiplier, err error) {
+func NewMultiplier() (*Multiplier, error) {
+	m := &Multiplier{}
+	single, transposed := product(onnxgraph.Float, 0), product(onnxgraph.Float, 1)
+	var wide, few error
+	m.sessions, wide = productSessions(runtime.GOMAXPROCS(0), single, transposed, product(onnxgraph.Double, 1))
+	m.few, few = productSessions(1, single, transposed)
+	if wide != nil || few != nil {
+		return nil, fmt.Errorf("encoder: multiplier: %w", errors.Join(wide, few, m.Close()))
+	}
+	return m, nil
+}
+
+// productSessions opens a session of each model on so many threads. On an error
+// it returns those that are open.
+func productSessions(threads int, models ...[]byte) (sessions []*ort.DynamicAdvancedSession, err error) {
 	options, err := ort.NewSessionOptions()
 	if err != nil {
-		return nil, fmt.Errorf("encoder: multiplier: %w", err)
+		return nil, err
 	}
 	defer func() { err = errors.Join(err, options.Destroy()) }()
 	err = errors.Join(
-		options.SetIntraOpNumThreads(runtime.GOMAXPROCS(0)),
+		options.SetIntraOpNumThreads(threads),
 		options.SetInterOpNumThreads(1),
 		options.AddSessionConfigEntry("session.intra_op.allow_spinning", "0"),
 	)
 	if err != nil {
-		return nil, fmt.Errorf("encoder: multiplier: %w", err)
+		return nil, err
 	}
-	m := &Multiplier{}
-	for _, model := range [][]byte{product(onnxgraph.Float, 0), product(onnxgraph.Float, 1), product(onnxgraph.Double, 1)} {
+	for _, model := range models {
 		s, err := ort.NewDynamicAdvancedSessionWithONNXData(model, []string{"a", "b"}, []string{"c"}, options)
 		if err != nil {
-			return nil, fmt.Errorf("encoder: multiplier: %w", errors.Join(err, m.Close()))
+			return sessions, err
 		}
-		m.sessions = append(m.sessions, s)
+		sessions = append(sessions, s)
 	}
-	return m, nil
+	return sessions, nil
 }
 
 // product is a model of one node: c = a·b, or a·bᵀ.
@@ -70,7 +89,11 @@ func (m *Multiplier) Multiply(t blas.Transpose, a, b, c blas32.General) error {
 	if a.Cols != inner || c.Rows != a.Rows || c.Cols != columns {
 		return fmt.Errorf("encoder: multiply: %d×%d by %d×%d (transposed: %v) into %d×%d: the shapes do not fit", a.Rows, a.Cols, b.Rows, b.Cols, t == blas.Trans, c.Rows, c.Cols)
 	}
-	return multiply(m, session, dense[float32](a), dense[float32](b), dense[float32](c))
+	sessions := &m.sessions
+	if a.Rows*inner*columns <= fewProducts {
+		sessions = &m.few
+	}
+	return multiply(m, sessions, session, dense[float32](a), dense[float32](b), dense[float32](c))
 }
 
 // MultiplyExact sets c, m×n, to a·bᵀ in float64. a is m×k, and every row follows
@@ -80,7 +103,7 @@ func (m *Multiplier) MultiplyExact(a, b, c blas64.General) error {
 		return fmt.Errorf("encoder: multiply: %d×%d by %d×%d (transposed: true) into %d×%d: the shapes do not fit", a.Rows, a.Cols, b.Rows, b.Cols, c.Rows, c.Cols)
 	}
 	as := func(x blas64.General) dense[float64] { return dense[float64]{x.Rows, x.Cols, x.Stride, x.Data} }
-	return multiply(m, 2, as(a), as(b), as(c))
+	return multiply(m, &m.sessions, 2, as(a), as(b), as(c))
 }
 
 // dense is a [blas32.General] of any precision.
@@ -90,8 +113,8 @@ type dense[T float32 | float64] struct {
 	Data       []T
 }
 
-// multiply lets a session multiply.
-func multiply[T float32 | float64](m *Multiplier, session int, a, b, c dense[T]) (err error) {
+// multiply lets one of the sessions of m multiply.
+func multiply[T float32 | float64](m *Multiplier, sessions *[]*ort.DynamicAdvancedSession, session int, a, b, c dense[T]) (err error) {
 	values := make([]ort.Value, 0, 3)
 	defer func() {
 		for _, v := range values {
@@ -110,10 +133,10 @@ func multiply[T float32 | float64](m *Multiplier, session int, a, b, c dense[T])
 	}
 	m.running.RLock()
 	defer m.running.RUnlock()
-	if m.sessions == nil {
+	if *sessions == nil {
 		return os.ErrClosed
 	}
-	if err := m.sessions[session].Run(values[:2], values[2:]); err != nil {
+	if err := (*sessions)[session].Run(values[:2], values[2:]); err != nil {
 		return fmt.Errorf("encoder: multiply: %w", err)
 	}
 	return nil
@@ -124,9 +147,9 @@ func (m *Multiplier) Close() error {
 	m.running.Lock()
 	defer m.running.Unlock()
 	var errs []error
-	for _, s := range m.sessions {
+	for _, s := range slices.Concat(m.sessions, m.few) {
 		errs = append(errs, s.Destroy())
 	}
-	m.sessions = nil
+	m.sessions, m.few = nil, nil
 	return errors.Join(errs...)
 }

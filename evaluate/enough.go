@@ -89,29 +89,43 @@ func (p *CurvePoint) CompareWith(zero []float64, draws [][]float64, labels []boo
 // 1995): with a method no better than zero-shot anywhere, a number is named in at
 // most 2.5 % of experiments.
 func (c *Curve) FindEnough() {
-	c.Enough = &Enough{Level: Level}
-	judged := 0
-	for k := len(c.Points) - 1; k >= 0; k-- {
+	e := enoughOf(len(c.Points), func(k int) (at Enough, drawn bool, over *Estimate) {
 		p := c.Points[k]
-		if p.AUC == nil {
+		return Enough{Shots: p.Shots, Labels: p.Positives + p.Negatives, Patients: p.Patients}, p.AUC != nil, p.OverZeroShot
+	})
+	if c.Enough = &e; e.Unmet == notJudged {
+		c.Enough.Unmet = fmt.Sprintf("no point could be judged: that takes two draws, and %d test units of each class", FewUnits)
+	}
+}
+
+const notJudged = "no point could be judged"
+
+// enoughOf looks at n points in ascending order, each with its number of labels,
+// whether it could be drawn, and how far it is above what it is compared with.
+func enoughOf(n int, point func(k int) (at Enough, drawn bool, over *Estimate)) Enough {
+	enough, judged := Enough{Level: Level}, 0
+	for k := n - 1; k >= 0; k-- {
+		at, drawn, over := point(k)
+		if !drawn {
 			continue // too few samples to draw from: there is no larger number
 		}
-		if p.OverZeroShot == nil {
+		if over == nil {
 			break
 		}
 		judged++
-		if p.OverZeroShot.Low <= 0 {
+		if over.Low <= 0 {
 			break
 		}
-		c.Enough.Shots, c.Enough.Labels, c.Enough.Patients = p.Shots, p.Positives+p.Negatives, p.Patients
+		enough.Shots, enough.Labels, enough.Patients = at.Shots, at.Labels, at.Patients
 	}
 	switch {
-	case c.Enough.Shots > 0:
+	case enough.Shots > 0:
 	case judged == 0:
-		c.Enough.Unmet = fmt.Sprintf("no point could be judged: that takes two draws, and %d test units of each class", FewUnits)
+		enough.Unmet = notJudged
 	default:
-		c.Enough.Unmet = "not better at the largest number drawn"
+		enough.Unmet = "not better at the largest number drawn"
 	}
+	return enough
 }
 
 // FindTrend sets Trend from the points that have a figure.

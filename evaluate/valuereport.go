@@ -12,6 +12,8 @@ import (
 // targets on the test part.
 type ValueReport struct {
 	Targets []ValueTarget `json:"targets"`
+	// Curves are of every method for every target, where they were asked for.
+	Curves []ValueCurve `json:"curves,omitempty"`
 }
 
 // ValueTarget is one continuous target.

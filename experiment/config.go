@@ -117,7 +117,8 @@ type Train struct {
 
 // Curve is a learning curve over shots.
 type Curve struct {
-	// Shots are the points, in samples per class. Empty means no curve.
+	// Shots are the points, in samples per class, and with task: regression in
+	// samples with a known value. Empty means no curve.
 	Shots []int `yaml:"shots"`
 	// Draws is how often each point is drawn; default 5.
 	Draws int `yaml:"draws"`

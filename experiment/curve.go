@@ -154,13 +154,7 @@ func (l *lab) point(p *curvePoint, k int, test finding, zero *method) (evaluate.
 		return point, err
 	}
 	point.Positives, point.Negatives = l.count(p.supports[0], p.set[k])
-	if l.data.HasPatients() {
-		known := map[string]bool{}
-		for _, i := range p.supports[0] {
-			known[l.data.Samples[i].Group()] = true
-		}
-		point.Patients = len(known)
-	}
+	point.Patients = l.patients(p.supports[0])
 	if zero != nil {
 		err = point.CompareWith(pick(column(zero.odds, p.set[k]), test.rows), draws, test.labels, test.groups, l.data.Unit)
 	}

@@ -62,7 +62,7 @@ func (c *Config) checkTask() error {
 		said bool
 	}{
 		{"covariates", len(c.Covariates) > 0}, {"calibrate", c.Calibrate != ""}, {"threshold", len(c.Threshold) > 0},
-		{"members", len(c.Members) > 0}, {"ensemble_scores", len(c.EnsembleScores) > 0}, {"train", c.Train.Shots != 0}, {"curve", len(c.Curve.Shots) > 0}, {"scenario", c.Scenario != ""},
+		{"members", len(c.Members) > 0}, {"ensemble_scores", len(c.EnsembleScores) > 0}, {"train", c.Train.Shots != 0}, {"scenario", c.Scenario != ""},
 		{"subgroups", len(c.Subgroups) > 0}, {"external", len(c.External) > 0}, {"encoders", len(c.Encoders) > 1},
 	} {
 		if field.said {
@@ -97,7 +97,9 @@ type valueMethod struct {
 // test part with the mean of the training part and, where there are prompts,
 // with the zero-shot axis.
 func (w *work) judgeValues(ctx context.Context, l *lab) (*Result, error) {
-	methods, err := l.valueMethods(ctx, func(done, total int) { w.options.Progress("train", done, total) })
+	progress := func(done, total int) { w.options.Progress("train", done, total) }
+	all := classSet(upTo(len(l.data.Classes)))
+	methods, err := l.valueMethods(ctx, l.train, all, progress)
 	if err != nil {
 		return nil, err
 	}
@@ -105,6 +107,9 @@ func (w *work) judgeValues(ctx context.Context, l *lab) (*Result, error) {
 	r := w.report(l)
 	r.NearDuplicates = near
 	if r.Values, err = l.assessValues(ctx, methods); err != nil {
+		return nil, err
+	}
+	if r.Values.Curves, err = l.valueCurves(ctx, progress); err != nil {
 		return nil, err
 	}
 	result := &Result{
@@ -127,28 +132,29 @@ func (w *work) judgeValues(ctx context.Context, l *lab) (*Result, error) {
 	return result, r.Counts.Check()
 }
 
-// valueMethods returns the baselines and then every head, all fitted on the
-// training part alone.
-func (l *lab) valueMethods(ctx context.Context, progress func(done, total int)) ([]valueMethod, error) {
-	v, groups := values(l.data, l.train)
+// valueMethods returns the baselines and then every head for the targets of the
+// set, all fitted on the rows alone.
+func (l *lab) valueMethods(ctx context.Context, rows []int, set classSet, progress func(done, total int)) ([]valueMethod, error) {
+	v, groups := values(l.data, rows, set)
+	prior := l.priorOf(set)
 	mean, err := l.meanOfTrain(v)
 	if err != nil {
 		return nil, err
 	}
 	methods := []valueMethod{mean}
 	kinds := slices.Clone(l.config.Heads)
-	if l.prior != nil {
+	if prior != nil {
 		kinds = append([]string{zeroShotAxis}, kinds...)
 	}
-	x := gather(l.x, l.train)
+	x := gather(l.x, rows)
 	for k, name := range kinds {
 		progress(k, len(kinds))
 		o := trainer.Options{Head: name, Seed: l.config.Seed, Space: l.space, Memory: l.memory}
 		switch name {
 		case zeroShotAxis:
-			o.Head, o.Prior, o.Alpha = trainer.RidgePrior, l.prior, math.Inf(1)
+			o.Head, o.Prior, o.Alpha = trainer.RidgePrior, prior, math.Inf(1)
 		case trainer.RidgePrior:
-			o.Prior = l.prior
+			o.Prior = prior
 		}
 		m := valueMethod{name: name}
 		if m.head, err = trainer.FitValues(ctx, x, v, groups, o); err != nil {
@@ -166,7 +172,7 @@ func (l *lab) valueMethods(ctx context.Context, progress func(done, total int)) 
 	return methods, nil
 }
 
-// meanOfTrain predicts the mean of the known values of the training part.
+// meanOfTrain predicts the mean of the known values of what is trained on.
 func (l *lab) meanOfTrain(v trainer.Values) (valueMethod, error) {
 	m := valueMethod{name: meanOfTrain, predicted: blas64.General{Rows: len(l.test), Cols: len(v.Names), Stride: len(v.Names), Data: make([]float64, len(l.test)*len(v.Names))}}
 	for c, name := range v.Names {
@@ -188,11 +194,13 @@ func (l *lab) meanOfTrain(v trainer.Values) (valueMethod, error) {
 	return m, nil
 }
 
-// values returns the targets of the rows, and the patient of each.
-func values(d *datasets.Dataset, rows []int) (v trainer.Values, groups []string) {
-	v.Names = d.Classes
+// values returns the targets of the set in the rows, and the patient of each.
+func values(d *datasets.Dataset, rows []int, set classSet) (v trainer.Values, groups []string) {
+	for _, c := range set {
+		v.Names = append(v.Names, d.Classes[c])
+	}
 	for _, i := range rows {
-		v.Rows, groups = append(v.Rows, d.Samples[i].Values), append(groups, d.Samples[i].Group())
+		v.Rows, groups = append(v.Rows, pick(d.Samples[i].Values, set)), append(groups, d.Samples[i].Group())
 	}
 	return v, groups
 }
@@ -216,17 +224,10 @@ func (l *lab) assessValues(ctx context.Context, methods []valueMethod) (*evaluat
 				t.Target.Train++
 			}
 		}
-		var places []int
-		for r, i := range l.test {
-			s := &l.data.Samples[i]
-			if math.IsNaN(s.Values[c]) {
-				t.Target.Missing++
-				continue
-			}
-			places, t.Truth, t.Groups = append(places, r), append(t.Truth, s.Values[c]), append(t.Groups, s.Group())
-		}
+		test := l.valueTest(c)
+		t.Truth, t.Groups, t.Target.Missing = test.truth, test.groups, test.missing
 		for _, m := range methods {
-			t.Methods = append(t.Methods, evaluate.ValuePredictions{Method: m.name, Detail: m.details[c], Fit: fitOf(m.head, name), Predicted: pick(column(m.predicted, c), places)})
+			t.Methods = append(t.Methods, evaluate.ValuePredictions{Method: m.name, Detail: m.details[c], Fit: fitOf(m.head, name), Predicted: pick(column(m.predicted, c), test.places)})
 		}
 		trials[c] = t
 	}

@@ -3,6 +3,7 @@ package experiment
 import (
 	"bytes"
 	"fmt"
+	"io"
 	"math"
 	"math/rand/v2"
 	"path/filepath"
@@ -12,6 +13,7 @@ import (
 	"testing"
 
 	"github.com/medprobe/medprobe/evaluate"
+	"github.com/medprobe/medprobe/report"
 	"github.com/medprobe/medprobe/trainer"
 )
 
@@ -155,7 +157,6 @@ func TestValuesThatCannotBeAreNamed(t *testing.T) {
 	}
 	for with, want := range map[string]string{
 		"calibrate: platt":        "calibrate: is for findings",
-		"curve: {shots: [1]}":     "curve: is for findings",
 		"train: {shots: 4}":       "train: is for findings",
 		"covariates: [age]":       "covariates: is for findings",
 		"heads: [logistic]":       `head "logistic"`,
@@ -197,6 +198,47 @@ func TestValuesOfAUnit(t *testing.T) {
 	for _, p := range r.values {
 		if p.ID == "Doe^Jane-030" && p.Finding == "upper" && math.Abs(*p.Value-(a+b)/2) > 1e-12 {
 			t.Errorf("value %v, want the mean of %v and %v", *p.Value, a, b)
+		}
+	}
+}
+
+// The learning curves of values are over labelled samples; the baselines are
+// fitted on the same ones.
+func TestCurvesOfValues(t *testing.T) {
+	t.Parallel()
+	w := withValues(t)
+	r := w.run(numbers + "heads: [ridge]\ncurve: {shots: [1, 4, 16, 4000], draws: 3}\n")
+	curves := r.Report.Values.Curves
+	if len(curves) != 2*3 {
+		t.Fatalf("%d curves, want 2 targets × 3 methods", len(curves))
+	}
+	for _, c := range curves {
+		if len(c.Points) != 4 || !strings.Contains(c.Points[0].Unmet, "from 2 samples") || !strings.Contains(c.Points[3].Unmet, "only ") {
+			t.Fatalf("%s of %s: %+v", c.Method, c.Target, c.Points)
+		}
+		for _, p := range c.Points[1:3] {
+			if p.MAE == nil || p.Draws != 3 || p.Patients == 0 || p.MAE.Units != 30 || c.Target == "upper" && (p.Spearman == nil) != (c.Method == meanOfTrain) || len(p.Over) != map[bool]int{true: 2}[c.Method == "ridge"] {
+				t.Errorf("%s of %s at %d: %+v", c.Method, c.Target, p.Shots, p)
+			}
+		}
+		if len(c.Enough) != len(c.Points[1].Over) {
+			t.Errorf("%s of %s: enough %+v", c.Method, c.Target, c.Enough)
+		}
+	}
+	// The prompt names upper, so that a line through its score learns soonest.
+	mean, axis := curves[0], curves[1]
+	if axis.Method != zeroShotAxis || axis.Points[2].MAE.Point > 0.8*mean.Points[2].MAE.Point {
+		t.Errorf("16 labels: %s is off by %v, the mean by %v", axis.Method, axis.Points[2].MAE, mean.Points[2].MAE)
+	}
+	for name, write := range map[string]func(io.Writer, *evaluate.Report) error{"page": report.HTML, "Markdown": report.Markdown} {
+		var b bytes.Buffer
+		if err := write(&b, r.Report); err != nil {
+			t.Fatal(err)
+		}
+		for _, want := range []string{"How many labels it takes", "only 53 samples", "less the zero-shot axis"} {
+			if !strings.Contains(b.String(), want) {
+				t.Errorf("the %s lacks %q", name, want)
+			}
 		}
 	}
 }

@@ -160,6 +160,10 @@ func textValues(b *strings.Builder, r *evaluate.Report) {
 			writeTable(b, rows)
 		}
 	}
+	for _, text := range valueCurveSentences(r.Values.Curves) {
+		b.WriteByte('\n')
+		paragraph(b, text)
+	}
 }
 
 func markdownValues(b *strings.Builder, r *evaluate.Report) {
@@ -170,17 +174,36 @@ func markdownValues(b *strings.Builder, r *evaluate.Report) {
 	for _, t := range valueTables(r)[:2] {
 		markdownTable(b, append([][]string{t.Header}, t.Rows...))
 	}
+	if curves := r.Values.Curves; len(curves) > 0 {
+		fmt.Fprintf(b, "%s\n\n", markdownText(valueCurveNote))
+		for _, text := range valueCurveSentences(curves) {
+			fmt.Fprintf(b, "- %s\n", markdownText(text))
+		}
+		b.WriteByte('\n')
+		t := valueCurveTable(curves)
+		markdownTable(b, append([][]string{t.Header}, t.Rows...))
+	}
 }
 
 // valuePart is the tables for the page.
 type valuePart struct {
 	Note   string
 	Tables []headedTable
+	// The learning curves, where there are some.
+	CurveNote  string
+	Curves     []valueCurvePlot
+	CurveTable []headedTable
+	Says       []string
 }
 
 func newValuePart(r *evaluate.Report) *valuePart {
 	if r.Values == nil {
 		return nil
 	}
-	return &valuePart{valueNote(r), valueTables(r)}
+	part := &valuePart{Note: valueNote(r), Tables: valueTables(r)}
+	if curves := r.Values.Curves; len(curves) > 0 {
+		part.CurveNote, part.Curves, part.CurveTable = valueCurveNote, newValueCurvePlots(r), []headedTable{valueCurveTable(curves)}
+		part.Says = valueCurveSentences(curves)
+	}
+	return part
 }

@@ -249,3 +249,12 @@ func each(n int, do func(i int)) {
 	}
 	all.Wait()
 }
+
+// upTo lists the numbers from 0 to n−1.
+func upTo(n int) []int {
+	numbers := make([]int, n)
+	for i := range numbers {
+		numbers[i] = i
+	}
+	return numbers
+}
