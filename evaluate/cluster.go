@@ -61,7 +61,11 @@ func (c *contrast) influence(u tally) float64 {
 // binormal model (Dorfman and Alf 1969); the combination is ours, and its oracle
 // is simulation (TestClusteredCoverage).
 func (c *contrast) probit(units []tally, point, stdErr, level float64) (low, high float64) {
-	t := distuv.StudentsT{Sigma: 1, Nu: c.freedom(units)}.Quantile(0.5 + level/2)
+	return probit(point, stdErr, c.freedom(units), level)
+}
+
+func probit(point, stdErr, freedom, level float64) (low, high float64) {
+	t := distuv.StudentsT{Sigma: 1, Nu: freedom}.Quantile(0.5 + level/2)
 	at := distuv.UnitNormal.Quantile(point)
 	margin := t * stdErr / distuv.UnitNormal.Prob(at)
 	return distuv.UnitNormal.CDF(at - margin), distuv.UnitNormal.CDF(at + margin)
@@ -75,16 +79,28 @@ func (c *contrast) probit(units []tally, point, stdErr, level float64) (low, hig
 // make a few units weigh most. It is at least 1; with normal influences of one
 // kind it is the number of units less one.
 func (c *contrast) freedom(units []tally) float64 {
-	var n, squares, fourths [3]float64
-	for _, u := range units {
-		kind := 0
-		switch {
+	influences, kinds := make([]float64, len(units)), make([]int, len(units))
+	for k, u := range units {
+		switch influences[k] = c.influence(u); {
 		case u.negatives == 0:
-			kind = 1
+			kinds[k] = 1
 		case u.positives == 0:
-			kind = 2
+			kinds[k] = 2
 		}
-		square := c.influence(u) * c.influence(u)
+	}
+	return satterthwaite(influences, kinds)
+}
+
+// satterthwaite is [contrast.freedom] of the units' influences and their kinds, of
+// which there are up to three; nil: all are of one kind.
+func satterthwaite(influences []float64, kinds []int) float64 {
+	var n, squares, fourths [3]float64
+	for k, u := range influences {
+		kind := 0
+		if kinds != nil {
+			kind = kinds[k]
+		}
+		square := u * u
 		n[kind]++
 		squares[kind] += square
 		fourths[kind] += float64(square * square)
@@ -96,7 +112,7 @@ func (c *contrast) freedom(units []tally) float64 {
 			variance += (fourths[k] - float64(squares[k]*squares[k])/n[k]) * n[k] / (n[k] - 1)
 		}
 	}
-	most := float64(len(units))
+	most := float64(len(influences))
 	if variance <= 0 {
 		return most
 	}

@@ -109,7 +109,9 @@ func TestNoIntervalIsOfZeroWidth(t *testing.T) {
 		return no
 	}
 	for _, c := range []columns{
-		{"separated and sure", func(i int, positive bool) (a, b float64) { return pick(positive, 1, 0), pick(positive, 0.9, 0.1) - 0.01*float64(i) }},
+		{"separated and sure", func(i int, positive bool) (a, b float64) {
+			return pick(positive, 1, 0), pick(positive, 0.9, 0.1) - 0.01*float64(i)
+		}},
 		{"separated", func(i int, positive bool) (a, b float64) {
 			return pick(positive, 0.8, 0.1) + 0.01*float64(i), pick(positive, 0.9, 0.2) - 0.01*float64(i)
 		}},
