@@ -34,6 +34,26 @@ func (c *contrast) variance(units []tally) float64 {
 	return max(0, v/(scale*scale))
 }
 
+// varianceAlone is variance where each sample is its own unit, to the last bit.
+func (c *contrast) varianceAlone() float64 {
+	if c.n1 < 2 || c.n0 < 2 {
+		return 0
+	}
+	var aa, bb exact
+	for i, positive := range c.labels {
+		if positive {
+			a := int64(c.n1)*c.right[i] - c.total
+			aa.add(a, a)
+		} else {
+			b := int64(c.n0)*c.right[i] - c.total
+			bb.add(b, b)
+		}
+	}
+	n1, n0, scale := float64(c.n1), float64(c.n0), c.scale()
+	v := float64(n1/(n1-1)*aa.float()/(n1*n1)) + float64(n0/(n0-1)*bb.float()/(n0*n0))
+	return max(0, v/(scale*scale))
+}
+
 // deviation returns aᵢ and bᵢ, multiplied by the scale to be integers.
 func (c *contrast) deviation(u tally) (a, b int64) {
 	return int64(c.n1)*u.up - u.positives*c.total, int64(c.n0)*u.down - u.negatives*c.total
