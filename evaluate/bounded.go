@@ -42,8 +42,8 @@ func (s share) few(point float64) bool {
 // with the bootstrap's standard error and Student's t of the units of the rarer
 // class less one; no narrower than Wilson's of AP over the units with positives
 // where those are fewer than [FewUnits], or (1−AP)·units or AP·units is below 2.
-// Percentiles of the resamples hold the truth in 90 to 2 % of cases for an AP near
-// 1 where this one does in 90 to 100 % (make bench-coverage).
+// Percentiles of the resamples fall far short for an AP near 1, where this one
+// covers (docs/coverage.md).
 //
 // Source: Boyd, Eng and Page, ECML PKDD 2013, 451–466, for the logit scale and for
 // the binomial bound over positives; t and Wilson instead of the normal are ours.

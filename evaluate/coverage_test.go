@@ -191,13 +191,13 @@ func TestCoverageOfMeans(t *testing.T) {
 	}
 	var b strings.Builder
 	fmt.Fprintf(&b, `
-%d worlds of each kind. For average precision: patients with one sample, or with two that are alike by an ICC of .7; AUC .6, .8, .95,
-.98 and .995; all as it should be, or 2 %% of the patients without the finding scoring as those with it do, as after a wrong label.
-Beside it are percentiles of the same 300 resamples.
+%d worlds of each kind, so that chance alone moves one share by ±%.1f points in 95 of 100 cases. For average precision: patients with one
+sample, or with two that are alike by an ICC of .7; AUC .6, .8, .95, .98 and .995; all as it should be, or 2 %% of the patients without
+the finding scoring as those with it do, as after a wrong label. Beside it are percentiles of the same 300 resamples.
 
 | patients with | without | average precision | percentiles |
 |---:|---:|---|---|
-`, *coverage)
+`, *coverage, 196*math.Sqrt(0.95*0.05/float64(*coverage)))
 	sizes := [][2]int{{100, 100}, {30, 150}, {30, 30}, {10, 100}, {10, 10}, {5, 5}}
 	for _, size := range sizes {
 		var kinds []ranking

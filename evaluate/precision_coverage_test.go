@@ -89,7 +89,7 @@ func (c ranking) covers(t *testing.T, n int) (ours, percentile float64) {
 }
 
 // The interval of an average precision covers at least 90 % wherever percentiles of
-// the same resamples cover anything from 2 to 95 %.
+// the same resamples fall short.
 func TestAveragePrecisionCoverage(t *testing.T) {
 	t.Parallel()
 	n := 400

@@ -93,7 +93,7 @@ type Retrieval struct {
 }
 
 // Retrieval returns the figures of [PrecisionAt], [RecallAt] and, for one query,
-// [MeanAveragePrecision] with percentile intervals: the items of a group, such as
+// [MeanAveragePrecision] with intervals from a bootstrap: the items of a group, such as
 // a patient, are drawn together, and a resample is ranked as the whole is. groups
 // has one entry per item, in the order of rank, or is nil. Errors are those of
 // [AUC] and of k; a figure that all resamples agree on has a warning.

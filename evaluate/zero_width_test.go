@@ -150,6 +150,23 @@ func TestNoIntervalIsOfZeroWidth(t *testing.T) {
 	}
 }
 
+// Ten of ten found first, as docs/report.md has it.
+func TestSeparatedAveragePrecisionIsWilsons(t *testing.T) {
+	t.Parallel()
+	var labels []bool
+	var scores []float64
+	for i := range 20 {
+		labels, scores = append(labels, i < 10), append(scores, -float64(i))
+	}
+	r := MethodResult{AUC: &Estimate{}}
+	if err := r.resample(t.Context(), Scored{Scores: scores}, labels, nil, Bootstrap{}); err != nil {
+		t.Fatal(err)
+	}
+	if e := r.AveragePrecision; e.String() != "1.000 (0.722–1.000)" || e.Method != "wilson" {
+		t.Errorf("%v by %s", e, e.Method)
+	}
+}
+
 // The same of continuous targets: perfect prediction, one that is off by the same
 // everywhere, and one that is the exact opposite.
 func TestNoIntervalOfValuesIsOfZeroWidth(t *testing.T) {
