@@ -82,7 +82,7 @@ bench-evaluate:
 
 # How often clustered intervals hold the truth, by simulation, into docs/coverage.md.
 bench-coverage:
-	$(GO) test ./evaluate -run CoverageTable -coverage 2000 -v -timeout 3h
+	$(GO) test ./evaluate -run 'CoverageTable|CoverageOfMeans' -coverage 2000 -v -timeout 3h
 
 # The cache beside NumPy and the machine's memory: vectors in and out, files that
 # have not changed, exact search, memory of an export.

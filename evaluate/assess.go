@@ -163,8 +163,10 @@ func (t Trial) method(ctx context.Context, m Scored, unit string, bootstrap Boot
 	return r, r.resample(ctx, m, t.Labels, t.Groups, bootstrap)
 }
 
-// resample sets average precision and, of probabilities, the figures of
-// calibration, with percentile intervals; the rest of each is as the AUC's.
+// resample sets average precision, with the interval of [share.logits], and, of
+// probabilities, the figures of calibration, with percentile intervals, no narrower
+// than Wilson's where units are few or the resamples all alike; the rest of each is
+// as the AUC's.
 func (r *MethodResult) resample(ctx context.Context, m Scored, labels []bool, groups []string, bootstrap Bootstrap) error {
 	bootstrap.setDefaults()
 	c, err := newContrast(labels, groups)
@@ -176,23 +178,24 @@ func (r *MethodResult) resample(ctx context.Context, m Scored, labels []bool, gr
 		return err
 	}
 	var figures []figure
-	add := func(into **Estimate, value func([]int32) float64) {
+	positives, negatives := classUnits(c.tallies())
+	add := func(into **Estimate, value func([]int32) float64, of share) {
 		e := *r.AUC
 		e.Warnings, e.StdErr, e.Method = nil, 0, "percentile"
 		e.Point = value(nil)
 		e.Low, e.High = e.Point, e.Point
 		*into = &e
-		figures = append(figures, figure{value: value, estimate: &e})
+		figures = append(figures, figure{value: value, estimate: &e, share: of})
 	}
-	add(&r.AveragePrecision, s.averagePrecision)
+	add(&r.AveragePrecision, s.averagePrecision, share{1, positives, negatives, true})
 	if m.Probabilities != nil {
 		p, err := newSweep(m.Probabilities, labels, c.unit)
 		if err != nil {
 			return err
 		}
-		add(&r.Brier, p.brier)
-		add(&r.LogLoss, p.logLoss)
-		add(&r.ECE, p.ece)
+		add(&r.Brier, p.brier, share{limit: 1, units: c.units})
+		add(&r.LogLoss, p.logLoss, share{limit: maxLogLoss, units: c.units})
+		add(&r.ECE, p.ece, share{limit: 1, units: c.units})
 	}
 	return bootstrap.intervals(ctx, c, figures)
 }

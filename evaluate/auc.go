@@ -61,29 +61,16 @@ func MeanAUC(columns [][]float64, labels []bool, groups []string) (Estimate, err
 	return c.auc(Level), nil
 }
 
-// pairing counts, for the samples of one column of scores, the pairs of a
-// positive and a negative that are in the right order: two for each such pair
-// and one for a tie, so that everything stays an integer.
-type pairing struct {
-	// right holds for each sample the twofold number of pairs it wins.
-	right []int64
-	// total is the sum over the positives, which is that over the negatives.
-	total int64
-}
-
-// pair ranks the scores. n1 and n0 are the numbers of positives and negatives.
-func pair(scores []float64, labels []bool) (pairing, error) {
+// pair counts, for the samples of one column of scores, the pairs of a positive
+// and a negative that are in the right order: two for each such pair and one for a
+// tie, so that everything stays an integer. weight times the pairs that each
+// sample wins are added to right; total is the sum over the positives, which is
+// that over the negatives. n1 is the number of positives.
+func pair(scores []float64, labels []bool, n1 int64, right []int64, weight int64) (total int64, err error) {
 	order, err := ascending(scores, labels)
 	if err != nil {
-		return pairing{}, err
+		return 0, err
 	}
-	n1 := int64(0)
-	for _, positive := range labels {
-		if positive {
-			n1++
-		}
-	}
-	p := pairing{right: make([]int64, len(scores))}
 	var below1, below0 int64 // positives and negatives with a lower score
 	for start := 0; start < len(order); {
 		end, tied1 := start, int64(0)
@@ -93,17 +80,18 @@ func pair(scores []float64, labels []bool) (pairing, error) {
 			}
 		}
 		tied0 := int64(end-start) - tied1
+		up, down := 2*below0+tied0, 2*(n1-below1-tied1)+tied1
 		for _, o := range order[start:end] {
 			if labels[o.sample] {
-				p.right[o.sample] = 2*below0 + tied0
+				right[o.sample] += weight * up
 			} else {
-				p.right[o.sample] = 2*(n1-below1-tied1) + tied1
+				right[o.sample] += weight * down
 			}
 		}
-		p.total += tied1 * (2*below0 + tied0)
+		total += tied1 * up
 		below1, below0, start = below1+tied1, below0+tied0, end
 	}
-	return p, nil
+	return total, nil
 }
 
 // countClasses returns the numbers of positives and negatives, and

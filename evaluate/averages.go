@@ -26,9 +26,9 @@ type Averages struct {
 	MacroAUC    *Estimate `json:"macro_auc"`
 	WeightedAUC *Estimate `json:"weighted_auc"`
 	MicroAUC    *Estimate `json:"micro_auc"`
-	// MacroAP, WeightedAP and MicroAP are the same of average precision. Their
-	// intervals are percentiles of a bootstrap over units; those of the AUCs are,
-	// where the bootstrap is asked for.
+	// MacroAP, WeightedAP and MicroAP are the same of average precision, with the
+	// intervals of [MethodResult]'s; those of the AUCs are percentiles of a bootstrap
+	// over units, where it is asked for and units are not few.
 	MacroAP    *Estimate `json:"macro_average_precision"`
 	WeightedAP *Estimate `json:"weighted_average_precision"`
 	MicroAP    *Estimate `json:"micro_average_precision"`

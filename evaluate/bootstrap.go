@@ -98,7 +98,7 @@ func (b Bootstrap) Compare(ctx context.Context, x, y []float64, labels []bool, g
 // no spread.
 func (f figure) p(into *float64) {
 	sorted := f.replicas
-	if sorted[0] == sorted[len(sorted)-1] {
+	if flat(sorted) {
 		return
 	}
 	below, _ := slices.BinarySearch(sorted, math.Nextafter(0, 1))
@@ -112,6 +112,10 @@ type figure struct {
 	estimate *Estimate                     // whose interval to set
 	// contrast is that of an AUC or a difference; without it there is no BCa.
 	contrast *contrast
+	share
+	// unseen is the interval for the share of units that may be otherwise although
+	// none was seen to be, where the replicas are all alike; nil: none.
+	unseen   func(point, share float64) (low, high float64)
 	replicas []float64
 }
 
@@ -158,9 +162,11 @@ func (b Bootstrap) over(ctx context.Context, units int, strata [][]int32, figure
 	}
 	for k := range figures {
 		f := &figures[k]
+		f.replicas = slices.DeleteFunc(f.replicas, math.IsNaN) // resamples without a class
 		slices.Sort(f.replicas)
-		if f.replicas[0] == f.replicas[len(f.replicas)-1] {
-			continue // no spread to speak from: the interval stays as it is
+		if len(f.replicas) < MinResamples/2 || flat(f.replicas) {
+			f.bound(b.Level, false) // no spread to speak from
+			continue
 		}
 		e := f.estimate
 		e.Level, e.StdErr, e.Method = b.Level, deviation(f.replicas), "percentile"
@@ -172,6 +178,7 @@ func (b Bootstrap) over(ctx context.Context, units int, strata [][]int32, figure
 			continue
 		}
 		e.Low, e.High = orderStatistic(f.replicas, low), orderStatistic(f.replicas, high)
+		f.bound(b.Level, true)
 	}
 	return nil
 }

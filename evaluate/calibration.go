@@ -69,8 +69,13 @@ func (s *sweep) brier(weights []int32) float64 {
 	})
 }
 
+// epsilon keeps the log-loss finite, and maxLogLoss is what it is at most: −ln ε.
+const (
+	epsilon    = 0x1p-52
+	maxLogLoss = 52 * math.Ln2
+)
+
 func (s *sweep) logLoss(weights []int32) float64 {
-	const epsilon = 0x1p-52
 	return s.mean(weights, func(p float64, positive bool) float64 {
 		p = min(max(p, epsilon), 1-epsilon)
 		if positive {

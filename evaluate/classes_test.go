@@ -77,7 +77,7 @@ func TestFiguresOverLabelsEqualThoseOfScikitLearn(t *testing.T) {
 		within(t, c.Name+": micro", a.MicroAUC.Point, c.Micro, 1e-12)
 		for name, got := range map[string]*Estimate{"macro": a.MacroAP, "weighted": a.WeightedAP, "micro": a.MicroAP} {
 			within(t, c.Name+": average precision, "+name, got.Point, c.AP[name], 1e-12)
-			if !(got.Low < got.Point && got.Point < got.High) || got.Method != "percentile" || got.Unit != "sample" {
+			if !(got.Low < got.Point && got.Point < got.High) || got.Method != "logit" || got.Unit != "sample" {
 				t.Errorf("%s: average precision, %s: %+v", c.Name, name, got)
 			}
 		}

@@ -34,6 +34,26 @@ func (c *contrast) variance(units []tally) float64 {
 	return max(0, v/(scale*scale))
 }
 
+// varianceAlone is variance where each sample is its own unit, to the last bit.
+func (c *contrast) varianceAlone() float64 {
+	if c.n1 < 2 || c.n0 < 2 {
+		return 0
+	}
+	var aa, bb exact
+	for i, positive := range c.labels {
+		if positive {
+			a := int64(c.n1)*c.right[i] - c.total
+			aa.add(a, a)
+		} else {
+			b := int64(c.n0)*c.right[i] - c.total
+			bb.add(b, b)
+		}
+	}
+	n1, n0, scale := float64(c.n1), float64(c.n0), c.scale()
+	v := float64(n1/(n1-1)*aa.float()/(n1*n1)) + float64(n0/(n0-1)*bb.float()/(n0*n0))
+	return max(0, v/(scale*scale))
+}
+
 // deviation returns aᵢ and bᵢ, multiplied by the scale to be integers.
 func (c *contrast) deviation(u tally) (a, b int64) {
 	return int64(c.n1)*u.up - u.positives*c.total, int64(c.n0)*u.down - u.negatives*c.total
@@ -61,7 +81,11 @@ func (c *contrast) influence(u tally) float64 {
 // binormal model (Dorfman and Alf 1969); the combination is ours, and its oracle
 // is simulation (TestClusteredCoverage).
 func (c *contrast) probit(units []tally, point, stdErr, level float64) (low, high float64) {
-	t := distuv.StudentsT{Sigma: 1, Nu: c.freedom(units)}.Quantile(0.5 + level/2)
+	return probit(point, stdErr, c.freedom(units), level)
+}
+
+func probit(point, stdErr, freedom, level float64) (low, high float64) {
+	t := distuv.StudentsT{Sigma: 1, Nu: freedom}.Quantile(0.5 + level/2)
 	at := distuv.UnitNormal.Quantile(point)
 	margin := t * stdErr / distuv.UnitNormal.Prob(at)
 	return distuv.UnitNormal.CDF(at - margin), distuv.UnitNormal.CDF(at + margin)
@@ -75,16 +99,28 @@ func (c *contrast) probit(units []tally, point, stdErr, level float64) (low, hig
 // make a few units weigh most. It is at least 1; with normal influences of one
 // kind it is the number of units less one.
 func (c *contrast) freedom(units []tally) float64 {
-	var n, squares, fourths [3]float64
-	for _, u := range units {
-		kind := 0
-		switch {
+	influences, kinds := make([]float64, len(units)), make([]int, len(units))
+	for k, u := range units {
+		switch influences[k] = c.influence(u); {
 		case u.negatives == 0:
-			kind = 1
+			kinds[k] = 1
 		case u.positives == 0:
-			kind = 2
+			kinds[k] = 2
 		}
-		square := c.influence(u) * c.influence(u)
+	}
+	return satterthwaite(influences, kinds)
+}
+
+// satterthwaite is [contrast.freedom] of the units' influences and their kinds, of
+// which there are up to three; nil: all are of one kind.
+func satterthwaite(influences []float64, kinds []int) float64 {
+	var n, squares, fourths [3]float64
+	for k, u := range influences {
+		kind := 0
+		if kinds != nil {
+			kind = kinds[k]
+		}
+		square := u * u
 		n[kind]++
 		squares[kind] += square
 		fourths[kind] += float64(square * square)
@@ -96,7 +132,7 @@ func (c *contrast) freedom(units []tally) float64 {
 			variance += (fourths[k] - float64(squares[k]*squares[k])/n[k]) * n[k] / (n[k] - 1)
 		}
 	}
-	most := float64(len(units))
+	most := float64(len(influences))
 	if variance <= 0 {
 		return most
 	}

@@ -1,7 +1,9 @@
 package evaluate
 
 import (
+	"cmp"
 	"math"
+	"slices"
 
 	"gonum.org/v1/gonum/stat/distuv"
 )
@@ -25,13 +27,16 @@ type Comparison struct {
 // difference summed per unit; p is that of D/SE against a standard normal. Where
 // a group has several samples both are Student's (see [ManyUnits]).
 //
-// Edge cases: if the columns rank every pair of a positive and a negative
-// alike, the difference is 0 with interval [0, 0] and p = 1, and a warning
-// says so. If they do not and the variance is zero all the same (both separate
-// the classes, or one is constant), or a class has fewer than [FewUnits] units,
-// the interval is put together from those of A and B (Zou and Donner's MOVER,
-// with the estimated correlation where there is one) and p is where it would
-// touch zero. Errors are those of [AUC].
+// Edge cases: if the columns put all samples in the same order, the difference
+// is 0 with interval [0, 0] and p = 1, and a warning says so. If they do not and
+// the variance is zero all the same (both separate the classes, or one is
+// constant), or a class has fewer than [FewUnits] units, the interval is put
+// together from those of A and B (Zou and Donner's MOVER, with the estimated
+// correlation where there is one) and p is where it would touch zero. If no pair
+// of a positive and a negative is ranked otherwise by A than by B, the interval
+// ends where the share of such units that were not seen may (Wilson's upper end
+// for none of the rarer class's units), if that is nearer. Errors are those of
+// [AUC].
 //
 // Sources: DeLong et al. (1988); Obuchowski (1997); Zou and Donner, Statistics
 // in Medicine 27 (2008) 1693–1702, eq. 5. Oracle: R pROC::roc.test (paired,
@@ -45,7 +50,11 @@ func Compare(a, b []float64, labels []bool, groups []string) (Comparison, error)
 }
 
 // paired is two columns of scores for the same samples and their difference.
-type paired struct{ a, b, difference *contrast }
+type paired struct {
+	a, b, difference *contrast
+	// alike says that both columns put all samples in the same order.
+	alike bool
+}
 
 func newPaired(a, b []float64, labels []bool, groups []string) (p paired, err error) {
 	for c, weights := range map[**contrast][2]int64{&p.a: {1, 0}, &p.b: {0, 1}, &p.difference: {1, -1}} {
@@ -61,7 +70,24 @@ func newPaired(a, b []float64, labels []bool, groups []string) (p paired, err er
 			}
 		}
 	}
+	p.alike = p.difference.zero() && sameOrder(a, b)
 	return p, nil
+}
+
+// sameOrder says whether b rises where a does, and only there.
+func sameOrder(a, b []float64) bool {
+	places := make([]int, len(a))
+	for i := range places {
+		places[i] = i
+	}
+	slices.SortFunc(places, func(i, j int) int { return cmp.Compare(a[i], a[j]) })
+	for k := 1; k < len(places); k++ {
+		i, j := places[k-1], places[k]
+		if cmp.Compare(a[i], a[j]) != cmp.Compare(b[i], b[j]) {
+			return false
+		}
+	}
+	return true
 }
 
 func (p paired) comparison(level float64) Comparison {
@@ -75,8 +101,8 @@ func (p paired) comparison(level float64) Comparison {
 		Warnings: fewUnits(units1, units0, d.unitName),
 	}
 	e := &c.Difference
-	if d.zero() {
-		e.Warnings = append(e.Warnings, Warning{WarnIdentical, "both scores rank every pair alike; there is nothing to compare"})
+	if p.alike {
+		e.Warnings = append(e.Warnings, Warning{WarnIdentical, "both scores put all samples in the same order; there is nothing to compare"})
 		c.P = 1
 		return c
 	}
@@ -95,6 +121,10 @@ func (p paired) comparison(level float64) Comparison {
 	e.Method = "mover"
 	m := p.mover(variance)
 	e.Low, e.High = m.interval(quantile(level))
+	if d.zero() {
+		most := unseen(min(units1, units0), level)
+		e.Low, e.High = max(e.Low, -most), min(e.High, most)
+	}
 	c.P = m.p()
 	return c
 }

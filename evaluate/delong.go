@@ -23,7 +23,7 @@ type contrast struct {
 	units    int
 	unitName string
 	n1, n0   int
-	right    []int64 // as in pairing, summed with the weights
+	right    []int64 // the twofold pairs that each sample wins, summed with the weights
 	total    int64
 	columns  int // to divide by
 	added    int
@@ -53,14 +53,11 @@ func (c *contrast) add(scores []float64, weight int64) error {
 	if c.added++; c.scale()*float64(max(c.n1, c.n0))*float64(c.added) > maxExact {
 		return fmt.Errorf("evaluate: %d columns of %d samples: too many to be summed exactly; take at most a million samples at once", c.added, len(c.labels))
 	}
-	p, err := pair(scores, c.labels)
+	total, err := pair(scores, c.labels, int64(c.n1), c.right, weight)
 	if err != nil {
 		return err
 	}
-	for i, right := range p.right {
-		c.right[i] += weight * right
-	}
-	c.total += weight * p.total
+	c.total += weight * total
 	return nil
 }
 
@@ -106,23 +103,33 @@ func classUnits(units []tally) (units1, units0 int) {
 
 // auc turns the contrast into an estimate of a (mean) AUC.
 func (c *contrast) auc(level float64) Estimate {
-	units := c.tallies()
-	units1, units0 := classUnits(units)
+	var units []tally
+	units1, units0, variance := c.n1, c.n0, 0.0
+	clustered := c.units < len(c.labels)
+	if clustered {
+		units = c.tallies()
+		units1, units0 = classUnits(units)
+		variance = c.variance(units)
+	} else {
+		variance = c.varianceAlone()
+	}
 	e := Estimate{
 		Point: c.point(), Level: level, Method: "delong",
 		N: len(c.labels), Positives: c.n1, Units: c.units, Unit: c.unitName,
 		Warnings: fewUnits(units1, units0, c.unitName),
 	}
-	variance := c.variance(units)
 	e.StdErr = math.Sqrt(variance)
 	margin := quantile(level) * e.StdErr
 	e.Low, e.High = e.Point-margin, e.Point+margin
 	few := float64(min(units1, units0))
 	errors := few * min(e.Point, 1-e.Point)
-	switch clustered := c.units < len(c.labels); {
+	switch {
 	case variance == 0 || few < FewUnits || clustered && errors < 1 || !clustered && (e.Low < 0 || e.High > 1 || errors < 2):
 		e.Method = "newcombe"
-		m, n := c.effective(units)
+		m, n := float64(units1), float64(units0)
+		if clustered {
+			m, n = c.effective(units)
+		}
 		e.Low, e.High = newcombe(e.Point, m, n, quantile(level))
 	case clustered:
 		e.Method = "clustered"
@@ -150,7 +157,7 @@ func (c *contrast) effective(units []tally) (positives, negatives float64) {
 	units1, units0 := classUnits(units)
 	positives, negatives = float64(units1), float64(units0)
 	alone := c.bySample()
-	clustered, independent := c.variance(units), alone.variance(alone.tallies())
+	clustered, independent := c.variance(units), alone.varianceAlone()
 	if clustered > 0 && independent > 0 {
 		effect := max(1, clustered/independent)
 		positives = max(positives, float64(c.n1)/effect)

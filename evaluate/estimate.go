@@ -36,7 +36,8 @@ type Estimate struct {
 	// StdErr is the standard error; 0 where it cannot be estimated.
 	StdErr float64 `json:"std_err,omitempty"`
 	// Method names how the interval was made: "delong", "clustered", "newcombe",
-	// "mover", "percentile", "bca" or "wilson".
+	// "mover", "percentile", "bca", "logit", "wilson" or, of means over findings,
+	// "mean".
 	Method string `json:"method"`
 	// N is the number of samples, of which Positives are positive.
 	N         int `json:"n"`
@@ -60,7 +61,7 @@ const (
 	WarnSmall      = "small-sample"     // a class has fewer than ManyUnits units
 	WarnSeparation = "separation"       // AUC is 0 or 1: the classes do not overlap
 	WarnConstant   = "constant-scores"  // every score is the same
-	WarnIdentical  = "identical-scores" // two columns rank every pair alike
+	WarnIdentical  = "identical-scores" // two columns put all samples in one order
 	WarnOneClass   = "one-class"        // not estimable: no positives, or no negatives
 )
 

@@ -42,6 +42,9 @@ func TestRadixSortEqualsSort(t *testing.T) {
 		scores[i] = math.Round(random.NormFloat64()*1e3) * math.Pow(10, float64(random.IntN(40)-20))
 		labels[i] = random.IntN(2) == 0
 	}
+	for i := 3000; i < len(scores); i++ { // apart in their last bits only, and ties among them
+		scores[i] = 0.5 + float64(random.IntN(1000))*0x1p-50
+	}
 	scores[7], scores[8], scores[9], scores[10] = math.Inf(1), math.Inf(-1), 0, math.Copysign(0, -1)
 	order, err := ascending(scores, labels)
 	if err != nil {

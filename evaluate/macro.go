@@ -21,12 +21,13 @@ type Column struct {
 // the findings at once.
 //
 // With aᵢ, bᵢ as in the variance of [AUC], the mean's variance is the sandwich
-// I/(I−1)·Σᵢ(mean over findings of aᵢ/n₁ + bᵢ/n₀)² over the I groups. N and
-// Positives are summed over the findings. Where the interval would reach past
-// 0 or 1, the variance is zero, or a finding has fewer than [FewUnits] units of
-// a class, its ends are the means of the findings' own
-// ends, which is conservative, and Method says "mean". Errors are those of
-// [AUC] and name the index of the column.
+// I/(I−1)·Σᵢ(mean over findings of aᵢ/n₁ + bᵢ/n₀)² over the I groups. The
+// interval is on the probit scale with Student's t, as that of a clustered AUC.
+// N and Positives are summed over the findings. Where the variance is zero, or a
+// finding has fewer than [FewUnits] units of a class, its ends are the means of
+// the findings' own ends, which is conservative, and Method says "mean". Errors
+// are those of [AUC] and name the index of the column. Coverage:
+// TestMacroCoverage.
 func MacroAUC(columns []Column) (Estimate, error) {
 	return WeightedAUC(columns, nil)
 }
@@ -55,9 +56,12 @@ func WeightedAUC(columns []Column, weights []float64) (Estimate, error) {
 		m.add(contrast, c.Groups, contrast.auc(Level), weight)
 	}
 	e := m.estimate(Level)
-	if e.StdErr == 0 || e.Low < 0 || e.High > 1 || m.few {
+	if e.StdErr == 0 || m.few || e.Point <= 0 || e.Point >= 1 {
 		e.Low, e.High, e.Method = m.low/m.weight, m.high/m.weight, "mean"
+		return e, nil
 	}
+	e.Method = "clustered"
+	e.Low, e.High = probit(e.Point, e.StdErr, satterthwaite(slices.Sorted(maps.Values(m.influence)), nil), Level)
 	return e, nil
 }
 

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
-	"slices"
 	"strings"
 	"testing"
 )
@@ -414,11 +413,29 @@ func TestMacroOfOneFindingIsNearlyItsAUC(t *testing.T) {
 		t.Fatal(err)
 	}
 	within(t, "mean of two", mixed.Point, (want.A.Point+want.B.Point)/2, 1e-14)
-	if mixed.Units != 300 || mixed.N != 1200 || !slices.Contains([]string{"delong"}, mixed.Method) {
+	if mixed.Units != 300 || mixed.N != 1200 || mixed.Method != "clustered" {
 		t.Errorf("%+v", mixed)
 	}
 	if _, err := MacroAUC([]Column{a, {Scores: w.a, Labels: w.labels}}); err == nil || !strings.Contains(err.Error(), "column 1") {
 		t.Errorf("without groups: %v", err)
+	}
+}
+
+func TestVarianceAloneIsThatOfUnitsOfOne(t *testing.T) {
+	t.Parallel()
+	w := drawWorld(rand.New(rand.NewPCG(3, 1)), 301, 1, true, 0.8, 0)
+	for i := range w.a {
+		w.a[i] = math.Round(w.a[i] * 8) // with ties
+	}
+	c, err := newContrast(w.labels, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.add(w.a, 1); err != nil {
+		t.Fatal(err)
+	}
+	if alone, units := c.varianceAlone(), c.variance(c.tallies()); alone != units || alone <= 0 {
+		t.Errorf("%v alone, %v of units", alone, units)
 	}
 }
 

@@ -7,7 +7,8 @@ import (
 	"slices"
 )
 
-// resampleAverages sets the means of average precision over labels, and the
+// resampleAverages sets the means of average precision over labels, with the
+// interval of [share.logits] for the label with the fewest units, and the
 // intervals of those of AUC where the bootstrap is asked for. Every label is
 // counted again on the same resampled units; a label that a resample leaves
 // without positives or negatives is not in that resample's mean.
@@ -18,6 +19,7 @@ func (s *Scores) resampleAverages(ctx context.Context, k int, o SummaryOptions, 
 	}
 	var sweeps []*sweep
 	var weights []float64
+	rarest := share{1, units, units, true} // of the labels' units with positives, and without
 	var all Column
 	var allUnits []int32
 	for _, l := range s.Labels {
@@ -37,6 +39,8 @@ func (s *Scores) resampleAverages(ctx context.Context, k int, o SummaryOptions, 
 		}
 		positives, _, _ := countClasses(known.labels)
 		sweeps, weights = append(sweeps, one), append(weights, float64(positives))
+		with, without := one.classUnits(units)
+		rarest.units, rarest.others = min(rarest.units, with), min(rarest.others, without)
 	}
 	heap, err := newSweep(all.Scores, all.Labels, allUnits)
 	if err != nil {
@@ -46,21 +50,28 @@ func (s *Scores) resampleAverages(ctx context.Context, k int, o SummaryOptions, 
 		return func(counts []int32) float64 { return meanOver(sweeps, weights, counts, of) }
 	}
 	var figures []figure
-	add := func(into **Estimate, like *Estimate, value func([]int32) float64) {
+	add := func(into **Estimate, like *Estimate, value func([]int32) float64, of share) {
 		e := *like
 		e.StdErr, e.Method, e.Point, e.Warnings = 0, "percentile", value(nil), nil
 		e.Low, e.High = e.Point, e.Point
 		*into = &e
-		figures = append(figures, figure{value: value, estimate: &e})
+		figures = append(figures, figure{value: value, estimate: &e, share: of})
 	}
-	add(&out.MacroAP, out.MacroAUC, mean((*sweep).averagePrecision, nil))
-	add(&out.WeightedAP, out.WeightedAUC, mean((*sweep).averagePrecision, weights))
-	add(&out.MicroAP, out.MicroAUC, heap.averagePrecision)
+	add(&out.MacroAP, out.MacroAUC, mean((*sweep).averagePrecision, nil), rarest)
+	add(&out.WeightedAP, out.WeightedAUC, mean((*sweep).averagePrecision, weights), rarest)
+	with, without := heap.classUnits(units)
+	add(&out.MicroAP, out.MicroAUC, heap.averagePrecision, share{1, with, without, true})
 	if o.Bootstrap != nil {
-		figures = append(figures,
-			figure{value: mean((*sweep).auc, nil), estimate: out.MacroAUC},
-			figure{value: mean((*sweep).auc, weights), estimate: out.WeightedAUC},
-			figure{value: heap.auc, estimate: out.MicroAUC})
+		for _, f := range []figure{
+			{value: mean((*sweep).auc, nil), estimate: out.MacroAUC},
+			{value: mean((*sweep).auc, weights), estimate: out.WeightedAUC},
+			{value: heap.auc, estimate: out.MicroAUC},
+		} {
+			// Where units are few or the AUC is near 1, the bootstrap sees too little.
+			if m := f.estimate.Method; m != "mean" && m != "newcombe" {
+				figures = append(figures, f)
+			}
+		}
 	}
 	b := o.resampling(len(all.Scores), s.Strata)
 	b.setDefaults()
@@ -71,7 +82,7 @@ func (s *Scores) resampleAverages(ctx context.Context, k int, o SummaryOptions, 
 }
 
 // meanOver is the mean of a figure over the columns that have both classes under
-// the counts; weights nil weighs all alike. Without any it is 0.
+// the counts; weights nil weighs all alike. Without any it is not a number.
 func meanOver(sweeps []*sweep, weights []float64, counts []int32, of func(*sweep, []int32) float64) float64 {
 	sum, total := 0.0, 0.0
 	for k, s := range sweeps {
@@ -85,7 +96,31 @@ func meanOver(sweeps []*sweep, weights []float64, counts []int32, of func(*sweep
 		sum += float64(weight * of(s, counts))
 		total += weight
 	}
-	return sum / math.Max(total, math.SmallestNonzeroFloat64)
+	if total == 0 {
+		return math.NaN()
+	}
+	return sum / total
+}
+
+// classUnits returns how many of the units hold positives, and negatives.
+func (s *sweep) classUnits(units int) (with, without int) {
+	seen := make([][2]bool, units)
+	for k, u := range s.unit {
+		if s.positive[k] {
+			seen[u][0] = true
+		} else {
+			seen[u][1] = true
+		}
+	}
+	for _, of := range seen {
+		if of[0] {
+			with++
+		}
+		if of[1] {
+			without++
+		}
+	}
+	return with, without
 }
 
 // bothClasses says whether the counts leave a positive and a negative.

@@ -65,7 +65,7 @@ func TestBootstrapOfAveragesAndSubgroups(t *testing.T) {
 	near("macro", a.MacroAUC, b.MacroAUC)
 	near("weighted", a.WeightedAUC, b.WeightedAUC)
 	near("micro", a.MicroAUC, b.MicroAUC)
-	if a.MacroAUC.Method != "percentile" || b.MacroAUC.Method != "delong" {
+	if a.MacroAUC.Method != "percentile" || b.MacroAUC.Method != "clustered" {
 		t.Errorf("methods %q and %q", a.MacroAUC.Method, b.MacroAUC.Method)
 	}
 	if len(resampled.Subgroups) != 4 {

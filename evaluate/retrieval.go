@@ -93,7 +93,7 @@ type Retrieval struct {
 }
 
 // Retrieval returns the figures of [PrecisionAt], [RecallAt] and, for one query,
-// [MeanAveragePrecision] with percentile intervals: the items of a group, such as
+// [MeanAveragePrecision] with intervals from a bootstrap: the items of a group, such as
 // a patient, are drawn together, and a resample is ranked as the whole is. groups
 // has one entry per item, in the order of rank, or is nil. Errors are those of
 // [AUC] and of k; a figure that all resamples agree on has a warning.
@@ -120,12 +120,16 @@ func (b Bootstrap) Retrieval(ctx context.Context, ranking []bool, groups []strin
 	if err != nil {
 		return r, err
 	}
-	figures := []figure{
-		{value: func(weights []int32) float64 { return s.precisionAt(weights, k) }, estimate: &r.Precision},
-		{value: func(weights []int32) float64 { return s.recallAt(weights, k) }, estimate: &r.Recall},
-		{value: s.averagePrecision, estimate: &r.AveragePrecision},
-	}
 	units1, units0 := classUnits(c.tallies())
+	shown := map[int32]bool{}
+	for i := range min(k, len(ranking)) {
+		shown[c.unit[i]] = true
+	}
+	figures := []figure{
+		{value: func(weights []int32) float64 { return s.precisionAt(weights, k) }, estimate: &r.Precision, share: share{limit: 1, units: len(shown)}},
+		{value: func(weights []int32) float64 { return s.recallAt(weights, k) }, estimate: &r.Recall, share: share{limit: 1, units: units1}},
+		{value: s.averagePrecision, estimate: &r.AveragePrecision, share: share{1, units1, units0, true}},
+	}
 	for _, f := range figures {
 		point := f.value(nil)
 		*f.estimate = Estimate{
@@ -138,7 +142,7 @@ func (b Bootstrap) Retrieval(ctx context.Context, ranking []bool, groups []strin
 	}
 	for _, f := range figures {
 		if f.estimate.StdErr == 0 {
-			f.estimate.Warnings = append(f.estimate.Warnings, Warning{WarnNoSpread, "every resample gives the same figure: no interval"})
+			f.estimate.Warnings = append(f.estimate.Warnings, Warning{WarnNoSpread, "every resample gives the same figure: the interval is Wilson's"})
 		}
 	}
 	return r, nil

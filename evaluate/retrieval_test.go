@@ -100,7 +100,7 @@ func TestRetrievalIntervals(t *testing.T) {
 		t.Errorf("%+v", r)
 	}
 	for name, e := range map[string]Estimate{"precision": r.Precision, "recall": r.Recall, "average precision": r.AveragePrecision} {
-		if !(e.Low < e.Point && e.Point < e.High && e.StdErr > 0) || e.Method != "percentile" || len(e.Warnings) > 0 {
+		if !(e.Low < e.Point && e.Point < e.High && e.StdErr > 0) || e.Method != map[bool]string{true: "logit", false: "percentile"}[name == "average precision"] || len(e.Warnings) > 0 {
 			t.Errorf("%s: %+v", name, e)
 		}
 	}
@@ -108,8 +108,9 @@ func TestRetrievalIntervals(t *testing.T) {
 	if r, err = (Bootstrap{}).Retrieval(t.Context(), perfect, nil, 5); err != nil {
 		t.Fatal(err)
 	}
-	if w := r.Precision.Warnings; len(w) != 1 || w[0].Code != WarnNoSpread {
-		t.Errorf("%+v: want the warning that there is no interval", w)
+	low, high := Wilson(5, 5, Level)
+	if e := r.Precision; len(e.Warnings) != 1 || e.Warnings[0].Code != WarnNoSpread || e.Low != low || e.High != high || e.Method != "wilson" {
+		t.Errorf("%+v: want Wilson's interval of five, and the warning", e)
 	}
 }
 

@@ -71,7 +71,8 @@ type ScoreSummary struct {
 	Warnings    []Warning    `json:"warnings,omitempty"`
 }
 
-// FigureIntervals are figures with percentile intervals.
+// FigureIntervals are figures with intervals from a bootstrap, as [MethodResult]
+// has them.
 type FigureIntervals struct {
 	AveragePrecision *Estimate `json:"average_precision"`
 	Brier            *Estimate `json:"brier"`

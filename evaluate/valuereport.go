@@ -120,11 +120,11 @@ func (t ValueTrial) assess(ctx context.Context, unit string, b Bootstrap) (Value
 	var figures []figure
 	for k, m := range t.Methods {
 		sums[k] = newValueSums(t.Truth, m.Predicted, of)
-		figures = append(figures, figure{value: sums[k].r2}, figure{value: sums[k].mae}, figure{value: sums[k].spearman})
+		figures = append(figures, sums[k].figures()...)
 	}
 	for k := 1; k < len(sums); k++ {
 		for base := range min(t.Baselines, k) {
-			figures = append(figures, figure{value: func(weights []int32) float64 { return sums[k].mae(weights) - sums[base].mae(weights) }})
+			figures = append(figures, sums[k].against(sums[base]))
 		}
 	}
 	if err := b.resample(ctx, units, [][]int32{upToUnits(units)}, figures); err != nil {
@@ -154,15 +154,27 @@ func (t ValueTrial) assess(ctx context.Context, unit string, b Bootstrap) (Value
 // percentile is the estimate of a resampled figure, or nil where it has no value
 // or too few resamples have one.
 func (f figure) percentile(all []int32, level float64, target ValueTarget) *Estimate {
-	e := &Estimate{Point: f.value(all), Level: level, Method: "percentile", N: target.N, Units: target.Units, Unit: target.Unit}
-	replicas := slices.DeleteFunc(slices.Clone(f.replicas), math.IsNaN)
-	if math.IsNaN(e.Point) || len(replicas) < MinResamples {
+	e := &Estimate{Point: f.value(all), N: target.N, Units: target.Units, Unit: target.Unit}
+	if math.IsNaN(e.Point) || f.percentiles(e, level) < MinResamples {
 		return nil
 	}
-	slices.Sort(replicas)
-	e.StdErr = deviation(replicas)
-	e.Low, e.High = orderStatistic(replicas, (1-level)/2), orderStatistic(replicas, (1+level)/2)
 	return e
+}
+
+// against is the difference of the mean absolute errors from other predictions of
+// the same values. One unit adds no more to it than the two predictions are apart,
+// which unseen ones may be as far as any.
+func (v *valueSums) against(base *valueSums) figure {
+	apart := 0.0
+	for i, p := range v.predicted {
+		apart = max(apart, math.Abs(p-base.predicted[i]))
+	}
+	return figure{
+		value: func(weights []int32) float64 { return v.mae(weights) - base.mae(weights) },
+		unseen: func(point, s float64) (low, high float64) {
+			return float64((1-s)*point) - float64(s*apart), float64((1-s)*point) + float64(s*apart)
+		},
+	}
 }
 
 // signP is twice the smaller share of resamples on either side of zero, ties and

@@ -27,6 +27,9 @@ var ErrNoSpread = errors.New("all values are alike")
 // is not finite is an error, as are fewer than two groups, and true or predicted
 // values that are all alike wrap [ErrNoSpread].
 //
+// Where the resamples are all alike, as of a perfect prediction, the interval says
+// what a share of units could do that was not seen: see [valueSums.figures].
+//
 // Oracles: scikit-learn's r2_score and mean_absolute_error, scipy's spearmanr
 // (testdata/values.json).
 func Values(ctx context.Context, truth, predicted []float64, groups []string, b Bootstrap) (ValueFigures, error) {
@@ -58,23 +61,19 @@ func Values(ctx context.Context, truth, predicted []float64, groups []string, b 
 	if groups != nil {
 		name = "group"
 	}
-	figures := []figure{{value: v.r2}, {value: v.mae}, {value: v.spearman}}
+	figures := v.figures()
 	strata := [][]int32{upToUnits(units)}
 	if err := b.resample(ctx, units, strata, figures); err != nil {
 		return f, err
 	}
 	for k, into := range []*Estimate{&f.R2, &f.MAE, &f.Spearman} {
-		e := Estimate{Point: figures[k].value(all), Level: b.Level, Method: "percentile", N: n, Units: units, Unit: name}
+		e := Estimate{Point: figures[k].value(all), N: n, Units: units, Unit: name}
 		if math.IsNaN(e.Point) {
 			return f, fmt.Errorf("evaluate: values: %w", ErrNoSpread)
 		}
-		replicas := slices.DeleteFunc(figures[k].replicas, math.IsNaN)
-		slices.Sort(replicas)
-		if len(replicas) < MinResamples {
-			return f, fmt.Errorf("evaluate: values: %d of %d resamples have spread: %w", len(replicas), b.Resamples, ErrNoSpread)
+		if counted := figures[k].percentiles(&e, b.Level); counted < MinResamples {
+			return f, fmt.Errorf("evaluate: values: %d of %d resamples have spread: %w", counted, b.Resamples, ErrNoSpread)
 		}
-		e.StdErr = deviation(replicas)
-		e.Low, e.High = orderStatistic(replicas, (1-b.Level)/2), orderStatistic(replicas, (1+b.Level)/2)
 		if units < FewUnits {
 			e.Warnings = []Warning{{WarnFewUnits, fmt.Sprintf("need >= %d %ss for a dependable interval, have %d", FewUnits, name, units)}}
 		}
@@ -126,6 +125,40 @@ func newValueSums(truth, predicted []float64, unit []int32) *valueSums {
 	}
 	v.byTruth, v.byPredicted = order(truth), order(predicted)
 	return v
+}
+
+// figures are R², mean absolute error and Spearman's correlation. If the share s
+// of unseen units were predicted no better than by the mean, the first and the
+// last would be s of themselves nearer to 0, and the error s·mean|y−ȳ| more.
+func (v *valueSums) figures() []figure {
+	middle, spread := mean(v.truth), 0.0
+	for _, y := range v.truth {
+		spread += math.Abs(y-middle) / float64(len(v.truth))
+	}
+	towardsZero := func(point, s float64) (low, high float64) {
+		return min(point, float64((1-s)*point)), max(point, float64((1-s)*point))
+	}
+	towardsMean := func(point, s float64) (low, high float64) {
+		return (1 - s) * point, float64((1-s)*point) + float64(s*max(point, spread))
+	}
+	return []figure{{value: v.r2, unseen: towardsZero}, {value: v.mae, unseen: towardsMean}, {value: v.spearman, unseen: towardsZero}}
+}
+
+// percentiles sets the interval from the replicas that are numbers, and returns how
+// many are. Where these are all alike it is that of unseen units.
+func (f figure) percentiles(e *Estimate, level float64) int {
+	replicas := slices.DeleteFunc(slices.Clone(f.replicas), math.IsNaN)
+	if len(replicas) == 0 {
+		return 0
+	}
+	slices.Sort(replicas)
+	e.Level, e.Method, e.StdErr = level, "percentile", deviation(replicas)
+	e.Low, e.High = orderStatistic(replicas, (1-level)/2), orderStatistic(replicas, (1+level)/2)
+	if flat(replicas) && f.unseen != nil {
+		e.Method, e.StdErr = "wilson", 0
+		e.Low, e.High = f.unseen(e.Point, unseen(e.Units, level))
+	}
+	return len(replicas)
 }
 
 func (v *valueSums) mae(weights []int32) float64 {

@@ -110,7 +110,7 @@ func (p *galleryPage) judge(g Gallery) {
 	}{{"Precision of the first " + strconv.Itoa(r.K), r.Precision}, {"Recall of the first " + strconv.Itoa(r.K), r.Recall}, {"Average precision", r.AveragePrecision}} {
 		row := galleryFigure{Name: f.name, Point: number(f.Point), Interval: interval(f.Estimate)}
 		if f.StdErr == 0 {
-			row.Interval = "no interval: every resample agrees"
+			row.Interval += ", Wilson's: every resample agrees"
 		}
 		p.Figures = append(p.Figures, row)
 	}

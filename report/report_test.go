@@ -57,7 +57,7 @@ func TestFormIsAsCommitted(t *testing.T) {
 			if err := os.WriteFile(path+".got", []byte(got), 0o644); err != nil {
 				t.Fatal(err)
 			}
-			t.Errorf("%s is not as committed: compare %s.got; go test -update ./report rewrites it", path, path)
+			t.Errorf("%s is not as committed: compare %s.got; go test ./report -update rewrites it", path, path)
 		}
 		if again := written(t, write, r); again != got {
 			t.Errorf("%s: the same report gives other bytes", name)

@@ -143,7 +143,7 @@ func (j *judgement) print(out io.Writer, mmr bool) error {
 	}{{fmt.Sprintf("precision@%d", j.K), j.Precision}, {fmt.Sprintf("recall@%d", j.K), j.Recall}, {"mAP of one query", j.AveragePrecision}} {
 		text := f.String()
 		if f.StdErr == 0 {
-			text = fmt.Sprintf("%.3f (no interval: every resample agrees)", f.Point)
+			text += ", Wilson's: every resample agrees"
 		}
 		fmt.Fprintf(w, "%s\t%s\n", f.name, text)
 	}
