@@ -287,7 +287,7 @@ func TestListAndShow(t *testing.T) {
 	if err != nil || len(all) != 2 || all[0].Name != "a" || all[1].Name != "b" {
 		t.Errorf("list: %+v, %v", all, err)
 	}
-	if _, err := Show(dir, "c"); !errors.Is(err, ErrNotFound) || !strings.Contains(err.Error(), "known: a, b") {
+	if _, err := Show(dir, "c"); !errors.Is(err, ErrNotFound) || !strings.Contains(err.Error(), "imported: a, b") {
 		t.Errorf("another name: %v", err)
 	}
 	change(manifestFile, `"schema": 1`, `"schema": 2`)(t, filepath.Join(dir, "a"))

@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strings"
 
 	"github.com/medprobe/medprobe/internal/near"
 )
@@ -143,7 +144,10 @@ func knownNames(dir, name string) string {
 	if len(names) == 0 {
 		return "; none is imported yet: medprobe encoder import SRC --name " + name
 	}
-	return near.Hint(name, names) + "; import one with: medprobe encoder import SRC --name " + name
+	if hint := near.Hint(name, names); strings.HasSuffix(hint, "?") {
+		return hint
+	}
+	return "; imported: " + strings.Join(names, ", ") + "; another comes by: medprobe encoder import SRC --name " + name
 }
 
 // Verify reads every file of an encoder and compares it with its digest in the
