@@ -33,7 +33,7 @@ var update = flag.Bool("update", false, "rewrite what the pages say that command
 //   - a block whose first line is "# NAME.yaml" is written to that file, and
 //     must load if it is an experiment;
 //   - in a "console" block, each line that begins with "$ " is run by a shell,
-//     and what it writes to standard output must be the lines that follow. "…"
+//     together with lines right below that begin with "> ", and what it writes to standard output must be the lines that follow. "…"
 //     in a line stands for any text. A line with jq, which a machine need not
 //     have, is passed over where there is none.
 //
@@ -112,10 +112,14 @@ func (p *pageTest) run() {
 		}
 		end := i + 1 + slices.Index(lines[i+1:], "```")
 		block := lines[i+1 : end]
-		if kind == "console" {
+		switch {
+		case kind == "console":
 			block = p.console(i+2, block)
-		} else {
-			p.file(i+2, block)
+		case !p.file(i+2, block) && !slices.Contains(forHeirs, p.page) && kind != "text" && !notRun.MatchString(lines[max(i-1, 0)]):
+			p.Errorf("%s:%d: nothing in this block is executed; make it a file or a console, or say why above it: <!-- not run: … -->", p.page, i+1)
+		}
+		if kind == "sh" {
+			p.understood(i+2, block)
 		}
 		out = append(append(out, block...), "```")
 		i = end
@@ -186,13 +190,45 @@ func holds(document any, path []string) bool {
 
 var fileName = regexp.MustCompile(`^# ([a-z-]+\.yaml)$`)
 
-func (p *pageTest) file(line int, block []string) {
+// forHeirs are for those who work on medprobe.
+var forHeirs = []string{"ARCHITECTURE.md", "CONTRIBUTING.md"}
+
+// notRun is the line above a block that nothing executes, with the reason. Those
+// that messages are in (text) are held by TestMistakesAreExplained.
+var notRun = regexp.MustCompile(`^<!-- not run: .{20,} -->$`)
+
+// understood sees to it that commands that cannot be run here are there, and have
+// the flags that the page gives them.
+func (p *pageTest) understood(line int, block []string) {
+	for i, text := range block {
+		_, command, found := strings.Cut(" "+text, " medprobe ")
+		if !found || strings.Contains(text, "docker ") {
+			continue
+		}
+		var words []string
+		for word := range strings.FieldsSeq(command) {
+			if !regexp.MustCompile(`^[a-z-]+$`).MatchString(word) || strings.HasPrefix(word, "-") {
+				break
+			}
+			words = append(words, word)
+		}
+		help := strings.Join(p.shell(line+i, "medprobe "+strings.Join(words, " ")+" --help"), "\n")
+		for _, flag := range regexp.MustCompile(`--[a-z-]+`).FindAllString(command, -1) {
+			if !strings.Contains(help, flag+" ") {
+				p.Errorf("%s:%d: %q has no flag %s", p.page, line+i, text, flag)
+			}
+		}
+	}
+}
+
+// file writes a block that is a file, and reports whether it is one.
+func (p *pageTest) file(line int, block []string) bool {
 	if len(block) == 0 {
-		return
+		return false
 	}
 	name := fileName.FindStringSubmatch(block[0])
 	if name == nil {
-		return
+		return false
 	}
 	text := strings.Join(block, "\n") + "\n"
 	p.write(name[1], []byte(text))
@@ -201,6 +237,7 @@ func (p *pageTest) file(line int, block []string) {
 			p.Errorf("%s:%d: %v", p.page, line, err)
 		}
 	}
+	return true
 }
 
 // console runs the commands of a block and returns it with what they print.
@@ -211,11 +248,15 @@ func (p *pageTest) console(line int, block []string) []string {
 		if !ok {
 			p.Fatalf("%s:%d: %q: want a command after \"$ \"", p.page, line+i, block[i])
 		}
-		end := i + 1
+		first := i + 1
+		for ; first < len(block) && strings.HasPrefix(block[first], "> "); first++ {
+			command += "\n" + block[first][2:]
+		}
+		end := first
 		for end < len(block) && !strings.HasPrefix(block[end], "$ ") {
 			end++
 		}
-		want := block[i+1 : end]
+		want := block[first:end]
 		got := want
 		if _, err := exec.LookPath("jq"); err == nil || !strings.Contains(command, "jq ") {
 			got = p.shell(line+i, command)
@@ -234,7 +275,7 @@ func (p *pageTest) console(line int, block []string) []string {
 				}
 			}
 		}
-		out = append(append(out, block[i]), want...)
+		out = append(append(out, block[i:first]...), want...)
 		i = end
 	}
 	return out

@@ -188,7 +188,7 @@ func (t *table) findingColumns(ctx context.Context, free []int) (found []int, ne
 func parseLabel(field string) (Label, error) {
 	label, ok := labelOf(field)
 	if !ok {
-		return Missing, fmt.Errorf("%q: want 1, 0, -1 or empty", field)
+		return Missing, fmt.Errorf("%q: want 1, 0, -1 or empty; a column of words is named under label", field)
 	}
 	return label, nil
 }

@@ -239,6 +239,9 @@ func (f *folder) bytes(name string) ([]byte, error) {
 		if strings.Contains(err.Error(), "escapes") {
 			err = errors.New("a symbolic link leads out of the folder; name a root: that holds its target, or allow it with --allow-outside")
 		}
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil, fmt.Errorf("read %q: %w; image paths are relative to the folder of the data, or to the one that root names", name, cause(err))
+		}
 		return nil, fmt.Errorf("read %q: %w", name, cause(err))
 	}
 	defer file.Close()

@@ -14,6 +14,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/medprobe/medprobe/internal/near"
 )
 
 // Manifest describes an imported encoder; it is manifest.json in its folder.
@@ -118,7 +120,7 @@ func Show(dir, name string) (*Manifest, error) {
 	}
 	path := filepath.Join(dir, name, manifestFile)
 	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("encoder: %q: %w%s", name, ErrNotFound, knownNames(dir))
+		return nil, fmt.Errorf("encoder: %q: %w%s", name, ErrNotFound, knownNames(dir, name))
 	}
 	m := &Manifest{}
 	if err := readJSON(path, m); err != nil {
@@ -130,7 +132,8 @@ func Show(dir, name string) (*Manifest, error) {
 	return m, nil
 }
 
-func knownNames(dir string) string {
+// knownNames says what there is in place of a name, and how it gets there.
+func knownNames(dir, name string) string {
 	entries, _ := os.ReadDir(dir)
 	var names []string
 	for _, e := range entries {
@@ -139,9 +142,12 @@ func knownNames(dir string) string {
 		}
 	}
 	if len(names) == 0 {
-		return "; none is imported yet: medprobe encoder import SRC"
+		return "; none is imported yet: medprobe encoder import SRC --name " + name
 	}
-	return "; imported: " + strings.Join(names, ", ")
+	if hint := near.Hint(name, names); strings.HasSuffix(hint, "?") {
+		return hint
+	}
+	return "; imported: " + strings.Join(names, ", ") + "; another comes by: medprobe encoder import SRC --name " + name
 }
 
 // Verify reads every file of an encoder and compares it with its digest in the

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/medprobe/medprobe/datasets"
 	"github.com/medprobe/medprobe/evaluate"
@@ -69,7 +70,40 @@ func newPlan(c *Config, d *datasets.Dataset) (plan, error) {
 			}
 		}
 	}
-	return p, p.check()
+	return p, errors.Join(p.check(), p.checkClasses(c, d))
+}
+
+// checkClasses returns an error that names every finding that the training part
+// shows one side of: no head can be trained on it, which is better known before
+// the images are embedded.
+func (p plan) checkClasses(c *Config, d *datasets.Dataset) error {
+	if c.regression() {
+		return nil
+	}
+	var lacking []string
+	for k, class := range d.Classes {
+		var positives, negatives int
+		for i := range p {
+			switch {
+			case p[i].part != trainPart:
+			case d.Samples[i].Labels[k] == datasets.Positive:
+				positives++
+			case d.Samples[i].Labels[k] == datasets.Negative:
+				negatives++
+			}
+		}
+		switch {
+		case positives > 0 && (negatives > 0 || d.Exclusive()):
+		case d.Exclusive():
+			lacking = append(lacking, fmt.Sprintf("class %q has no sample", class))
+		default:
+			lacking = append(lacking, fmt.Sprintf("%q has %d positives and %d negatives", class, positives, negatives))
+		}
+	}
+	if lacking == nil {
+		return nil
+	}
+	return fmt.Errorf("experiment: in the training part %s: want at least one of each; label more, or leave it out by naming the others under labels", strings.Join(lacking, ", "))
 }
 
 // divide returns the part of each sample.

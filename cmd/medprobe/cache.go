@@ -18,7 +18,11 @@ import (
 )
 
 func (s *settings) cacheCommand() *cobra.Command {
-	cmd := &cobra.Command{Use: "cache", Short: "Look after the file of embeddings"}
+	cmd := &cobra.Command{
+		Use:     "cache",
+		Short:   "Look after the file of embeddings",
+		Example: "  medprobe cache stat\n  medprobe cache check",
+	}
 	cmd.AddCommand(s.cacheStatCommand(), s.cacheCheckCommand(), s.cacheGCCommand(), s.cacheMergeCommand(), s.cacheExportCommand(), s.cacheImportCommand())
 	return cmd
 }

@@ -50,7 +50,11 @@ func (s *settings) openDataset(ctx context.Context, arg string) (*datasets.Datas
 }
 
 func (s *settings) datasetCommand() *cobra.Command {
-	cmd := &cobra.Command{Use: "dataset", Short: "Look at labelled images and divide them"}
+	cmd := &cobra.Command{
+		Use:     "dataset",
+		Short:   "Look at labelled images and divide them",
+		Example: "  medprobe dataset inspect csv:labels.csv\n  medprobe dataset split csv:labels.csv --fractions 0.7,0.1,0.2 --out split.csv",
+	}
 	cmd.AddCommand(s.datasetInspectCommand(), s.datasetSplitCommand())
 	return cmd
 }

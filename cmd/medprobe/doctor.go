@@ -39,9 +39,10 @@ type runtimeFound struct {
 func (s *settings) doctorCommand() *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
-		Use:   "doctor",
-		Short: "Say which ONNX Runtime is used, where the cache lies and what is wrong",
-		Args:  cobra.NoArgs,
+		Use:     "doctor",
+		Short:   "Say which ONNX Runtime is used, where the cache lies and what is wrong",
+		Example: "  medprobe doctor",
+		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			d := s.diagnose(cmd.Context())
 			if asJSON {

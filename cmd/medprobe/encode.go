@@ -93,7 +93,11 @@ func (s *settings) preprocessCommand() *cobra.Command {
 }
 
 func (s *settings) encodeCommand() *cobra.Command {
-	cmd := &cobra.Command{Use: "encode", Short: "Turn images or texts into vectors, or both into logits"}
+	cmd := &cobra.Command{
+		Use:     "encode",
+		Short:   "Turn images or texts into vectors, or both into logits",
+		Example: "  medprobe encode images --encoder demo --out X.npy image.png",
+	}
 	cmd.AddCommand(s.encodeImagesCommand(), s.encodeTextsCommand(), s.encodeLogitsCommand())
 	return cmd
 }

@@ -20,7 +20,11 @@ import (
 )
 
 func (s *settings) encoderCommand() *cobra.Command {
-	cmd := &cobra.Command{Use: "encoder", Short: "Import encoders and show them"}
+	cmd := &cobra.Command{
+		Use:     "encoder",
+		Short:   "Import encoders and show them",
+		Example: "  medprobe encoder import ~/models/medsiglip-448 --name medsiglip\n  medprobe encoder list",
+	}
 	cmd.AddCommand(s.encoderImportCommand(), s.encoderListCommand(), s.encoderShowCommand(), s.encoderVerifyCommand(), s.encoderTryCommand())
 	return cmd
 }
@@ -139,9 +143,10 @@ func (s *settings) checkpoint(ctx context.Context, src, revision, precision stri
 func (s *settings) encoderListCommand() *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
-		Use:   "list",
-		Short: "List the imported encoders",
-		Args:  cobra.NoArgs,
+		Use:     "list",
+		Short:   "List the imported encoders",
+		Example: "  medprobe encoder list --json",
+		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			dir, err := encoder.DefaultDir()
 			if err != nil {
@@ -173,9 +178,10 @@ func (s *settings) encoderListCommand() *cobra.Command {
 func (s *settings) encoderShowCommand() *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
-		Use:   "show NAME",
-		Short: "Show one encoder",
-		Args:  cobra.ExactArgs(1),
+		Use:     "show NAME",
+		Short:   "Show one encoder",
+		Example: "  medprobe encoder show demo",
+		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			dir, err := encoder.DefaultDir()
 			if err != nil {

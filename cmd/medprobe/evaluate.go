@@ -11,7 +11,11 @@ import (
 )
 
 func (s *settings) evaluateCommand() *cobra.Command {
-	cmd := &cobra.Command{Use: "evaluate", Short: "Turn scores and labels into figures with intervals"}
+	cmd := &cobra.Command{
+		Use:     "evaluate",
+		Short:   "Turn scores and labels into figures with intervals",
+		Example: "  medprobe evaluate scores S.csv --label y --score s --group patient",
+	}
 	cmd.AddCommand(s.evaluateScoresCommand(), s.evaluateValuesCommand())
 	return cmd
 }

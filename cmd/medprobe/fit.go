@@ -236,7 +236,7 @@ func (s *settings) predictCommand() *cobra.Command {
 			}
 			scores, err := score(x)
 			if err != nil {
-				return err
+				return fmt.Errorf("%s with %s: %w; a head takes vectors of the encoder that it was trained on", headPath, features, err)
 			}
 			if decide != "" {
 				called, err := head.Decide(scores.Data, rule)

@@ -97,14 +97,24 @@ func newRoot(u *ui) *cobra.Command {
 		Use:   "medprobe",
 		Short: "Few-shot classifiers on frozen MedSigLIP embeddings, with honest intervals",
 		Long: `medprobe turns a frozen MedSigLIP encoder and a handful of labels into a
-classifier that can be trusted, compared and shipped.
+classifier that can be trusted, compared and shipped. Images go in once, embeddings
+stay, and everything after that is cheap, exact and repeatable.
 
-Images go in once, embeddings stay, and everything after that is cheap, exact
-and repeatable. Start with 'medprobe demo', then see 'medprobe run --help'.
+Start with 'medprobe demo': it needs no data and no network. Then, with a table of
+your own images or a folder with a folder for each class:
+
+  medprobe dataset inspect csv:labels.csv     what is made of your table
+  medprobe encoder import google/medsiglip-448 --name medsiglip --download
+  medprobe run experiment.yaml                AUCs with intervals, run/report.html
+  medprobe report run                         the same in the terminal
+
+medprobe-demo/experiment.yaml, which the demo leaves, is one to copy. Where something
+does not run, 'medprobe doctor' says why.
 
 Exit codes: 0 ok, 1 error, 2 usage, 130 interrupted; of the gate, 3 failed,
 4 inconclusive, 5 incomparable.
 medprobe is research software and not a medical device.`,
+		Example:       "  medprobe demo",
 		Version:       version,
 		SilenceErrors: true,
 		SilenceUsage:  true,
@@ -133,13 +143,25 @@ medprobe is research software and not a medical device.`,
 	flags.StringVar(&s.idKey, "id-key", "", "file with a secret key: ids and patients become HMACs under it")
 	flags.Uint64Var(&s.seed, "seed", 0, "governs everything random")
 
-	root.AddCommand(
-		s.demoCommand(), s.doctorCommand(), s.encoderCommand(), s.tokenizeCommand(), s.preprocessCommand(), s.encodeCommand(),
-		s.datasetCommand(), s.embedCommand(), s.cacheCommand(),
-		s.zeroshotCommand(), s.fitCommand(), s.predictCommand(), s.evaluateCommand(),
-		s.runCommand(), s.reportCommand(), s.searchCommand(), s.suggestCommand(), s.registryCommand(), s.gateCommand(), s.driftCommand(), s.manCommand(),
-	)
+	for _, g := range []struct {
+		id, title string
+		commands  []*cobra.Command
+	}{
+		{"start", "To begin with:", []*cobra.Command{s.demoCommand(), s.runCommand(), s.reportCommand(), s.doctorCommand()}},
+		{"data", "Your data, and prompts:", []*cobra.Command{s.datasetCommand(), s.zeroshotCommand(), s.searchCommand(), s.suggestCommand()}},
+		{"encoder", "Encoders and vectors:", []*cobra.Command{s.encoderCommand(), s.embedCommand(), s.encodeCommand(), s.cacheCommand(), s.preprocessCommand(), s.tokenizeCommand()}},
+		{"matrix", "Heads and scores, step by step:", []*cobra.Command{s.fitCommand(), s.predictCommand(), s.evaluateCommand()}},
+		{"ship", "Keeping, shipping and watching heads:", []*cobra.Command{s.registryCommand(), s.gateCommand(), s.driftCommand()}},
+	} {
+		root.AddGroup(&cobra.Group{ID: g.id, Title: g.title})
+		for _, cmd := range g.commands {
+			cmd.GroupID = g.id
+			root.AddCommand(cmd)
+		}
+	}
+	root.AddCommand(s.manCommand())
 	root.SetHelpCommand(helpCommand())
+	root.SetHelpCommandGroupID("start")
 	for _, cmd := range root.Commands() {
 		checkArgs(cmd)
 	}
@@ -149,8 +171,9 @@ medprobe is research software and not a medical device.`,
 // helpCommand is cobra's, but a command that is not there is an error.
 func helpCommand() *cobra.Command {
 	return &cobra.Command{
-		Use:   "help [COMMAND]",
-		Short: "Help about any command",
+		Use:     "help [COMMAND]",
+		Short:   "Help about any command",
+		Example: "  medprobe help run",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			about, rest, err := cmd.Root().Find(args)
 			if err != nil || len(rest) > 0 {

@@ -12,6 +12,7 @@ import (
 	"github.com/medprobe/medprobe/datasets"
 	"github.com/medprobe/medprobe/embedcache"
 	"github.com/medprobe/medprobe/encoder"
+	"github.com/medprobe/medprobe/examples"
 	"github.com/medprobe/medprobe/experiment"
 	"github.com/medprobe/medprobe/internal/dicom"
 	"github.com/spf13/cobra"
@@ -48,6 +49,11 @@ finding, and the AUCs on patients that it has not seen are compared.`,
 			dir, err := encoder.DefaultDir()
 			if err != nil {
 				return err
+			}
+			if args[0] == examples.DemoEncoder {
+				if err := importDemo(cmd.Context(), dir); err != nil {
+					return err
+				}
 			}
 			if err := encoder.Verify(dir, args[0]); err != nil {
 				return err
