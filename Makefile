@@ -5,7 +5,7 @@ BIN     := bin/medprobe
 RACE    := ./datasets/... ./embedcache/... ./encoder/... ./trainer/... ./evaluate/... ./registry/... ./experiment/... ./internal/...
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 
-.PHONY: setup build demo test check lint bench bench-encoder bench-trainer bench-evaluate bench-cache bench-datasets bench-dicom bench-session bench-heads bench-suggest bench-coverage bench-gate test-faults fuzz picture release clean
+.PHONY: setup build demo test check lint bench bench-encoder bench-trainer bench-evaluate bench-cache bench-datasets bench-dicom bench-session bench-heads bench-suggest bench-coverage bench-gate test-faults fuzz picture release reproduce clean
 
 setup:
 	@command -v $(GO) >/dev/null || { echo "setup: no Go; install Go 1.26 or newer" >&2; exit 1; }
@@ -46,6 +46,10 @@ bench-encoder bench-trainer bench-evaluate bench-cache bench-datasets bench-dico
 TARGETS ?=
 release: setup
 	$(GO) run ./tools/release $(TARGETS)
+
+# The archive of the commit is made twice, in two folders, and must be the same.
+reproduce:
+	$(GO) test ./tools/release -run 'Reproducible$$' -reproduce -v -timeout 60m
 
 # Every fuzz target for FUZZTIME each.
 FUZZTIME ?= 1m
