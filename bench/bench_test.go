@@ -37,12 +37,15 @@ func TestPageNamesWhatIsMissed(t *testing.T) {
 		"| fast work | 1.5 s (1–2) | peer | 15 s (14–16) | 10× | 10× | reached |\n",
 		"| slow work | 1.5 s (1–2) | peer | 6 s (6–6) | 4× | 10× | **missed** |\n",
 		"| alone | 1 s | peer |  |  | 10× | not known |\n",
-		"3 rounds of each.\n",
+		"3 rounds.\n",
 		"| commit | abc |\n",
 	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("the page lacks %q:\n%s", want, text)
 		}
+	}
+	if text := string(page([]result{{Group: "dicom"}})); !strings.Contains(text, "No goal is measured yet.") || !strings.Contains(text, "Not measured: `make bench-dicom`") || strings.Contains(text, "machine\n") {
+		t.Errorf("a page of nothing does not say so:\n%s", text)
 	}
 	r.Load = "7.00"
 	if text := string(page([]result{r})); !strings.Contains(text, "beside other work: 7.00 processes wanted the 2 processors") {

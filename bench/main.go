@@ -1,12 +1,12 @@
 // Command bench runs the benchmarks beside their peers and makes the page of
 // their figures.
 //
-//	go run ./bench [-rounds N] [-rows N] [-again] [GROUP …]
+//	go run ./bench [-rounds N] [-rows N] [-again] [-write] [GROUP …]
 //
-// Without groups it runs all, and writes docs/benchmarks.md when each is
-// measured. What a group took is kept in the folder .bench until the commit or
-// the number of rounds is another one: after an interruption, the same command
-// goes on where it was.
+// Without groups it runs all, and writes docs/benchmarks.md; a group that failed is
+// named there as not measured. What a group took is kept in the folder .bench until
+// the commit or the number of rounds is another one: after an interruption, the
+// same command goes on where it was.
 package main
 
 import (
@@ -51,6 +51,7 @@ var groups = []group{
 type options struct {
 	rounds, rows int  // 0: each group's own; the issues' size
 	again        bool // also what is measured
+	write        bool // the page only, of what is measured
 	folder, page string
 }
 
@@ -59,8 +60,9 @@ func main() {
 	flag.IntVar(&o.rounds, "rounds", 0, "rounds of every group, instead of its own number; 1 is for trying")
 	flag.IntVar(&o.rows, "rows", 1_000_000, "vectors that the cache searches and exports")
 	flag.BoolVar(&o.again, "again", false, "measure again what is measured at this commit")
+	flag.BoolVar(&o.write, "write", false, "measure nothing; write the page of what is measured")
 	flag.StringVar(&o.folder, "folder", ".bench", "folder of what is measured")
-	flag.StringVar(&o.page, "page", filepath.Join("docs", "benchmarks.md"), "page to write once all is measured")
+	flag.StringVar(&o.page, "page", filepath.Join("docs", "benchmarks.md"), "page to write")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
@@ -71,7 +73,7 @@ func main() {
 	}
 }
 
-// run measures the named groups, or all, and then writes the page. A group that
+// run measures the named groups, or all and then writes the page. A group that
 // fails does not keep the others from running.
 func run(ctx context.Context, o options, names []string) error {
 	for _, name := range names {
@@ -88,7 +90,7 @@ func run(ctx context.Context, o options, names []string) error {
 	}
 	var failed error
 	for _, g := range groups {
-		if len(names) > 0 && !slices.Contains(names, g.name) {
+		if o.write || len(names) > 0 && !slices.Contains(names, g.name) {
 			continue
 		}
 		if o.rounds > 0 {
@@ -101,14 +103,21 @@ func run(ctx context.Context, o options, names []string) error {
 		}
 		fmt.Printf("\n%s\n\n%s", g.title, table(r.Lines))
 	}
-	if failed != nil || len(names) > 0 {
-		return failed
+	if len(names) == 0 && ctx.Err() == nil {
+		failed = errors.Join(failed, writePage(o))
 	}
+	return failed
+}
+
+// writePage writes the page of what is measured.
+func writePage(o options) error {
 	results := make([]result, len(groups))
 	for i, g := range groups {
-		if results[i], err = read(o.folder, g.name); err != nil {
+		var err error
+		if results[i], err = read(o.folder, g.name); err != nil && !errors.Is(err, os.ErrNotExist) {
 			return err
 		}
+		results[i].Group = g.name
 	}
 	if err := atomicfile.WriteBytes(o.page, page(results)); err != nil {
 		return err
@@ -136,8 +145,10 @@ func measure(ctx context.Context, g group, m machine, o options) (result, error)
 	if err != nil {
 		return result{}, err
 	}
-	if err := os.Remove(lines); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return result{}, err
+	for _, old := range []string{lines, filepath.Join(o.folder, g.name+".json")} {
+		if err := os.Remove(old); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return result{}, err
+		}
 	}
 	r.Load = load()
 	start := time.Now()
