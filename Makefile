@@ -5,7 +5,7 @@ BIN     := bin/medprobe
 RACE    := ./datasets/... ./embedcache ./encoder ./trainer ./evaluate ./registry ./experiment
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 
-.PHONY: setup build demo test test-race check lint bench bench-encoder bench-trainer bench-heads bench-suggest bench-dicom bench-cache bench-evaluate bench-coverage bench-gate test-faults reliability fuzz picture release clean
+.PHONY: setup build demo test test-race check lint bench bench-encoder bench-trainer bench-evaluate bench-cache bench-datasets bench-dicom bench-session bench-heads bench-suggest bench-coverage bench-gate test-faults reliability fuzz picture release reproduce clean
 
 setup:
 	@command -v $(GO) >/dev/null || { echo "setup: no Go; install Go 1.26 or newer" >&2; exit 1; }
@@ -35,14 +35,25 @@ lint:
 
 check: lint test demo
 
+# Every benchmark beside its peer, into docs/benchmarks.md; goes on where it was
+# interrupted. ROUNDS=1 ROWS=100000 is for trying; bench-NAME is one group.
+ROUNDS  ?= 0
+ROWS    ?= 1000000
 bench: setup
-	$(GO) test -run '^$$' -bench . ./...
+	$(GO) run ./bench -rounds $(ROUNDS) -rows $(ROWS)
+
+bench-encoder bench-trainer bench-evaluate bench-cache bench-datasets bench-dicom bench-session: setup
+	$(GO) run ./bench -again -rounds $(ROUNDS) -rows $(ROWS) $(@:bench-%=%)
 
 # Archives with library, licences, manual pages, completions and a bill of
 # materials: of this platform, or of TARGETS="linux/amd64 linux/arm64".
 TARGETS ?=
 release: setup
 	$(GO) run ./tools/release $(TARGETS)
+
+# The archive of the commit is made twice, in two folders, and must be the same.
+reproduce:
+	$(GO) test ./tools/release -run 'Reproducible$$' -reproduce -v -timeout 60m
 
 # Every fuzz target for FUZZTIME each.
 FUZZTIME ?= 1m
@@ -54,14 +65,6 @@ fuzz: setup
 		done; \
 	done
 
-# The towers beside plain ONNX Runtime and, where Python has it, PyTorch.
-bench-encoder: setup
-	$(GO) test ./encoder -run Speed -speed 9 -v -timeout 30m
-
-# The heads beside scikit-learn, where Python has it.
-bench-trainer: setup
-	$(GO) test ./trainer -run Speed -speed 3 -v -timeout 60m
-
 # Every kind of head on drawn and photographed data, into a table.
 bench-heads: setup
 	$(GO) test ./experiment -run HeadsQuality -heads 20 -v -timeout 5h
@@ -72,24 +75,9 @@ bench-suggest:
 	$(GO) test ./experiment -run SuggestionsOnImages -suggest 20 -v -timeout 1h
 	MEDPROBE_SIMULATE=long $(GO) test ./evaluate -run 'TrendCoverage|EnoughIsHonest' -v -timeout 3h
 
-# DICOM beside pydicom, where Python has it.
-bench-dicom:
-	$(GO) test ./internal/dicom -run Speed -speed 25 -v
-
-# AUCs beside scikit-learn, where Python has it, and the bootstrap of fourteen labels.
-bench-evaluate:
-	$(GO) test ./evaluate -run Speed -speed 9 -v
-
 # How often clustered intervals hold the truth, by simulation, into docs/coverage.md.
 bench-coverage:
 	$(GO) test ./evaluate -run 'CoverageTable|CoverageOfMeans' -coverage 2000 -v -timeout 3h
-
-# The cache beside NumPy and the machine's memory: vectors in and out, files that
-# have not changed, exact search, memory of an export.
-ROWS ?= 1000000
-bench-cache:
-	$(GO) test ./embedcache -run Speed -speed 5 -speed-rows $(ROWS) -v -timeout 60m
-	$(GO) test ./embedcache -run ExportMemory -speed 1 -export-rows $(ROWS) -v -timeout 60m
 
 # False alarms and detections of the gate, beside a fixed tolerance, by simulation.
 bench-gate:

@@ -29,6 +29,7 @@ var mayImport = map[string][]string{
 	"report":           {"evaluate"},
 	"experiment":       {"datasets", "encoder", "embedcache", "trainer", "evaluate", "report"},
 	"examples":         {},
+	"bench":            {"encoder"},
 	"cmd/medprobe":     {"datasets", "datasets/phantom", "encoder", "embedcache", "trainer", "evaluate", "registry", "report", "experiment", "examples"},
 }
 

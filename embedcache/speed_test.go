@@ -13,15 +13,12 @@ import (
 	"slices"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/medprobe/medprobe/internal/atomicfile"
+	"github.com/medprobe/medprobe/internal/turns"
 )
 
-var (
-	speed     = flag.Int("speed", 0, "measure the cache this many times, in turns (make bench-cache)")
-	speedRows = flag.Int("speed-rows", 100_000, "how many vectors are searched")
-)
+var speedRows = flag.Int("speed-rows", 100_000, "how many vectors TestSearchSpeed searches")
 
 // syntheticSidecar writes a sidecar of random rows, without a database.
 func syntheticSidecar(t *testing.T, store Store, rows int) *sidecar {
@@ -82,46 +79,28 @@ func readAll(data []byte) {
 	work.Wait()
 }
 
-// TestSearchSpeed prints how long an exact top-10 takes beside the mere reading of
-// the same mapped bytes, in turns. It asserts nothing: machines are shared.
+// TestSearchSpeed notes how long an exact top-10 takes beside the mere reading of
+// the same mapped bytes, in turns.
 func TestSearchSpeed(t *testing.T) {
-	if *speed == 0 {
-		t.Skip("make bench-cache runs it")
-	}
+	rounds := turns.Rounds(t)
 	to, err := newDirection(randomQuery(1152, 3), 1152)
 	if err != nil {
 		t.Fatal(err)
 	}
-	fmt.Printf("\nexact top-10 over %d × 1152, %d goroutines, median of %d in turns\n\n| store | bytes scanned | reading them | search | spread | search, GB/s | against reading |\n|---|---|---|---|---|---|---|\n", *speedRows, runtime.GOMAXPROCS(0), *speed)
-	stores := []Store{Float32, Float16}
-	seconds := map[Store][2][]float64{}
-	var sidecars []*sidecar
-	for _, store := range stores {
-		sidecars = append(sidecars, syntheticSidecar(t, store, *speedRows))
+	var contenders []func() float64
+	for _, store := range []Store{Float32, Float16} {
+		sc := syntheticSidecar(t, store, *speedRows)
+		contenders = append(contenders,
+			turns.Seconds(t, func() error { readAll(sc.vectors); return nil }),
+			turns.Seconds(t, func() error {
+				_, _, err := sc.nearest(t.Context(), to.single, 10+10/8+16)
+				return err
+			}))
 	}
-	for turn := range *speed + 1 {
-		for i, sc := range sidecars {
-			start := time.Now()
-			readAll(sc.vectors)
-			read := time.Since(start).Seconds()
-			start = time.Now()
-			if _, _, err := sc.nearest(t.Context(), to.single, 10+10/8+16); err != nil {
-				t.Fatal(err)
-			}
-			found := time.Since(start).Seconds()
-			if turn > 0 { // the first maps the pages
-				s := seconds[stores[i]]
-				seconds[stores[i]] = [2][]float64{append(s[0], read), append(s[1], found)}
-			}
-		}
-	}
-	median := func(store Store, what int) float64 {
-		return slices.Sorted(slices.Values(seconds[store][what]))[*speed/2]
-	}
-	for i, store := range stores {
-		size, read, found := float64(len(sidecars[i].vectors)), median(store, 0), median(store, 1)
-		fmt.Printf("| %s | %.2f GB | %.3f s | %.3f s | %.3f–%.3f s | %.1f | %.2f× |\n", store, size/1e9, read, found,
-			slices.Min(seconds[store][1]), slices.Max(seconds[store][1]), size/found/1e9, found/read)
-	}
-	fmt.Printf("\nf16 against f32: %.2f of the time\n", median(Float16, 1)/median(Float32, 1))
+	took := turns.Take(rounds, contenders...)
+	work := fmt.Sprintf("exact top 10 of %d × 1152, ", *speedRows)
+	turns.Note(t,
+		turns.Line{Work: work + "float32", Unit: "s", Ours: took[1], Peer: "reading the same bytes", Theirs: took[0], Goal: turns.Goal{Ratio: 1 / 1.3}},
+		turns.Line{Work: work + "float16", Unit: "s", Ours: took[3], Peer: "reading the same bytes", Theirs: took[2], Goal: turns.Goal{Ratio: 1 / 1.3}},
+		turns.Line{Work: work + "float16", Unit: "s", Ours: took[3], Peer: "the same in float32", Theirs: took[1], Goal: turns.Goal{Ratio: 2}})
 }

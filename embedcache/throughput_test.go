@@ -1,24 +1,21 @@
 package embedcache
 
 import (
-	"bufio"
 	"crypto/sha256"
 	"flag"
 	"fmt"
 	"io"
 	"math/rand/v2"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"runtime"
 	"runtime/debug"
-	"slices"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/medprobe/medprobe/internal/npy"
+	"github.com/medprobe/medprobe/internal/turns"
 )
 
 var (
@@ -27,45 +24,43 @@ var (
 	exportRows = flag.Int("export-rows", 1_000_000, "vectors that are exported while memory is watched")
 )
 
-// TestCacheSpeed prints how fast the cache takes vectors in and gives them back,
-// beside NumPy on the same vectors, in turns. It asserts nothing: machines are
-// shared.
+// TestCacheSpeed notes how fast the cache takes vectors in and gives them back,
+// beside NumPy on the same vectors, in turns.
 func TestCacheSpeed(t *testing.T) {
-	if *speed == 0 {
-		t.Skip("make bench-cache runs it")
-	}
+	rounds := turns.Rounds(t)
 	s := Space{Encoder: "e", Dim: 1152}
 	c := newCache(t)
 	keys, inserting := insertTimed(t, c, s, *cacheRows)
+	rows, size := float64(len(keys)), float64(len(keys))*4*1152
+	inserts := []float64{rows / inserting}
+	for range rounds - 1 {
+		_, seconds := insertTimed(t, newCache(t), s, *cacheRows)
+		inserts = append(inserts, rows/seconds)
+	}
 	start := time.Now()
 	sidecarOf(t, c, s)
 	building := time.Since(start).Seconds()
 
-	size := float64(len(keys)) * 4 * 1152
-	python := newNumPy(t, raw(t, c, s, keys), len(keys))
-	var ours, theirs []float64
-	for range *speed {
-		start = time.Now()
-		if _, err := c.Matrix(t.Context(), s, keys); err != nil {
-			t.Fatal(err)
-		}
-		ours = append(ours, time.Since(start).Seconds())
-		if python != nil {
-			theirs = append(theirs, python())
-		}
+	dir := t.TempDir()
+	plain := filepath.Join(dir, "plain.npy")
+	values := raw(t, c, s, keys)
+	file(t, dir, "plain.npy", func(w io.Writer) error { return npy.Write(w, []int{len(keys), 1152}, values) })
+	took := turns.Take(rounds,
+		turns.Seconds(t, func() error {
+			_, err := c.Matrix(t.Context(), s, keys)
+			return err
+		}),
+		turns.First(turns.Peer(t, "numpy", filepath.Join("..", "tools", "reference", "npz_speed.py"), plain), ""))
+	var rate []float64
+	for _, seconds := range took[0] {
+		rate = append(rate, size/seconds/1e9)
 	}
-	fmt.Printf("\n%d vectors of 1152 float32, %d processors, median of %d in turns\n\n| what | seconds | spread | rate |\n|---|---|---|---|\n", len(keys), runtime.GOMAXPROCS(0), *speed)
-	fmt.Printf("| insert, %d a transaction, outliving a loss of power | %.2f | | %.0f rows/s |\n", writeBatch, inserting, float64(len(keys))/inserting)
-	fmt.Printf("| make the sidecar | %.2f | | %.2f GB/s |\n", building, size/building/1e9)
-	line := func(what string, seconds []float64) float64 {
-		m := slices.Sorted(slices.Values(seconds))[len(seconds)/2]
-		fmt.Printf("| %s | %.3f | %.3f–%.3f | %.2f GB/s |\n", what, m, slices.Min(seconds), slices.Max(seconds), size/m/1e9)
-		return m
-	}
-	m := line("read all into a matrix of rows of length one, checksums verified", ours)
-	if python != nil {
-		fmt.Printf("\nNumPy from a compressed npz takes %.1f times as long\n", line("NumPy: load them from a compressed npz", theirs)/m)
-	}
+	matrix := fmt.Sprintf("all %d vectors into a matrix of rows of length one, checksums verified", len(keys))
+	turns.Note(t,
+		turns.Line{Work: fmt.Sprintf("insert %d vectors of 1152 float32, %d a transaction, outliving a loss of power", len(keys), writeBatch), Unit: "rows/s", Rate: true, Ours: inserts, Goal: turns.Goal{Least: 25_000}},
+		turns.Line{Work: fmt.Sprintf("make the file to be mapped of %d vectors", len(keys)), Unit: "GB/s", Rate: true, Ours: []float64{size / building / 1e9}},
+		turns.Line{Work: matrix, Unit: "GB/s", Rate: true, Ours: rate, Goal: turns.Goal{Least: 1.5}},
+		turns.Line{Work: matrix, Unit: "s", Ours: took[0], Peer: "NumPy, from a compressed npz", Theirs: took[1], Goal: turns.Goal{Ratio: 5}})
 }
 
 // insertTimed stores n random vectors and returns the seconds that storing took.
@@ -94,91 +89,37 @@ func insertTimed(t *testing.T, c *Cache, s Space, n int) (keys []Key, seconds fl
 	return keys, seconds
 }
 
-// newNumPy returns a function that lets NumPy load the vectors from a compressed
-// archive and returns its seconds; nil where there is no NumPy.
-func newNumPy(t *testing.T, values []float32, rows int) func() float64 {
-	t.Helper()
-	dir := t.TempDir()
-	file(t, dir, "plain.npy", func(w io.Writer) error { return npy.Write(w, []int{rows, 1152}, values) })
-	cmd := exec.CommandContext(t.Context(), "/usr/bin/python3", "-c", `
-import sys, time, numpy
-numpy.savez_compressed("x.npz", x=numpy.load("plain.npy"))
-print("ready", flush=True)
-for _ in sys.stdin:
-    start = time.perf_counter()
-    x = numpy.load("x.npz")["x"]
-    print(time.perf_counter() - start, flush=True)`)
-	cmd.Dir = dir
-	in, err := cmd.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if cmd.Start() != nil {
-		return nil
-	}
-	t.Cleanup(func() {
-		in.Close()
-		_ = cmd.Wait() // it has said what it had to say
-	})
-	answers := bufio.NewScanner(out)
-	if !answers.Scan() {
-		return nil
-	}
-	return func() float64 {
-		fmt.Fprintln(in)
-		answers.Scan()
-		seconds, err := strconv.ParseFloat(answers.Text(), 64)
-		if err != nil {
-			t.Fatalf("NumPy said %q", answers.Text())
-		}
-		return seconds
-	}
-}
-
-// TestSecondFillSpeed prints how long a fill takes that has nothing to do.
+// TestSecondFillSpeed notes how long a fill takes that has nothing to do.
 func TestSecondFillSpeed(t *testing.T) {
-	if *speed == 0 {
-		t.Skip("make bench-cache runs it")
-	}
+	rounds := turns.Rounds(t)
 	d, _ := old(t, *cacheFiles)
 	c, enc := newCache(t), &brightness{name: "e"}
-	start := time.Now()
 	mustFill(t, c, d, enc, FillOptions{Batch: 512})
-	first := time.Since(start)
-	var again []float64
-	for range *speed {
-		start = time.Now()
-		if f := mustFill(t, c, d, enc, FillOptions{}); f.Embedded > 0 {
-			t.Fatalf("%d were embedded again", f.Embedded)
+	took := turns.Take(rounds, turns.Seconds(t, func() error {
+		f, err := c.Fill(t.Context(), d, enc, FillOptions{})
+		if err == nil && f.Embedded > 0 {
+			err = fmt.Errorf("%d were embedded again", f.Embedded)
 		}
-		again = append(again, time.Since(start).Seconds())
-	}
-	fmt.Printf("\n%d files: %.1f s the first time; unchanged, %.2f s (%.2f–%.2f) the second time\n", *cacheFiles, first.Seconds(),
-		slices.Sorted(slices.Values(again))[len(again)/2], slices.Min(again), slices.Max(again))
+		return err
+	}))
+	turns.Note(t, turns.Line{Work: fmt.Sprintf("embed %d files that have not changed", *cacheFiles), Unit: "s", Ours: took[0], Goal: turns.Goal{Most: 5}})
 }
 
-// TestExportMemory prints how much memory an export of many vectors takes.
+// TestExportMemory notes how much memory an export of many vectors takes.
 func TestExportMemory(t *testing.T) {
-	if *speed == 0 {
-		t.Skip("make bench-cache runs it")
-	}
+	turns.Rounds(t)
 	path := filepath.Join(t.TempDir(), "cache.db")
 	c := openCache(t, path)
 	s := Space{Encoder: "e", Dim: 1152}
 	insertTimed(t, c, s, *exportRows)
 	debug.FreeOSMemory()
-	before := resident(t, "VmRSS")
 	_ = os.WriteFile("/proc/self/clear_refs", []byte("5"), 0) // forget the peak
-	start := time.Now()
 	n, err := c.Export(t.Context(), s, filepath.Join(t.TempDir(), "out.npz"), ExportOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	fmt.Printf("\nexport of %d vectors: %.1f s, %d MB at most, %d MB before\n", n, time.Since(start).Seconds(), resident(t, "VmHWM"), before)
+	turns.Note(t, turns.Line{Work: fmt.Sprintf("most memory of the process while %d vectors are exported", n), Unit: "MB",
+		Ours: []float64{float64(resident(t, "VmHWM"))}, Goal: turns.Goal{Most: 200}})
 }
 
 // resident returns a figure of this process's memory in MB.

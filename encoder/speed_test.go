@@ -1,11 +1,9 @@
 package encoder
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
-	"flag"
 	"fmt"
 	"image"
 	"image/png"
@@ -13,23 +11,17 @@ import (
 	"math"
 	"math/rand/v2"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"slices"
-	"strconv"
-	"strings"
 	"testing"
-	"time"
 
 	"github.com/medprobe/medprobe/datasets"
 	"github.com/medprobe/medprobe/datasets/phantom"
 	"github.com/medprobe/medprobe/embedcache"
 	"github.com/medprobe/medprobe/internal/onnxgraph"
 	"github.com/medprobe/medprobe/internal/safetensors"
+	"github.com/medprobe/medprobe/internal/turns"
 	"golang.org/x/image/draw"
 )
-
-var speed = flag.Int("speed", 0, "measure the towers this many times, interleaved (make bench-encoder)")
 
 // so400m writes a vision tower of MedSigLIP's width with random weights and few
 // of its 27 layers: 448 pixels, patches of 14.
@@ -178,50 +170,10 @@ func plainSession(t testing.TB, checkpoint string) *session {
 	return s
 }
 
-// pytorch starts tools/reference/siglip_speed.py, which runs the tower once for
-// each line it reads and answers with the seconds.
-func pytorch(t *testing.T, checkpoint string) func() float64 {
-	t.Helper()
-	const python = "/usr/bin/python3"
-	if err := exec.Command(python, "-c", "import torch").Run(); err != nil {
-		t.Log("no Python with PyTorch: left out")
-		return nil
-	}
-	cmd := exec.CommandContext(t.Context(), python, filepath.Join("..", "tools", "reference", "siglip_speed.py"), checkpoint)
-	cmd.Stderr = os.Stderr
-	in, err := cmd.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { in.Close(); _ = cmd.Wait() })
-	answers := bufio.NewScanner(out)
-	return func() float64 {
-		fmt.Fprintln(in)
-		if !answers.Scan() {
-			t.Fatal("siglip_speed.py gave no answer")
-		}
-		seconds, err := strconv.ParseFloat(strings.TrimSpace(answers.Text()), 64)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return seconds
-	}
-}
-
-// TestSpeed prints how long a tower of MedSigLIP's width takes for one image,
-// in turns with its peers, as ratios of medians. It asserts nothing: machines
-// are shared.
+// TestSpeed notes how long a tower of MedSigLIP's width takes for one image, in
+// turns with the same tower in plain operators, and with PyTorch.
 func TestSpeed(t *testing.T) {
-	if *speed == 0 {
-		t.Skip("make bench-encoder runs it")
-	}
+	rounds := turns.Rounds(t)
 	needRuntime(t)
 	const layers = 3
 	checkpoint := so400m(t, layers)
@@ -234,64 +186,66 @@ func TestSpeed(t *testing.T) {
 		pixels[0][i] = float32(2*random.Float64() - 1)
 	}
 	timed := func(encode func(context.Context, [][]float32) ([][]float32, error)) func() float64 {
-		return func() float64 {
-			start := time.Now()
-			if _, err := encode(t.Context(), pixels); err != nil {
-				t.Fatal(err)
-			}
-			return time.Since(start).Seconds()
-		}
+		return turns.Seconds(t, func() error {
+			_, err := encode(t.Context(), pixels)
+			return err
+		})
 	}
-	runs := []struct {
-		name string
-		run  func() float64
-	}{
-		{"PyTorch fp32", pytorch(t, checkpoint)},
-		{"ONNX Runtime, plain operators", timed(func(ctx context.Context, p [][]float32) ([][]float32, error) {
+	took := turns.Take(rounds,
+		turns.First(turns.Peer(t, "torch", filepath.Join("..", "tools", "reference", "siglip_speed.py"), checkpoint), ""),
+		timed(func(ctx context.Context, p [][]float32) ([][]float32, error) {
 			return run(ctx, plain, p, 3, int64(size), int64(size))
-		})},
-		{"medprobe fp32", timed(fp32.EncodePixels)},
-		{"medprobe int8", timed(int8.EncodePixels)},
-	}
-	seconds := make([][]float64, len(runs))
-	for i := range *speed + 1 {
-		for k, r := range runs {
-			if r.run == nil {
-				continue
-			}
-			if s := r.run(); i > 0 { // the first warms up
-				seconds[k] = append(seconds[k], s)
-			}
-		}
-	}
-	median := func(k int) float64 { return slices.Sorted(slices.Values(seconds[k]))[len(seconds[k])/2] }
-	fmt.Printf("\n%d of 27 layers, 448×448 pixels, one image, median of %d in turns\n\n| tower | seconds | spread | against plain |\n|---|---|---|---|\n", layers, *speed)
-	for k, r := range runs {
-		if r.run != nil {
-			sorted := slices.Sorted(slices.Values(seconds[k]))
-			fmt.Printf("| %s | %.3f | %.3f–%.3f | %.2f× |\n", r.name, median(k), sorted[0], sorted[len(sorted)-1], median(1)/median(k))
-		}
-	}
-	if runs[0].run != nil {
-		fmt.Printf("\nint8 against PyTorch: %.2f×\n", median(0)/median(3))
+		}),
+		timed(fp32.EncodePixels), timed(int8.EncodePixels))
+	torch, operators := took[0], took[1]
+	work := fmt.Sprintf(", %d of 27 layers, one image", layers)
+	turns.Note(t,
+		turns.Line{Work: "fp32" + work, Unit: "s", Ours: took[2], Peer: "plain ONNX operators in ONNX Runtime", Theirs: operators, Goal: turns.Goal{Ratio: 1.08}},
+		turns.Line{Work: "int8" + work, Unit: "s", Ours: took[3], Peer: "plain ONNX operators in ONNX Runtime, fp32", Theirs: operators, Goal: turns.Goal{Ratio: 2.9}},
+		turns.Line{Work: "fp32" + work, Unit: "s", Ours: took[2], Peer: "PyTorch, fp32", Theirs: torch},
+		turns.Line{Work: "int8" + work, Unit: "s", Ours: took[3], Peer: "PyTorch, fp32", Theirs: torch, Goal: turns.Goal{Ratio: 5.5}})
+}
+
+// TestPipelineSpeed notes how much of the bare session's throughput is left when
+// images are read, decoded, resized, encoded and stored. Both do as many images,
+// in turns; the cache begins empty each time.
+func TestPipelineSpeed(t *testing.T) {
+	rounds := turns.Rounds(t)
+	needRuntime(t)
+	const images = 8
+	fp32, int8 := pair(t, so400m(t, 27))
+	d, pixels := largeRadiographs(t, images, fp32)
+	for _, e := range []*Encoder{fp32, int8} {
+		took := turns.Take((rounds+2)/3,
+			turns.Seconds(t, func() error {
+				_, err := e.EncodePixels(t.Context(), pixels)
+				return err
+			}),
+			turns.Seconds(t, func() error {
+				cache, err := embedcache.Open(t.Context(), filepath.Join(t.TempDir(), "cache.db"))
+				if err != nil {
+					return err
+				}
+				defer cache.Close()
+				f, err := cache.Fill(t.Context(), d, e, embedcache.FillOptions{})
+				if err == nil && f.Embedded != images {
+					err = fmt.Errorf("embedded %d of %d images", f.Embedded, images)
+				}
+				return err
+			}))
+		turns.Note(t, turns.Line{Work: fmt.Sprintf("embed %d PNG of 1024×1024 from file to cache, %s, all 27 layers", images, e.manifest.Precision),
+			Unit: "s", Ours: took[1], Peer: "the same session alone, on pixels in memory", Theirs: took[0], Goal: turns.Goal{Ratio: 0.97}})
 	}
 }
 
-// TestPipelineSpeed prints how much of the bare session's throughput is left
-// when images are read, decoded, resized, encoded and stored. Both do as many images,
-// in turns; the cache begins empty each time.
-func TestPipelineSpeed(t *testing.T) {
-	if *speed == 0 {
-		t.Skip("make bench-encoder runs it")
-	}
-	needRuntime(t)
-	const images = 16
+// largeRadiographs writes drawn radiographs as PNG files of 1024×1024 pixels, and
+// returns them as a dataset and as the encoder's pixels.
+func largeRadiographs(t *testing.T, images int, e *Encoder) (d *datasets.Dataset, pixels [][]float32) {
+	t.Helper()
 	dir := t.TempDir()
 	table := "path,y\n"
-	var pixels [][]float32
-	fp32, int8 := pair(t, so400m(t, 27))
-	for n := range uint64(images) {
-		img := phantom.NewPatient(5, n).Radiograph(0).Image
+	for n := range images {
+		img := phantom.NewPatient(5, uint64(n)).Radiograph(0).Image
 		large := image.NewRGBA(image.Rect(0, 0, 1024, 1024))
 		draw.BiLinear.Scale(large, large.Bounds(), img, img.Bounds(), draw.Src, nil)
 		var b bytes.Buffer
@@ -303,7 +257,7 @@ func TestPipelineSpeed(t *testing.T) {
 			t.Fatal(err)
 		}
 		table += fmt.Sprintf("%s,%d\n", name, n%2)
-		p, err := fp32.Preprocess(large)
+		p, err := e.Preprocess(large)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -316,35 +270,8 @@ func TestPipelineSpeed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer d.Close()
-	fill := func(e *Encoder) {
-		cache, err := embedcache.Open(t.Context(), filepath.Join(t.TempDir(), "cache.db"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer cache.Close()
-		if f, err := cache.Fill(t.Context(), d, e, embedcache.FillOptions{}); err != nil || f.Embedded != images {
-			t.Fatal(f, err)
-		}
-	}
-	fmt.Printf("\n%d PNG radiographs of 1024×1024 pixels, all 27 layers, median of %d in turns\n\n| precision | session alone, images/s | embed, images/s | share |\n|---|---|---|---|\n", images, *speed/3+1)
-	for _, e := range []*Encoder{fp32, int8} {
-		var alone, whole []float64
-		for range *speed/3 + 1 {
-			start := time.Now()
-			if _, err := e.EncodePixels(t.Context(), pixels); err != nil {
-				t.Fatal(err)
-			}
-			alone = append(alone, images/time.Since(start).Seconds())
-			start = time.Now()
-			fill(e)
-			whole = append(whole, images/time.Since(start).Seconds())
-		}
-		slices.Sort(alone)
-		slices.Sort(whole)
-		a, w := alone[len(alone)/2], whole[len(whole)/2]
-		fmt.Printf("| %s | %.2f | %.2f | %.1f %% |\n", e.manifest.Precision, a, w, 100*w/a)
-	}
+	t.Cleanup(func() { d.Close() })
+	return d, pixels
 }
 
 func TestInt8SurvivesOutliers(t *testing.T) {

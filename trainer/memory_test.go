@@ -1,12 +1,14 @@
 package trainer_test
 
 import (
+	"fmt"
 	"runtime"
 	"runtime/debug"
 	"runtime/metrics"
 	"testing"
 	"time"
 
+	"github.com/medprobe/medprobe/internal/turns"
 	"github.com/medprobe/medprobe/trainer"
 )
 
@@ -39,7 +41,7 @@ func peak(do func()) uint64 {
 }
 
 // A fit takes no more than twice, and a sweep no more than three times the memory
-// of the matrix, which is among it; with -speed that of many findings is measured
+// of the matrix, which is among it; in a benchmark that of many findings is measured
 // too. Not parallel: other tests have memory too.
 func TestMemoryOfFits(t *testing.T) {
 	if testing.Short() {
@@ -55,13 +57,14 @@ func TestMemoryOfFits(t *testing.T) {
 		{"sweep of one finding", 1, 3, trainer.Options{Head: trainer.Logistic, CGrid: decade()}},
 		{"sweep of 14 findings", 14, 3, trainer.Options{Head: trainer.Logistic, CGrid: decade()}},
 	} {
-		if work.findings > 1 && *speed == 0 {
+		if work.findings > 1 && !turns.Measured() {
 			continue
 		}
 		x, y := matrixOf(10000, work.findings)
 		matrix := float64(4 * len(x.Data))
 		got := float64(peak(func() { timed(t, x, y, work.o) })) / matrix
-		t.Logf("%s: at most %.2f matrices of %.0f MB", work.name, got, matrix/1e6)
+		turns.Note(t, turns.Line{Work: fmt.Sprintf("memory of %s, n = 10,000, of which the matrix of %.0f MB is one", work.name, matrix/1e6),
+			Unit: "matrices", Ours: []float64{got}, Goal: turns.Goal{Most: work.most}})
 		if estimate := float64(trainer.Peak(x.Rows, x.Cols, work.findings, work.o)) / matrix; estimate < got || estimate > 2*got+1 {
 			t.Errorf("%s: %.2f times the matrix, Peak says %.2f", work.name, got, estimate)
 		}

@@ -1,30 +1,22 @@
 package trainer_test
 
 import (
-	"bufio"
 	"errors"
-	"flag"
 	"fmt"
 	"math"
 	"math/rand/v2"
-	"os"
-	"os/exec"
 	"path/filepath"
-	"slices"
-	"strconv"
-	"strings"
 	"testing"
 	"time"
 
 	"github.com/medprobe/medprobe/encoder"
 	"github.com/medprobe/medprobe/internal/npy"
 	"github.com/medprobe/medprobe/internal/testworld"
+	"github.com/medprobe/medprobe/internal/turns"
 	"github.com/medprobe/medprobe/trainer"
 	"golang.org/x/sync/errgroup"
 	"gonum.org/v1/gonum/blas/blas32"
 )
-
-var speed = flag.Int("speed", 0, "how often TestSpeed measures")
 
 // decade is the C grid of the sweeps: ten values from 1e-4 to 1e4.
 func decade() []float64 {
@@ -73,43 +65,6 @@ func matrixOf(n, findings int) (blas32.General, trainer.Targets) {
 	return s.X, y
 }
 
-// scikitLearn starts tools/reference/logistic_speed.py; nil where there is no
-// scikit-learn.
-func scikitLearn(t *testing.T) func(fit, x, y string) float64 {
-	t.Helper()
-	const python = "/usr/bin/python3"
-	if err := exec.Command(python, "-c", "import sklearn").Run(); err != nil {
-		t.Log("no Python with scikit-learn: left out")
-		return nil
-	}
-	cmd := exec.CommandContext(t.Context(), python, filepath.Join("..", "tools", "reference", "logistic_speed.py"))
-	cmd.Stderr = os.Stderr
-	in, err := cmd.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { in.Close(); _ = cmd.Wait() })
-	answers := bufio.NewScanner(out)
-	return func(fit, x, y string) float64 {
-		fmt.Fprintln(in, fit, x, y)
-		if !answers.Scan() {
-			t.Fatal("logistic_speed.py gave no answer")
-		}
-		seconds, err := strconv.ParseFloat(strings.TrimSpace(answers.Text()), 64)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return seconds
-	}
-}
-
 func timed(t *testing.T, x blas32.General, y trainer.Targets, o trainer.Options) float64 {
 	t.Helper()
 	start := time.Now()
@@ -126,13 +81,10 @@ func timed(t *testing.T, x blas32.General, y trainer.Targets, o trainer.Options)
 	return seconds
 }
 
-// TestSpeed prints how long the fits of a study take, in turns with
-// scikit-learn, by ONNX Runtime and by gonum alone. It asserts nothing of time:
-// machines are shared.
+// TestSpeed notes how long the fits of a study take, in turns with scikit-learn,
+// by ONNX Runtime and by gonum alone.
 func TestSpeed(t *testing.T) {
-	if *speed == 0 {
-		t.Skip("make bench-trainer runs it")
-	}
+	rounds := turns.Rounds(t)
 	if _, _, err := encoder.FindRuntime(""); err != nil {
 		t.Fatal(err)
 	}
@@ -141,72 +93,70 @@ func TestSpeed(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer fast.Close()
-	fmt.Printf("\nFew-shot study of 8 numbers of shots × 20 draws × 14 findings × 10 C: %.1f s\n", fewShotStudy(t, fast))
-	theirs := scikitLearn(t)
-	one := 0.0 // scikit-learn's sweep of one finding
-	fmt.Printf("\nMedian of %d turns, of %d up to n = 1000 (least–greatest), after one that does not count, in seconds; 1152 dimensions\n\n", *speed, 5**speed)
-	fmt.Println("| work | scikit-learn | medprobe | | without ONNX Runtime | |\n|---|---|---|---|---|---|")
+	peer := turns.Peer(t, "sklearn", filepath.Join("..", "tools", "reference", "logistic_speed.py"))
+	const scikitLearn, byGonum = "scikit-learn", ", without ONNX Runtime"
+	var one []float64 // scikit-learn's sweep of one finding, n = 10,000
 	for _, work := range []struct {
 		name, fit   string
 		n, findings int
+		goal, gonum float64 // so many times as fast as scikit-learn
 	}{
-		{"10 C × 5 folds, n = 64", "sweep", 64, 1},
-		{"10 C × 5 folds, n = 256", "sweep", 256, 1},
-		{"10 C × 5 folds, n = 1000", "sweep", 1000, 1},
-		{"10 C × 5 folds, n = 10,000", "sweep", 10000, 1},
-		{"the same, 14 findings", "sweep", 10000, 14},
-		{"one fit, n = 10,000, C = 1", "one", 10000, 1},
+		{"10 C × 5 folds, n = 64", "sweep", 64, 1, 0, 0},
+		{"10 C × 5 folds, n = 256", "sweep", 256, 1, 10, 0},
+		{"10 C × 5 folds, n = 1,000", "sweep", 1000, 1, 0, 0},
+		{"10 C × 5 folds, n = 10,000", "sweep", 10000, 1, 6, 1},
+		{"the same, 14 findings", "sweep", 10000, 14, 12, 0},
+		{"one fit, n = 10,000, C = 1", "one", 10000, 1, 1, 1},
 	} {
 		x, y := matrixOf(work.n, work.findings)
-		dir := t.TempDir()
-		xFile, yFile := filepath.Join(dir, "x.npy"), filepath.Join(dir, "y.npy")
-		labels := make([]float32, x.Rows)
-		for i, row := range y.Values {
-			labels[i] = float32(row[0])
-		}
-		if err := errors.Join(npy.WriteMatrix(xFile, x), npy.WriteMatrix(yFile, blas32.General{Rows: x.Rows, Cols: 1, Stride: 1, Data: labels})); err != nil {
-			t.Fatal(err)
-		}
 		o := trainer.Options{Head: trainer.Logistic, C: 1}
 		if work.fit == "sweep" {
 			o = trainer.Options{Head: trainer.Logistic, CGrid: decade()}
 		}
-		var seconds [3][]float64
-		turns := *speed
+		by := func(m trainer.Multiplier) func() float64 {
+			o := o
+			o.Multiplier = m
+			return func() float64 { return timed(t, x, y, o) }
+		}
+		turn := rounds
 		if work.n <= 1000 {
-			turns *= 5
-		}
-		for range turns + 1 {
-			if theirs != nil && work.findings == 1 {
-				seconds[0] = append(seconds[0], theirs(work.fit, xFile, yFile))
-			}
-			o.Multiplier = fast
-			seconds[1] = append(seconds[1], timed(t, x, y, o))
-			if o.Multiplier = nil; work.findings == 1 {
-				seconds[2] = append(seconds[2], timed(t, x, y, o))
-			}
-		}
-		cells := make([]string, 3)
-		median := make([]float64, 3)
-		for k, s := range seconds {
-			if len(s) > 0 {
-				s = s[1:] // the first loads libraries and makes room
-			}
-			if slices.Sort(s); len(s) > 0 {
-				median[k] = s[len(s)/2]
-				cells[k] = fmt.Sprintf("%.3f (%.3f–%.3f)", median[k], s[0], s[len(s)-1])
-			}
+			turn *= 5 // short works are soon disturbed
 		}
 		if work.findings > 1 {
-			fmt.Printf("| %s | %d × %.3f | %s | %.1f× | | |\n", work.name, work.findings, one, cells[1], float64(work.findings)*one/median[1])
+			took := turns.Take(turn, by(fast))
+			times := make([]float64, len(one))
+			for i, s := range one {
+				times[i] = float64(work.findings) * s
+			}
+			turns.Note(t, turns.Line{Work: work.name, Unit: "s", Ours: took[0], Peer: fmt.Sprint(scikitLearn, ", ", work.findings, " times its sweep of one"), Theirs: times, Goal: turns.Goal{Ratio: work.goal}})
 			continue
 		}
-		if one = median[0]; theirs == nil {
-			fmt.Printf("| %s | | %s | | %s | |\n", work.name, cells[1], cells[2])
-			continue
+		took := turns.Take(turn, turns.First(peer, question(t, work.fit, x, y)), by(fast), by(nil))
+		if work.n == 10000 && work.fit == "sweep" {
+			one = took[0]
 		}
-		fmt.Printf("| %s | %s | %s | %.1f× | %s | %.1f× |\n", work.name, cells[0], cells[1], median[0]/median[1], cells[2], median[0]/median[2])
+		turns.Note(t,
+			turns.Line{Work: work.name, Unit: "s", Ours: took[1], Peer: scikitLearn, Theirs: took[0], Goal: turns.Goal{Ratio: work.goal}},
+			turns.Line{Work: work.name + byGonum, Unit: "s", Ours: took[2], Peer: scikitLearn, Theirs: took[0], Goal: turns.Goal{Ratio: work.gonum}})
 	}
+	turns.Note(t, turns.Line{Work: "few-shot study: 8 numbers of shots × 20 draws × 14 findings × 10 C", Unit: "s",
+		Ours: []float64{fewShotStudy(t, fast)}, Goal: turns.Goal{Most: 120}})
+}
+
+// question writes matrix and labels as files, and asks logistic_speed.py to fit
+// them.
+func question(t *testing.T, fit string, x blas32.General, y trainer.Targets) string {
+	t.Helper()
+	dir := t.TempDir()
+	xFile, yFile := filepath.Join(dir, "x.npy"), filepath.Join(dir, "y.npy")
+	labels := make([]float32, x.Rows)
+	for i, row := range y.Values {
+		labels[i] = float32(row[0])
+	}
+	if err := errors.Join(npy.WriteMatrix(xFile, x), npy.WriteMatrix(yFile, blas32.General{Rows: x.Rows, Cols: 1, Stride: 1, Data: labels})); err != nil {
+		t.Fatal(err)
+	}
+	return fit + " " + xFile + " " + yFile
 }
 
 // fewShotStudy fits every finding at 8 numbers of shots from 1 to 128, by 20

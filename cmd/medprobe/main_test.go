@@ -20,7 +20,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"medprobe": main, "medprobe-fill": fillAloud})
+	testscript.Main(m, map[string]func(){"medprobe": main, "medprobe-fill": fillAloud, "medprobe-profiled": profiled})
 }
 
 // library returns the ONNX Runtime library that the commands are to use.

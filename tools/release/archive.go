@@ -6,6 +6,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -33,20 +34,25 @@ func parsePlatform(text string) (platform, error) {
 
 func (p platform) native() bool { return p.os == runtime.GOOS && p.arch == runtime.GOARCH }
 
-// compiler returns the C compiler for the platform.
-func (p platform) compiler() (string, error) {
-	if cc := os.Getenv("CC_" + p.os + "_" + p.arch); cc != "" {
-		return cc, nil
+// compilers returns the C and the C++ compiler for the platform; the latter links,
+// since golearn brings C++. Empty ones are go's own choice.
+func (p platform) compilers() (cc, cxx string, err error) {
+	name := p.os + "_" + p.arch
+	if cc, cxx = os.Getenv("CC_"+name), os.Getenv("CXX_"+name); cc != "" && cxx != "" {
+		return cc, cxx, nil
 	}
 	if p.native() {
-		return os.Getenv("CC"), nil // go's own choice if empty
+		return os.Getenv("CC"), os.Getenv("CXX"), nil
 	}
 	if p == (platform{"linux", "arm64"}) {
-		if cc, err := exec.LookPath("aarch64-linux-gnu-gcc"); err == nil {
-			return cc, nil
+		cc, err := exec.LookPath("aarch64-linux-gnu-gcc")
+		cxx, err2 := exec.LookPath("aarch64-linux-gnu-g++")
+		if err == nil && err2 == nil {
+			return cc, cxx, nil
 		}
+		return "", "", errors.New("no C and C++ compiler for it; apt-get install gcc-aarch64-linux-gnu g++-aarch64-linux-gnu, or set CC_linux_arm64 and CXX_linux_arm64")
 	}
-	return "", fmt.Errorf("no C compiler for it; set CC_%s_%s, or make it on such a machine, as CONTRIBUTING.md shows", p.os, p.arch)
+	return "", "", fmt.Errorf("no C and C++ compiler for it; set CC_%[1]s and CXX_%[1]s, or make it on such a machine, as CONTRIBUTING.md shows", name)
 }
 
 // file is one member of an archive.
@@ -104,7 +110,7 @@ func release(ctx context.Context, s source, p platform, archive string) (string,
 
 // build compiles the program so that the folder and the machine leave no trace.
 func build(ctx context.Context, s source, p platform, binary string) error {
-	cc, err := p.compiler()
+	cc, cxx, err := p.compilers()
 	if err != nil {
 		return err
 	}
@@ -113,6 +119,9 @@ func build(ctx context.Context, s source, p platform, binary string) error {
 	cmd.Env = append(os.Environ(), "GOOS="+p.os, "GOARCH="+p.arch, "CGO_ENABLED=1", "GOFLAGS=")
 	if cc != "" {
 		cmd.Env = append(cmd.Env, "CC="+cc)
+	}
+	if cxx != "" {
+		cmd.Env = append(cmd.Env, "CXX="+cxx)
 	}
 	cmd.Stderr = os.Stderr
 	if err := cmd.Run(); err != nil {

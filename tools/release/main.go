@@ -7,8 +7,9 @@
 //
 //	go run ./tools/release [-out dist] [GOOS/GOARCH …]
 //
-// Another platform than this machine's needs a C compiler for it: CC_linux_arm64
-// names that of linux/arm64; found by itself is Debian's gcc-aarch64-linux-gnu.
+// Another platform than this machine's needs a C and a C++ compiler for it:
+// CC_linux_arm64 and CXX_linux_arm64 name those of linux/arm64; found by themselves
+// are Debian's gcc-aarch64-linux-gnu and g++-aarch64-linux-gnu.
 package main
 
 import (

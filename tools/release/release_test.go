@@ -92,8 +92,8 @@ func TestPlatforms(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := p.compiler(); err == nil || !strings.Contains(err.Error(), "CC_plan9_mips") {
-		t.Errorf("compiler for plan9/mips: %v: want an error that names CC_plan9_mips", err)
+	if _, _, err := p.compilers(); err == nil || !strings.Contains(err.Error(), "CC_plan9_mips and CXX_plan9_mips") {
+		t.Errorf("compiler for plan9/mips: %v: want an error that names the variables", err)
 	}
 }
 
