@@ -72,6 +72,7 @@ func pages(t *testing.T) []string {
 type pageTest struct {
 	*testing.T
 	page, dir string
+	home      string
 	env       []string
 }
 
@@ -88,7 +89,7 @@ func newPageTest(t *testing.T, page, bin string) *pageTest {
 	}
 	env := append(os.Environ(), "PATH="+bin+string(os.PathListSeparator)+os.Getenv("PATH"), "HOME="+home, "XDG_CACHE_HOME="+home, "XDG_CONFIG_HOME=", "MEDPROBE_REGISTRY=",
 		"MEDPROBE_CACHE=", "MEDPROBE_ENCODERS=", "MEDPROBE_ORT_LIB="+rt.Path)
-	return &pageTest{T: t, page: page, dir: dir, env: env}
+	return &pageTest{T: t, page: page, dir: dir, home: home, env: env}
 }
 
 func (p *pageTest) run() {
