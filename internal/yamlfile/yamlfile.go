@@ -7,9 +7,11 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"reflect"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/medprobe/medprobe/internal/near"
@@ -60,29 +62,39 @@ var unknownField = regexp.MustCompile(`field (\S+) not found in type [\w.]+`)
 func explain(message string, t reflect.Type) string {
 	message = strings.TrimPrefix(message, "yaml: ")
 	message = strings.TrimPrefix(message, "construct errors: ")
-	keys := fieldNames(t, map[reflect.Type]bool{})
+	places := map[string]string{}
+	fieldPlaces(t, "", places, map[reflect.Type]bool{})
 	return unknownField.ReplaceAllStringFunc(message, func(m string) string {
 		name := unknownField.FindStringSubmatch(m)[1]
-		return fmt.Sprintf("unknown field %q%s", name, near.Hint(name, keys))
+		hint := near.Hint(name, slices.Sorted(maps.Keys(places)))
+		if under, known := places[name]; known && under != "" {
+			hint = fmt.Sprintf(" here; it belongs under %q", under)
+		} else if known {
+			hint = " here; it belongs at the top, not indented"
+		}
+		return fmt.Sprintf("unknown field %q%s", name, hint)
 	})
 }
 
-// fieldNames lists the YAML keys of a struct type and of those inside it.
-func fieldNames(t reflect.Type, seen map[reflect.Type]bool) []string {
+// fieldPlaces notes for each YAML key of a struct type, and of those inside it, the
+// key that it stands under.
+func fieldPlaces(t reflect.Type, under string, places map[string]string, seen map[reflect.Type]bool) {
 	for t.Kind() == reflect.Pointer || t.Kind() == reflect.Slice || t.Kind() == reflect.Map {
 		t = t.Elem()
 	}
 	if t.Kind() != reflect.Struct || seen[t] {
-		return nil
+		return
 	}
 	seen[t] = true
-	var names []string
 	for i := range t.NumField() {
 		name, _, _ := strings.Cut(t.Field(i).Tag.Get("yaml"), ",")
+		inside := under
 		if name != "" && name != "-" {
-			names = append(names, name)
+			inside = name
+			if _, known := places[name]; !known {
+				places[name] = under
+			}
 		}
-		names = append(names, fieldNames(t.Field(i).Type, seen)...)
+		fieldPlaces(t.Field(i).Type, inside, places, seen)
 	}
-	return names
 }

@@ -20,6 +20,8 @@ func TestMistakesAreNamedWithLineAndRemedy(t *testing.T) {
 	for _, tt := range []struct{ name, text, want string }{
 		{"unknown key", "seed: 1\nsed: 2\n", `line 2: unknown field "sed"; did you mean "seed"?`},
 		{"unknown key inside", "train:\n  shot: [1]\n", `line 2: unknown field "shot"; did you mean "shots"?`},
+		{"key at the wrong place", "shots: [1]\n", `line 1: unknown field "shots" here; it belongs under "train"`},
+		{"key too deep", "train:\n  seed: 1\n", `line 2: unknown field "seed" here; it belongs at the top`},
 		{"wrong type", "seed: abc\n", "line 1: cannot construct"},
 		{"key twice", "seed: 1\nseed: 2\n", "seed"},
 		{"two documents", "seed: 1\n---\nseed: 2\n", ""},
