@@ -5,7 +5,7 @@ BIN     := bin/medprobe
 RACE    := ./datasets/... ./embedcache ./encoder ./trainer ./evaluate ./registry ./experiment
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 
-.PHONY: setup build demo test test-race check lint bench bench-encoder bench-trainer bench-evaluate bench-cache bench-datasets bench-dicom bench-session bench-heads bench-suggest bench-coverage bench-gate test-faults reliability fuzz picture release reproduce clean
+.PHONY: setup build demo test test-race check lint bench bench-encoder bench-trainer bench-evaluate bench-cache bench-datasets bench-dicom bench-session bench-heads bench-suggest bench-coverage bench-gate test-faults reliability fuzz picture release reproduce first-hour clean
 
 setup:
 	@command -v $(GO) >/dev/null || { echo "setup: no Go; install Go 1.26 or newer" >&2; exit 1; }
@@ -93,6 +93,11 @@ test-faults: setup
 THREATS ?=
 reliability: setup
 	$(GO) run ./tools/reliability -rows "$(THREATS)"
+
+# How long the first AUC takes with an empty home, into a table.
+first-hour: build
+	examples/first-hour/run.sh > bin/first-hour.md
+	mv bin/first-hour.md examples/first-hour/table.md
 
 # The README's picture: the top of the demo's report.
 picture: demo
