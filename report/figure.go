@@ -25,6 +25,8 @@ type figure struct {
 	Rows []string
 	// Square says that both axes go from 0 to 1; Doubling that X does so by doubling.
 	Square, Doubling bool
+	// Above says that the top of its middle is free, and the legend goes there.
+	Above bool
 	// Diagonal draws it; Mark is where a line stands for chance or no difference,
 	// across X for rows and across Y otherwise.
 	Diagonal bool
@@ -61,7 +63,7 @@ func newFigures(r *evaluate.Report) []figure {
 	figures := []figure{aucFigure(r), differenceFigure(r)}
 	for k, f := range r.Findings {
 		stem := fmt.Sprintf("%02d-%s", k+1, slug(f.Name))
-		figures = append(figures, rocFigure(f, stem), prFigure(f, stem), reliabilityFigure(f, stem), subgroupFigure(r, f, stem), curveFigure(r, f, stem))
+		figures = append(figures, rocFigure(f, stem), prFigure(f, stem), reliabilityFigure(f, stem), histogramFigure(f, stem), subgroupFigure(r, f, stem), curveFigure(r, f, stem))
 	}
 	var drawn []figure
 	for _, f := range figures {
@@ -207,6 +209,40 @@ func reliabilityFigure(f evaluate.Finding, stem string) figure {
 		s := series{Method: methodName(m.Method), K: k}
 		for _, b := range m.Reliability {
 			s.Points = append(s.Points, figurePoint{X: b.Predicted, Y: b.Observed.Point, Low: b.Observed.Low, High: b.Observed.High, N: b.N, Note: b.Observed.String(), interval: true})
+		}
+		fig.add(s)
+	}
+	return fig
+}
+
+// histogramFigure is the probabilities of the head, or of the one method, by class: of
+// each class the share in each bin, so that a rare class is seen.
+func histogramFigure(f evaluate.Finding, stem string) figure {
+	plot, ok := newHistogramPlot(f)
+	if !ok {
+		return figure{}
+	}
+	fig := figure{
+		Name: "histogram-" + stem, Title: plot.Title + " (" + plot.Method + ")", X: "probability", Y: "share of the class", Above: true,
+		Description: "Of positives and of negatives, the share in each bin of probability.",
+	}
+	h := f.Methods[min(1, len(f.Methods)-1)].Histogram
+	for k, class := range []struct {
+		name   string
+		counts []int
+	}{{"negatives", h.Negatives}, {"positives", h.Positives}} {
+		n := 0
+		for _, c := range class.counts {
+			n += c
+		}
+		if n == 0 {
+			continue
+		}
+		s := series{Method: fmt.Sprintf("%s, n = %d", class.name, n), K: k, Lines: true}
+		for bin, c := range class.counts {
+			from, to := float64(bin)/float64(len(class.counts)), float64(bin+1)/float64(len(class.counts))
+			share, note := float64(c)/float64(n), fmt.Sprintf("%.2f to %.2f: %d of %d", from, to, c, n)
+			s.Points = append(s.Points, figurePoint{X: from, Y: share, N: c, Note: note}, figurePoint{X: to, Y: share, N: c, Note: note})
 		}
 		fig.add(s)
 	}

@@ -184,8 +184,8 @@ func TestFiguresAreTheSameBytes(t *testing.T) {
 			t.Errorf("%s: no PDF, or one with a date", f.Name)
 		}
 	}
-	if len(a) != 2*(2+2*5) {
-		t.Errorf("%d files, want PNG and PDF of 12 plots", len(a))
+	if len(a) != 2*(2+2*6) {
+		t.Errorf("%d files, want PNG and PDF of 14 plots", len(a))
 	}
 	if none, err := Figures(&evaluate.Report{}); err != nil || len(none) != 0 {
 		t.Errorf("an empty report gives %d figures, %v", len(none), err)

@@ -66,6 +66,9 @@ func (f figure) plot() (*plot.Plot, error) {
 	if f.Square {
 		p.X.Min, p.X.Max, p.Y.Min, p.Y.Max = 0, 1, 0, 1
 	}
+	if f.Above {
+		p.Legend.Top, p.Legend.XOffs = true, -vg.Inch
+	}
 	if f.Doubling {
 		p.X.Scale, p.X.Tick.Marker = plot.LogScale{}, f.doublings()
 	}
