@@ -62,7 +62,7 @@ var session = []struct{ note, line string }{
 	{"another seed", "run experiment.yaml --out run2 --seed 1"},
 	{"", "report run --figures figures"},
 	{"", "search --encoder demo --text effusion --dataset csv:labels.csv --top 10 --html page.html"},
-	{"", "suggest csv:labels.csv --encoder demo --head run/heads/logistic.safetensors --k 10 --out next.csv"},
+	{"", "suggest csv:open.csv --encoder demo --head run/heads/logistic.safetensors --k 10 --out next.csv"},
 	{"", "gate --baseline run --candidate run2 --margin 0.5"},
 	{"", "registry add cxr --run run --head logistic"},
 	{"", "registry export cxr@1 --format onnx --out head.onnx"},
@@ -87,6 +87,7 @@ func TestSessionSpeed(t *testing.T) {
 		if err := os.WriteFile(filepath.Join(dir, "experiment.yaml"), []byte(sessionExperiment), 0o600); err != nil {
 			t.Fatal(err)
 		}
+		unlabel(t, dir)
 		for i, s := range session {
 			profile := filepath.Join(home, "profile")
 			cmd := exec.CommandContext(t.Context(), "medprobe-profiled", strings.Fields(s.line)...)
@@ -116,6 +117,24 @@ func TestSessionSpeed(t *testing.T) {
 			name += ", " + s.note
 		}
 		turns.Note(t, turns.Line{Work: name, Unit: "s", Ours: seconds[i], Remark: shares(work[i])})
+	}
+}
+
+// unlabel writes open.csv: labels.csv with every second training image unlabelled.
+func unlabel(t *testing.T, dir string) {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(dir, "labels.csv"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.SplitAfter(string(text), "\n")
+	for i := 1; i < len(lines); i += 2 {
+		if cells := strings.Split(lines[i], ","); len(cells) > 3 && cells[2] == "train" {
+			lines[i] = strings.Join(cells[:3], ",") + strings.Repeat(",", len(cells)-3) + "\n"
+		}
+	}
+	if err := os.WriteFile(filepath.Join(dir, "open.csv"), []byte(strings.Join(lines, "")), 0o600); err != nil {
+		t.Fatal(err)
 	}
 }
 
