@@ -5,6 +5,7 @@ import (
 	"maps"
 	"math/rand/v2"
 	"os"
+	"path"
 	"path/filepath"
 	"strconv"
 	"testing"
@@ -65,7 +66,7 @@ func (k *killing) strike(args ...string) {
 // done says what came of it; kills that come too late show nothing.
 func (k *killing) done() {
 	k.t.Helper()
-	k.t.Logf("measured: %d killed at work, %d were through; nothing half", k.struck, k.ended)
+	k.t.Logf("measured: %s: %d killed at work, %d were through; nothing half", path.Base(k.t.Name()), k.struck, k.ended)
 	if k.struck < 3 {
 		k.t.Error("the kills came too late")
 	}
