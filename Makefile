@@ -19,9 +19,10 @@ build:
 demo: setup build
 	./$(BIN) demo
 
+# The pages' commands alone take eight minutes of two processors.
 test: setup
-	$(GO) test ./...
-	$(GO) test -race -short $(RACE)
+	$(GO) test -timeout 40m ./...
+	$(GO) test -timeout 40m -race -short $(RACE)
 
 # Everything under the race detector, in some hours of two cores.
 test-race: setup
