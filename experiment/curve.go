@@ -75,14 +75,24 @@ func (l *lab) curvePoints(ctx context.Context, progress func(done, total int)) (
 			}
 		}
 	}
+	return points, eachPoint(ctx, points, progress, func(ctx context.Context, p *curvePoint) error {
+		if err := l.trainDraws(ctx, p); err != nil {
+			return fmt.Errorf("experiment: curve of %q at %d shots: %w", p.kind, p.shots, err)
+		}
+		return nil
+	})
+}
+
+// eachPoint does the points of curves, several at a time, and tells how many are done.
+func eachPoint[P any](ctx context.Context, points []P, progress func(done, total int), do func(context.Context, P) error) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(runtime.GOMAXPROCS(0))
 	var mu sync.Mutex // progress is told from one goroutine at a time
 	done := 0
 	for _, p := range points {
 		group.Go(func() error {
-			if err := l.trainDraws(ctx, p); err != nil {
-				return fmt.Errorf("experiment: curve of %q at %d shots: %w", p.kind, p.shots, err)
+			if err := do(ctx, p); err != nil {
+				return err
 			}
 			mu.Lock()
 			defer mu.Unlock()
@@ -91,7 +101,7 @@ func (l *lab) curvePoints(ctx context.Context, progress func(done, total int)) (
 			return nil
 		})
 	}
-	return points, group.Wait()
+	return group.Wait()
 }
 
 // trainDraws trains the draws of one point.

@@ -5,12 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"runtime"
-	"sync"
 
 	"github.com/medprobe/medprobe/datasets"
 	"github.com/medprobe/medprobe/evaluate"
-	"golang.org/x/sync/errgroup"
 )
 
 // valueTest is what is known of one target in the test part.
@@ -97,23 +94,12 @@ func (l *lab) valuePoints(ctx context.Context, progress func(done, total int)) (
 			points = append(points, &valuePoint{target: c, shots: shots})
 		}
 	}
-	group, ctx := errgroup.WithContext(ctx)
-	group.SetLimit(runtime.GOMAXPROCS(0))
-	var mu sync.Mutex // progress is told from one goroutine at a time
-	done := 0
-	for _, p := range points {
-		group.Go(func() error {
-			if err := l.drawValues(ctx, p); err != nil {
-				return fmt.Errorf("experiment: curve of %q at %d labels: %w", l.data.Classes[p.target], p.shots, err)
-			}
-			mu.Lock()
-			defer mu.Unlock()
-			done++
-			progress(done, len(points))
-			return nil
-		})
-	}
-	return points, group.Wait()
+	return points, eachPoint(ctx, points, progress, func(ctx context.Context, p *valuePoint) error {
+		if err := l.drawValues(ctx, p); err != nil {
+			return fmt.Errorf("experiment: curve of %q at %d labels: %w", l.data.Classes[p.target], p.shots, err)
+		}
+		return nil
+	})
 }
 
 // drawValues trains the draws of one point.
