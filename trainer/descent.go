@@ -20,8 +20,6 @@ type descent struct {
 	*design
 	precision int
 	paths     []*path
-	// moments precondition the Newton systems.
-	moments *spectrum
 	// z are logits and prob probabilities, outputs × rows; spare is room for as
 	// many values more. v and g are parameters and gradients, outputs × (dim+1).
 	z, prob, spare, v, g blas64.General
@@ -46,7 +44,8 @@ type path struct {
 	bendScale float64
 }
 
-func (d *design) newDescent(problems []*problem, outputs int) (*descent, error) {
+func (d *design) newDescent(problems []*problem) *descent {
+	outputs := outputsOf(problems)
 	b := &descent{
 		design: d,
 		z:      d.wideRoom(3, outputs, d.rows), prob: d.wideRoom(4, outputs, d.rows), spare: d.wideRoom(5, outputs, d.rows),
@@ -66,13 +65,12 @@ func (d *design) newDescent(problems []*problem, outputs int) (*descent, error) 
 	if outputs*d.rows*d.dim < smallProduct {
 		b.precision = double
 	}
-	var err error
-	b.moments, err = d.secondMoments()
-	return b, err
+	return b
 }
 
-// run descends to the tolerance, precision by precision.
-func (b *descent) run(ctx context.Context, tolerance float64) error {
+// run descends to the tolerance, precision by precision, and says where the
+// paths have come to.
+func (b *descent) run(ctx context.Context, tolerance float64) ([]solution, error) {
 	for ; b.precision <= double; b.precision++ {
 		var active []*path
 		for _, p := range b.paths {
@@ -90,10 +88,10 @@ func (b *descent) run(ctx context.Context, tolerance float64) error {
 			goal = max(goal, selectTolerance)
 		}
 		if err := b.descend(ctx, active, goal); err != nil {
-			return err
+			return nil, err
 		}
 	}
-	return nil
+	return b.solutions(tolerance), nil
 }
 
 // descend takes Newton steps until every path has come to its goal, or as far as
@@ -141,7 +139,7 @@ func (b *descent) place(active []*path) error {
 	if err := b.forward(pick(b.v, active), z, b.precision > single); err != nil {
 		return err
 	}
-	eachPath(active, func(p *path, at int) {
+	b.eachPath(active, func(p *path, at int) {
 		to := part(b.z, p.first, p.outputs)
 		copy(to.Data, part(z, at, p.outputs).Data)
 		if p.base != nil {
@@ -162,7 +160,7 @@ func (b *descent) place(active []*path) error {
 func (b *descent) gradients(active []*path) error {
 	n := rowsOf(active)
 	r, g := part(b.spare, 0, n), matrix(n, b.dim+1)
-	eachPath(active, func(p *path, at int) {
+	b.eachPath(active, func(p *path, at int) {
 		rows, prob := part(r, at, p.outputs), part(b.prob, p.first, p.outputs)
 		for k := range p.outputs {
 			out, of := rows.Data[k*rows.Stride:][:b.rows], prob.Data[k*prob.Stride:][:b.rows]
@@ -178,7 +176,7 @@ func (b *descent) gradients(active []*path) error {
 	if err := b.backward(r, g, b.precision > single); err != nil {
 		return err
 	}
-	eachPath(active, func(p *path, at int) {
+	b.eachPath(active, func(p *path, at int) {
 		to, v := part(b.g, p.first, p.outputs), part(b.v, p.first, p.outputs)
 		copy(to.Data, part(g, at, p.outputs).Data)
 		addPenalty(to, v)
@@ -257,14 +255,14 @@ func pick(m blas64.General, paths []*path) blas64.General {
 	return out
 }
 
-// eachPath calls do for each path, on all processors, with the row at which it
-// begins where the paths stand side by side.
-func eachPath(paths []*path, do func(p *path, at int)) {
+// eachPath calls do for each path, with the row at which it begins where the
+// paths stand side by side.
+func (b *descent) eachPath(paths []*path, do func(p *path, at int)) {
 	at := make([]int, len(paths)+1)
 	for i, p := range paths {
 		at[i+1] = at[i] + p.outputs
 	}
-	each(len(paths), func(i int) { do(paths[i], at[i]) })
+	b.each(len(paths), func(i int) { do(paths[i], at[i]) })
 }
 
 func matrix(rows, columns int) blas64.General {

@@ -40,6 +40,7 @@ type design struct {
 	terms      float64
 	multiplier Multiplier
 	spectrum   *spectrum // of the second moments; nil until asked for
+	alone      bool      // on one processor, since others have work
 	// rooms are written over by each product: those of weights, logits and, twice,
 	// weights in float32; wide those of weights, three times, and of logits,
 	// three times, and of a Hessian or blocks of vectors.
@@ -155,8 +156,8 @@ func (d *design) objective(value float64) float64 {
 // span finds the coordinates of the rows in their span.
 func (d *design) span() error {
 	n, dim := d.rows, d.dim
-	d.given = blas64.General{Rows: n, Cols: dim, Stride: dim, Data: make([]float64, n*dim)}
-	for i := range n {
+	d.given = matrix(n, dim)
+	each(n, func(i int) {
 		row := d.given.Data[i*dim : (i+1)*dim]
 		for j, v := range d.row(i) {
 			row[j] = float64(v) - d.mean[j]
@@ -164,7 +165,7 @@ func (d *design) span() error {
 		if d.dev != nil {
 			floats.Div(row, d.dev)
 		}
-	}
+	})
 	gram, err := d.gram()
 	if err != nil {
 		return err
@@ -187,20 +188,33 @@ func (d *design) span() error {
 	return nil
 }
 
-// gram returns the products of the given rows with one another.
+// gram returns the products of the given rows with one another: the upper
+// triangle, a block of rows at a time.
 func (d *design) gram() (blas64.Symmetric, error) {
-	n, dim := d.rows, d.given.Cols
+	n := d.rows
 	gram := blas64.Symmetric{N: n, Stride: n, Uplo: blas.Upper, Data: make([]float64, n*n)}
-	if by, ok := d.multiplier.(exactMultiplier); ok {
-		return gram, by.MultiplyExact(d.given, d.given, blas64.General{Rows: n, Cols: n, Stride: n, Data: gram.Data})
+	block := max(64, (n+7)/8)
+	blocks := (n + block - 1) / block
+	by, ok := d.multiplier.(exactMultiplier)
+	if !ok {
+		each(blocks, func(b int) {
+			from := b * block
+			rows, rest := part(d.given, from, min(block, n-from)), part(d.given, from, n-from)
+			blas64.Gemm(blas.NoTrans, blas.Trans, 1, rows, rest, 0, blas64.General{Rows: rows.Rows, Cols: n - from, Stride: n, Data: gram.Data[from*n+from:]})
+		})
+		return gram, nil
 	}
-	const block = 64
-	each((n+block-1)/block, func(b int) {
-		from, to := b*block, min(n, (b+1)*block)
-		rows := blas64.General{Rows: to - from, Cols: dim, Stride: dim, Data: d.given.Data[from*dim:]}
-		rest := blas64.General{Rows: n - from, Cols: dim, Stride: dim, Data: d.given.Data[from*dim:]}
-		blas64.Gemm(blas.NoTrans, blas.Trans, 1, rows, rest, 0, blas64.General{Rows: to - from, Cols: n - from, Stride: n, Data: gram.Data[from*n+from:]})
-	})
+	for b := range blocks {
+		from := b * block
+		rows, rest := part(d.given, from, min(block, n-from)), part(d.given, from, n-from)
+		out := d.wideRoom(0, rows.Rows, n-from)
+		if err := by.MultiplyExact(rows, rest, out); err != nil {
+			return gram, err
+		}
+		for i := range rows.Rows {
+			copy(gram.Data[(from+i)*n+from:(from+i+1)*n], out.Data[i*out.Stride:])
+		}
+	}
 	return gram, nil
 }
 
@@ -227,6 +241,17 @@ func (d *design) weights(u []float64) (w []float64, shift float64) {
 		w[j] /= d.unit
 	}
 	return w, shift
+}
+
+// each calls do for 0…n−1, on as many processors as there are for it.
+func (d *design) each(n int, do func(i int)) {
+	if !d.alone {
+		each(n, do)
+		return
+	}
+	for i := range n {
+		do(i)
+	}
 }
 
 // each calls do for 0…n−1, on as many processors as there are.

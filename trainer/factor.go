@@ -95,7 +95,7 @@ func invert(h *mat.SymDense) *factor {
 // solve divides the rows of r by the Hessian: r·U⁻¹·U⁻ᵀ, which is positive
 // definite in float32 too.
 func (f *factor) solve(d *design, r blas64.General) error {
-	small, scales := narrow(r, d.room(2, r.Rows*r.Cols))
+	small, scales := d.narrow(2, r)
 	half := blas32.General{Rows: r.Rows, Cols: r.Cols, Stride: r.Cols, Data: d.room(3, r.Rows*r.Cols)}
 	if err := d.multiplier.Multiply(blas.NoTrans, small, f.General, half); err != nil {
 		return err
@@ -132,7 +132,7 @@ func (d *design) hessian(bend []float64) (*mat.SymDense, error) {
 		rows = rows[len(some):]
 		left := blas32.General{Rows: m, Cols: len(some), Stride: len(some), Data: space[:m*len(some)]}
 		right := blas32.General{Rows: len(some), Cols: m, Stride: m, Data: space[len(space)/2:][:len(some)*m]}
-		each(len(some), func(k int) {
+		d.each(len(some), func(k int) {
 			row := right.Data[k*m : (k+1)*m]
 			for j, v := range d.row(some[k]) {
 				if d.exact.Data == nil {
@@ -145,7 +145,7 @@ func (d *design) hessian(bend []float64) (*mat.SymDense, error) {
 			row[d.dim] = 1
 		})
 		const columns = 64
-		each((m+columns-1)/columns, func(c int) {
+		d.each((m+columns-1)/columns, func(c int) {
 			to := min(m, (c+1)*columns)
 			for k, i := range some {
 				scale := float32(bend[i] / least * leastBend)
@@ -158,7 +158,7 @@ func (d *design) hessian(bend []float64) (*mat.SymDense, error) {
 			return nil, err
 		}
 		raw := h.RawSymmetric()
-		each(m, func(j int) {
+		d.each(m, func(j int) {
 			for k := j; k < m; k++ {
 				raw.Data[j*raw.Stride+k] += float64(sum.Data[j*m+k]) * (least / leastBend)
 			}

@@ -13,7 +13,7 @@ func (b *descent) move(active []*path, steps blas64.General) error {
 	if err := b.forward(steps, along, b.precision == double); err != nil {
 		return err
 	}
-	eachPath(active, func(p *path, at int) {
+	b.eachPath(active, func(p *path, at int) {
 		d := part(steps, at, p.outputs)
 		t := b.search(p, d, part(along, at, p.outputs))
 		p.parked = t == 0

@@ -27,7 +27,7 @@ func (b *descent) newton(active []*path) (blas64.General, error) {
 		return steps, err
 	}
 	systems := make([]*system, len(active))
-	eachPath(active, func(p *path, at int) {
+	b.eachPath(active, func(p *path, at int) {
 		s := &system{path: p, d: part(steps, at, p.outputs).Data}
 		s.r = make([]float64, len(s.d))
 		floats.SubTo(s.r, s.d, part(b.g, p.first, p.outputs).Data)
@@ -138,7 +138,7 @@ func (b *descent) direct(systems []*system) error {
 		curvature, intercept = append(curvature, s.curvature...), append(intercept, s.intercept...)
 	}
 	if len(plain) > 0 {
-		if err := b.moments.solve(r, y, curvature, intercept); err != nil {
+		if err := b.spectrum.solve(b.design, r, y, curvature, intercept); err != nil {
 			return err
 		}
 	}
@@ -218,7 +218,7 @@ func (b *descent) curved(systems []*system, q, out blas64.General) error {
 		if err := b.forward(q, t, true); err != nil {
 			return err
 		}
-		eachSystem(systems, func(s *system, at int) {
+		b.eachSystem(systems, func(s *system, at int) {
 			rows := part(t, at, s.outputs).Data
 			if s.outputs > 1 {
 				bendSoftmax(b, s.path, rows, s.c)
@@ -235,7 +235,7 @@ func (b *descent) curved(systems []*system, q, out blas64.General) error {
 	if err != nil {
 		return err
 	}
-	eachSystem(systems, func(s *system, at int) {
+	b.eachSystem(systems, func(s *system, at int) {
 		rows := logits.Data[at*logits.Cols : (at+s.outputs)*logits.Cols]
 		if s.outputs > 1 {
 			addShifts(rows, scales[at:at+s.outputs], shift[at:at+s.outputs])
@@ -285,10 +285,10 @@ func bendSoftmax[T float32 | float64](b *descent, p *path, t []T, c float64) {
 }
 
 // eachSystem is eachPath for systems.
-func eachSystem(systems []*system, do func(s *system, at int)) {
+func (b *descent) eachSystem(systems []*system, do func(s *system, at int)) {
 	at := make([]int, len(systems)+1)
 	for i, s := range systems {
 		at[i+1] = at[i] + s.outputs
 	}
-	each(len(systems), func(i int) { do(systems[i], at[i]) })
+	b.each(len(systems), func(i int) { do(systems[i], at[i]) })
 }

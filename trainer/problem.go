@@ -1,6 +1,9 @@
 package trainer
 
-import "context"
+import (
+	"context"
+	"slices"
+)
 
 // problem is a penalised logistic regression with offsets, on a design:
 //
@@ -71,6 +74,9 @@ const (
 	// smallProduct is how many multiplications are so few that float64 takes no
 	// longer.
 	smallProduct = 1 << 18
+	// sharedProduct is up to how many multiplications one processor takes no longer
+	// for than two.
+	sharedProduct = 1 << 23
 )
 
 // minimize finds the minima of all problems, by Newton's method with conjugate
@@ -82,24 +88,60 @@ const (
 // float64, and at last in float64 altogether. Each step ends where its precision
 // does. It is the same on any number of processors.
 func (d *design) minimize(ctx context.Context, problems []*problem, tolerance float64) ([]solution, error) {
+	if err := d.findSpectrum(); err != nil {
+		return nil, err
+	}
+	if outputs := outputsOf(problems); len(problems) > 1 && outputs*d.rows*d.dim <= sharedProduct {
+		return d.halves(ctx, problems, tolerance)
+	}
 	solutions := make([]solution, 0, len(problems))
 	for len(problems) > 0 {
-		some, outputs := 0, 0
-		for some < len(problems) && (some == 0 || outputs+problems[some].outputs <= d.columns()) {
-			outputs += problems[some].outputs
+		some := 1
+		for some < len(problems) && outputsOf(problems[:some+1]) <= d.columns() {
 			some++
 		}
-		b, err := d.newDescent(problems[:some], outputs)
+		found, err := d.newDescent(problems[:some]).run(ctx, tolerance)
 		if err != nil {
 			return nil, err
 		}
-		if err := b.run(ctx, tolerance); err != nil {
-			return nil, err
-		}
-		solutions = append(solutions, b.solutions(tolerance)...)
+		solutions = append(solutions, found...)
 		problems = problems[some:]
 	}
 	return solutions, nil
+}
+
+// halves is minimize for problems whose products are too small to be divided
+// among processors: the first half of them and the others go at the same time.
+func (d *design) halves(ctx context.Context, problems []*problem, tolerance float64) ([]solution, error) {
+	middle := len(problems) / 2
+	halves := [2][]*problem{problems[:middle], problems[middle:]}
+	var found [2][]solution
+	var errs [2]error
+	each(len(halves), func(i int) {
+		found[i], errs[i] = d.apart().newDescent(halves[i]).run(ctx, tolerance)
+	})
+	for _, err := range errs {
+		if err != nil {
+			return nil, err // both are ended by one context
+		}
+	}
+	return slices.Concat(found[:]...), nil
+}
+
+// apart returns the design with rooms of its own, for one processor.
+func (d *design) apart() *design {
+	own := *d
+	own.rooms, own.wide, own.alone = [len(d.rooms)][]float32{}, [len(d.wide)][]float64{}, true
+	return &own
+}
+
+// outputsOf counts the outputs of problems.
+func outputsOf(problems []*problem) int {
+	n := 0
+	for _, p := range problems {
+		n += p.outputs
+	}
+	return n
 }
 
 // columns is how many outputs go side by side: so many that their logits take

@@ -14,7 +14,7 @@ import (
 func (d *design) forward(v, z blas64.General, exact bool) error {
 	if !exact {
 		out, scales, shift, err := d.fastForward(v)
-		each(out.Rows, func(k int) {
+		d.each(out.Rows, func(k int) {
 			row := z.Data[k*z.Stride:][:z.Cols]
 			for i, v := range out.Data[k*z.Cols : (k+1)*z.Cols] {
 				row[i] = float64(v)*scales[k] + shift[k]
@@ -58,7 +58,7 @@ func (d *design) centred(v blas64.General) (w blas64.General, shift []float64) {
 // shift[k]. The next product writes over z.
 func (d *design) fastForward(v blas64.General) (z blas32.General, scales, shift []float64, err error) {
 	w, shift := d.centred(v)
-	small, scales := narrow(w, d.room(0, len(w.Data)))
+	small, scales := d.narrow(0, w)
 	z = blas32.General{Rows: v.Rows, Cols: d.rows, Stride: d.rows, Data: d.room(1, v.Rows*d.rows)}
 	return z, scales, shift, d.multiplier.Multiply(blas.Trans, small, d.fast, z)
 }
@@ -67,7 +67,7 @@ func (d *design) fastForward(v blas64.General) (z blas32.General, scales, shift 
 // float64 if exact is asked for.
 func (d *design) backward(r, g blas64.General, exact bool) error {
 	if !exact {
-		small, scales := narrow(r, d.room(1, r.Rows*r.Cols))
+		small, scales := d.narrow(1, r)
 		return d.fastBackward(small, scales, g)
 	}
 	sums := make([]float64, g.Rows)
@@ -91,7 +91,7 @@ func (d *design) fastBackward(r blas32.General, scales []float64, g blas64.Gener
 		return err
 	}
 	sums := make([]float64, r.Rows)
-	each(r.Rows, func(k int) {
+	d.each(r.Rows, func(k int) {
 		for _, v := range r.Data[k*r.Stride:][:r.Cols] {
 			sums[k] += float64(v)
 		}
@@ -152,7 +152,7 @@ const (
 func (d *design) blocks(do func(chunk, from, to int, x blas64.General)) {
 	size := (d.rows + chunks - 1) / chunks
 	room := d.wideRoom(6, chunks*blockRows, d.dim)
-	each(chunks, func(chunk int) {
+	d.each(chunks, func(chunk int) {
 		x := part(room, chunk*blockRows, blockRows)
 		end := min(d.rows, (chunk+1)*size)
 		for from := chunk * size; from < end; from += blockRows {
@@ -182,12 +182,12 @@ func sized[T float32 | float64](room *[]T, n int) []T {
 	return (*room)[:n]
 }
 
-// narrow writes the rows of m in float32, each divided by a scale that keeps it
-// in range.
-func narrow(m blas64.General, into []float32) (blas32.General, []float64) {
-	out := blas32.General{Rows: m.Rows, Cols: m.Cols, Stride: max(1, m.Cols), Data: into}
+// narrow writes the rows of m in float32 into a room, each divided by a scale that
+// keeps it in range.
+func (d *design) narrow(slot int, m blas64.General) (blas32.General, []float64) {
+	out := blas32.General{Rows: m.Rows, Cols: m.Cols, Stride: max(1, m.Cols), Data: d.room(slot, m.Rows*m.Cols)}
 	scales := make([]float64, m.Rows)
-	each(m.Rows, func(k int) {
+	d.each(m.Rows, func(k int) {
 		row := m.Data[k*m.Stride:][:m.Cols]
 		largest := 0.0
 		for _, v := range row {

@@ -23,9 +23,7 @@ import (
 type spectrum struct {
 	vectors blas64.General // q×dim, orthonormal rows
 	fast    blas32.General // the same, where they are not all there are
-	by      Multiplier
-	rooms   [2][]float32
-	values  []float64 // of length q
+	values  []float64      // of length q
 	rest    float64
 }
 
@@ -38,10 +36,10 @@ const (
 	spectrumRows  = 1024
 )
 
-// secondMoments returns the spectrum of the design, found once.
-func (d *design) secondMoments() (*spectrum, error) {
+// findSpectrum sets the spectrum of the design, once.
+func (d *design) findSpectrum() error {
 	if d.spectrum != nil {
-		return d.spectrum, nil
+		return nil
 	}
 	some, share := d.some(spectrumRows)
 	q := min(d.dim, max(spectrumLeast, min(spectrumSize, d.dim/4)))
@@ -59,22 +57,23 @@ func (d *design) secondMoments() (*spectrum, error) {
 			}
 		}
 		if err := some.forward(basis, z, false); err != nil {
-			return nil, err
+			return err
 		}
 		if err := some.backward(z, basis, false); err != nil {
-			return nil, err
+			return err
 		}
 		orthonormalize(basis, d.dim)
 	}
 	if err := some.forward(basis, z, false); err != nil {
-		return nil, err
+		return err
 	}
 	moments := mat.NewSymDense(q, nil)
 	blas64.Syrk(blas.NoTrans, share, z, 0, moments.RawSymmetric())
 	var eigen mat.EigenSym
 	s := &spectrum{values: make([]float64, q)}
 	if !eigen.Factorize(moments, true) { // does not happen for finite values
-		return &spectrum{}, nil
+		d.spectrum = &spectrum{}
+		return nil
 	}
 	eigen.Values(s.values)
 	var turn mat.Dense
@@ -90,11 +89,10 @@ func (d *design) secondMoments() (*spectrum, error) {
 		for i, v := range s.vectors.Data {
 			s.fast.Data[i] = float32(v)
 		}
-		s.by = d.multiplier
 		s.rest = max(0, some.squares()*share-floats.Sum(s.values)) / float64(left)
 	}
 	d.spectrum = s
-	return s, nil
+	return nil
 }
 
 // some returns a design with at most so many of the rows, evenly spaced, and the
@@ -156,7 +154,7 @@ func orthonormalize(m blas64.General, dim int) {
 // solve sets out to r divided by curvature·S + 1, row by row, with S the second
 // moments; the last value of a row, the intercept's, is divided by its own
 // curvature.
-func (s *spectrum) solve(r, out blas64.General, curvature, intercept []float64) error {
+func (s *spectrum) solve(d *design, r, out blas64.General, curvature, intercept []float64) error {
 	dim := r.Cols - 1
 	weights, target := r, out
 	weights.Cols, target.Cols = dim, dim
@@ -175,7 +173,7 @@ func (s *spectrum) solve(r, out blas64.General, curvature, intercept []float64) 
 		}
 		blas64.Gemm(blas.NoTrans, blas.NoTrans, 1, parts, s.vectors, 0, target)
 	default:
-		if err := s.solvePart(weights, target, curvature); err != nil {
+		if err := s.solvePart(d, weights, target, curvature); err != nil {
 			return err
 		}
 	}
@@ -186,11 +184,11 @@ func (s *spectrum) solve(r, out blas64.General, curvature, intercept []float64) 
 }
 
 // solvePart is solve where all but the greatest eigenvalues count as equal.
-func (s *spectrum) solvePart(r, out blas64.General, curvature []float64) error {
-	small, scales := narrow(r, sized(&s.rooms[0], r.Rows*r.Cols))
+func (s *spectrum) solvePart(d *design, r, out blas64.General, curvature []float64) error {
+	small, scales := d.narrow(2, r)
 	size := len(s.values)
 	parts := blas32.General{Rows: r.Rows, Cols: size, Stride: size, Data: make([]float32, r.Rows*size)}
-	if err := s.by.Multiply(blas.Trans, small, s.fast, parts); err != nil {
+	if err := d.multiplier.Multiply(blas.Trans, small, s.fast, parts); err != nil {
 		return err
 	}
 	// The floor keeps rounding out of the greatest ones.
@@ -201,8 +199,8 @@ func (s *spectrum) solvePart(r, out blas64.General, curvature []float64) error {
 			parts.Data[k*size+q] *= float32((c*least+1)/(c*v+1) - 1)
 		}
 	}
-	back := blas32.General{Rows: r.Rows, Cols: r.Cols, Stride: r.Cols, Data: sized(&s.rooms[1], r.Rows*r.Cols)}
-	if err := s.by.Multiply(blas.NoTrans, parts, s.fast, back); err != nil {
+	back := blas32.General{Rows: r.Rows, Cols: r.Cols, Stride: r.Cols, Data: d.room(3, r.Rows*r.Cols)}
+	if err := d.multiplier.Multiply(blas.NoTrans, parts, s.fast, back); err != nil {
 		return err
 	}
 	for k, c := range curvature {
