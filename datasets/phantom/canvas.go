@@ -18,7 +18,10 @@ func (p plane) cover(x, y, deviation, height float64) {
 	for j := max(0, cy-r); j <= min(Size-1, cy+r); j++ {
 		for i := max(0, cx-r); i <= min(Size-1, cx+r); i++ {
 			dx, dy := float64(i)-x, float64(j)-y
-			p[j*Size+i] = max(p[j*Size+i], height*math.Exp(-(dx*dx+dy*dy)/(2*deviation*deviation)))
+			far := (dx*dx + dy*dy) / (2 * deviation * deviation)
+			if p[j*Size+i] <= height/(1+far+far*far/2) { // eᶠᵃʳ is more
+				p[j*Size+i] = max(p[j*Size+i], height*math.Exp(-far))
+			}
 		}
 	}
 }
@@ -130,12 +133,13 @@ func (c *canvas) photograph(d dice, noise float64) *image.RGBA {
 	blur := d.between(0, 1.6)
 	grain := d.between(0.2, 1) * noise
 	img := image.NewRGBA(image.Rect(0, 0, Size, Size))
+	cos, sin := math.Cos(angle), math.Sin(angle)
 	for k := range c {
 		c[k].blur(blur)
 		channel := gain * d.between(0.95, 1.05)
 		for i, v := range c[k] {
 			x, y := float64(i%Size)/Size-0.5, float64(i/Size)/Size-0.5
-			light := 1 + tilt*(x*math.Cos(angle)+y*math.Sin(angle))*2
+			light := 1 + tilt*(x*cos+y*sin)*2
 			img.Pix[4*i+k] = level((v*channel*light + lift) + grain*d.NormFloat64())
 			img.Pix[4*i+3] = 255
 		}

@@ -81,8 +81,12 @@ func (a anatomy) dome(u float64) float64 {
 // lung is how much of the ray through (u, v) passes through lung, 0 to 1,
 // before the heart and any finding. out is outer(v).
 func (a anatomy) lung(u, v, out float64) float64 {
+	within := edge(out-math.Abs(u), 0.05)
+	if within == 0 {
+		return 0
+	}
 	inner := a.middle + 0.05*bell((v+0.05)/0.12) // the roots of the lungs
-	return edge(out-math.Abs(u), 0.05) * edge(math.Abs(u)-inner, 0.07) * edge(a.dome(u)-v, 0.05)
+	return within * edge(math.Abs(u)-inner, 0.07) * edge(a.dome(u)-v, 0.05)
 }
 
 // bones is the brightness that ribs, collar bones and spine add at (u, v). out
@@ -91,34 +95,48 @@ func (a anatomy) bones(u, v, out float64) float64 {
 	out += 0.05
 	w := math.Abs(u)
 	var b float64
-	if v < a.base+0.35 {
-		in := edge(out-w, 0.04) * edge(w-0.06, 0.05)
+	if in := edge(out-w, 0.04) * edge(w-0.06, 0.05); in > 0 && v < a.base+0.35 {
 		back := (v-0.35*math.Pow(w, 1.6))/a.ribs + a.ribPhase
 		back -= math.Round(back)
 		front := (v+0.30*w)/(1.25*a.ribs) + a.ribPhase*1.7
 		front -= math.Round(front)
-		b += in * a.bone * (bell(back/0.17) + 0.45*bell(front/0.2)*edge(w-0.35, 0.2))
+		bright := bell(back / 0.17)
+		if side := edge(w-0.35, 0.2); side > 0 {
+			bright += 0.45 * bell(front/0.2) * side
+		}
+		b += in * a.bone * bright
 	}
-	collar := v - (a.top + 0.20 - 0.20*(w-0.1))
-	b += 1.5 * a.bone * bell(collar/0.028) * edge(w-0.08, 0.05) * edge(0.85-w, 0.2)
-	disc := v/0.11 + a.ribPhase
-	b += 0.5 * a.bone * edge(0.075-w, 0.03) * (1 + 0.5*bell((disc-math.Round(disc))/0.2))
+	if collar := v - (a.top + 0.20 - 0.20*(w-0.1)); math.Abs(collar) < 0.25 { // beyond, less than 1e-17
+		b += 1.5 * a.bone * bell(collar/0.028) * edge(w-0.08, 0.05) * edge(0.85-w, 0.2)
+	}
+	if spine := edge(0.075-w, 0.03); spine > 0 {
+		disc := v/0.11 + a.ribPhase
+		b += 0.5 * a.bone * spine * (1 + 0.5*bell((disc-math.Round(disc))/0.2))
+	}
 	return b
 }
 
 // flesh is the brightness of the body at (u, v) without its lungs; outside the
-// body it is 0.
-func (a anatomy) flesh(u, v float64) float64 {
+// body it is 0. out is outer(v).
+func (a anatomy) flesh(u, v, out float64) float64 {
 	w := math.Abs(u)
-	wall := max(a.outer(max(v, a.top+0.15)), 0.36) + a.fat
+	if v < a.top+0.15 {
+		out = a.outer(a.top + 0.15)
+	}
+	wall := max(out, 0.36) + a.fat
 	if v < a.top+0.55 { // shoulders and arms
 		wall += a.shoulder * 2 * smooth((a.top+0.55-v)/0.5)
 	}
 	neck := edge(v-(a.top-0.02+0.35*max(0, w-0.28)), 0.08)
 	neck = max(neck, edge(0.26-w, 0.06))
 	in := edge(wall-w, 0.08) * neck
+	if in == 0 {
+		return 0
+	}
 	bright := 0.64 + 0.10*edge(v-a.dome(u), 0.12)
-	bright += a.breast * 2 * bell((w-0.42)/a.breastSize) * bell((v-0.3)/0.22)
+	if a.breast > 0 {
+		bright += a.breast * 2 * bell((w-0.42)/a.breastSize) * bell((v-0.3)/0.22)
+	}
 	return in * bright * (0.78 + 0.22*edge(wall-w, 0.35))
 }
 
@@ -151,11 +169,11 @@ func drawChest(d dice, a anatomy, findings map[Finding]bool, sides map[Finding]f
 
 // density is the brightness of the film at (u, v).
 func (a anatomy) density(u, v, ratio, mark, patch float64, ills *lesions) float64 {
-	flesh := a.flesh(u, v)
+	out := a.outer(v)
+	flesh := a.flesh(u, v, out)
 	if flesh < 0.01 {
 		return 0
 	}
-	out := a.outer(v)
 	lung := a.lung(u, v, out)
 	heart := a.heartAt(u, v, ratio)
 	air := lung * (1 - 0.95*heart)

@@ -22,9 +22,10 @@ func expose(d dice, film plane, w view, facts *[]Fact) *image.RGBA {
 	} else if noise < 0.014 {
 		*facts = append(*facts, "noise: little")
 	}
+	c, s := math.Cos(angle), math.Sin(angle)
 	for i, v := range film {
 		x, y := float64(i%Size)/Size-0.5, float64(i/Size)/Size-0.5
-		light := 1 + scatter*2*(x*math.Cos(angle)+y*math.Sin(angle))
+		light := 1 + scatter*2*(x*c+y*s)
 		film[i] = gain*math.Pow(max(0, v), gamma)*light + lift*edge(v-0.02, 0.02)
 	}
 	if d.chance(0.45) {
