@@ -32,10 +32,12 @@ func isRemote(path string) bool {
 // resolves to another address the second time leads into the user's own network.
 type remote struct{ client *http.Client }
 
-func newRemote() *remote { return &remote{newRemoteClient(refuseInside)} }
+func newRemote() *remote { return &remote{newRemoteClient(refuseInside, nil)} }
 
-func newRemoteClient(refuse func(netip.Addr) error) *http.Client {
-	dialer := &net.Dialer{Timeout: 10 * time.Second, Control: func(_, address string, _ syscall.RawConn) error {
+// newRemoteClient asks only addresses that are not refused; names resolves them,
+// nil as the system does.
+func newRemoteClient(refuse func(netip.Addr) error, names *net.Resolver) *http.Client {
+	dialer := &net.Dialer{Timeout: 10 * time.Second, Resolver: names, Control: func(_, address string, _ syscall.RawConn) error {
 		to, err := netip.ParseAddrPort(address)
 		if err != nil {
 			return err

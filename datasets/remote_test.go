@@ -1,10 +1,14 @@
 package datasets
 
 import (
+	"bytes"
+	"context"
 	"errors"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -56,7 +60,7 @@ func TestRemoteIsBounded(t *testing.T) {
 	server := httptest.NewServer(mux)
 	defer server.Close()
 	// This test's own server stands for the open network.
-	open := &remote{newRemoteClient(func(netip.Addr) error { return nil })}
+	open := &remote{newRemoteClient(func(netip.Addr) error { return nil }, nil)}
 	for path, want := range map[string]string{"/image": "pixels", "/there": "pixels"} {
 		if data, err := open.bytes(server.URL + path); err != nil || string(data) != want {
 			t.Errorf("%s: %q, %v", path, data, err)
@@ -83,10 +87,71 @@ func TestRedirectInsideIsRefused(t *testing.T) {
 			return nil // the first stands for the open network
 		}
 		return refuseInside(a)
-	})}
+	}, nil)}
 	if data, err := r.bytes(outside.URL); !errors.Is(err, errInside) || asked {
 		t.Errorf("%q, %v, asked %v", data, err, asked)
 	}
+}
+
+// A name whose server answers with an address of the open network first, and
+// with one inside the second time, is refused the second time.
+func TestNameThatResolvesDifferentlyIsRefused(t *testing.T) {
+	t.Parallel()
+	again := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Connection", "close")
+		http.Redirect(w, r, "/again.png", http.StatusFound)
+	}))
+	defer again.Close()
+	_, port, _ := strings.Cut(strings.TrimPrefix(again.URL, "http://"), ":")
+	for _, inside := range []string{"169.254.169.254", "127.0.0.1", "10.0.0.8"} {
+		var judged []string
+		r := &remote{newRemoteClient(func(a netip.Addr) error {
+			if judged = append(judged, a.String()); len(judged) == 1 {
+				return nil // the first stands for the open network
+			}
+			return refuseInside(a)
+		}, nameServer(t, "127.0.0.1", inside))}
+		if data, err := r.bytes("http://images.example.org:" + port + "/x.png"); !errors.Is(err, errInside) {
+			t.Errorf("%s: %q, %v", inside, data, err)
+		}
+		if want := []string{"127.0.0.1", inside}; !slices.Equal(judged, want) {
+			t.Errorf("asked %v, want %v", judged, want)
+		}
+	}
+}
+
+// nameServer returns a resolver whose server gives the name one address after the
+// other, the last one for ever.
+func nameServer(t *testing.T, addresses ...string) *net.Resolver {
+	t.Helper()
+	server, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	served := make(chan bool)
+	go func() {
+		defer close(served)
+		packet := make([]byte, 512)
+		for {
+			n, from, err := server.ReadFrom(packet)
+			if err != nil {
+				return
+			}
+			end := 12 + bytes.IndexByte(packet[12:n], 0) + 5 // of the question, RFC 1035 §4.1
+			answer := append([]byte{packet[0], packet[1], 0x81, 0x80, 0, 1, 0, 0, 0, 0, 0, 0}, packet[12:end]...)
+			if packet[end-3] == 1 { // an A record is asked for
+				answer[7] = 1
+				a := netip.MustParseAddr(addresses[0]).As4()
+				answer = append(answer, 0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 0, 0, 4, a[0], a[1], a[2], a[3])
+				addresses = addresses[min(1, len(addresses)-1):]
+			}
+			server.WriteTo(answer, from)
+		}
+	}()
+	t.Cleanup(func() { server.Close(); <-served })
+	return &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, "udp", server.LocalAddr().String())
+	}}
 }
 
 func TestNetworkOnlyWhereItIsAllowed(t *testing.T) {
