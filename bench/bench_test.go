@@ -73,6 +73,17 @@ func TestMeasuredGroupsAreKept(t *testing.T) {
 }
 
 // The tables that the page points to are there, and so is each group's package.
+func TestVectorInstructions(t *testing.T) {
+	t.Parallel()
+	for flags, want := range map[string]string{
+		"fpu sse4_2 avx2 avx512_vnni": "AVX2, AVX512-VNNI", "fpu sse2": "unknown", "unknown": "unknown",
+	} {
+		if got := vector(flags); got != want {
+			t.Errorf("%q: %q, want %q", flags, got, want)
+		}
+	}
+}
+
 func TestGroupsAndTablesExist(t *testing.T) {
 	t.Parallel()
 	for _, g := range groups {

@@ -16,6 +16,7 @@ import (
 type machine struct {
 	Commit      string `json:"commit"`
 	CPU         string `json:"cpu"`
+	Vector      string `json:"vector"` // instructions that products of matrices use
 	Cores       int    `json:"cores"`
 	Memory      string `json:"memory"`
 	System      string `json:"system"`
@@ -54,6 +55,21 @@ func field(file, name, sep string) string {
 		}
 	}
 	return "unknown"
+}
+
+// vector names those of a processor's flags that products of matrices use.
+func vector(flags string) string {
+	var there []string
+	for flag := range strings.FieldsSeq(flags) {
+		switch flag {
+		case "avx2", "fma", "f16c", "avx512f", "avx512_vnni", "avx_vnni", "avx512_bf16", "amx_int8", "amx_bf16":
+			there = append(there, strings.ReplaceAll(flag, "_", "-"))
+		}
+	}
+	if there == nil {
+		return "unknown"
+	}
+	return strings.ToUpper(strings.Join(there, ", "))
 }
 
 func memory() string {

@@ -241,6 +241,7 @@ func machines(results []result) [][2]string {
 	}{
 		{"processor", func(m machine) string { return fmt.Sprintf("%s, %d cores", m.CPU, m.Cores) }},
 		{"memory", func(m machine) string { return m.Memory }},
+		{"vector instructions", func(m machine) string { return m.Vector }},
 		{"system", func(m machine) string { return m.System }},
 		{"Go", func(m machine) string { return m.Go }},
 		{"ONNX Runtime", func(m machine) string { return m.ONNXRuntime }},
@@ -249,7 +250,7 @@ func machines(results []result) [][2]string {
 	} {
 		var values []string
 		for _, r := range results {
-			if v := f.of(r.Machine); len(r.Lines) > 0 && !slices.Contains(values, v) {
+			if v := f.of(r.Machine); v != "" && len(r.Lines) > 0 && !slices.Contains(values, v) {
 				values = append(values, v)
 			}
 		}
