@@ -36,7 +36,7 @@ func describe(ctx context.Context) (machine, error) {
 	}
 	return machine{
 		Commit: strings.TrimSpace(string(commit)),
-		CPU:    field("/proc/cpuinfo", "model name", ":"), Cores: runtime.NumCPU(), Memory: memory(),
+		CPU:    field("/proc/cpuinfo", "model name", ":"), Vector: vector(field("/proc/cpuinfo", "flags", ":")), Cores: runtime.NumCPU(), Memory: memory(),
 		System: fmt.Sprintf("%s, %s/%s", strings.Trim(field("/etc/os-release", "PRETTY_NAME", "="), `"`), runtime.GOOS, runtime.GOARCH),
 		Go:     runtime.Version(), ONNXRuntime: rt.Version, Peers: peers(ctx),
 	}, nil
