@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/medprobe/medprobe/internal/near"
@@ -139,8 +140,11 @@ func (t *table) rest(ctx context.Context, d *Dataset, s Spec, c *columns) error 
 		}
 	}
 	for _, i := range free {
-		if !slices.Contains(c.findings, i) {
-			c.attrs = append(c.attrs, i)
+		if slices.Contains(c.findings, i) {
+			continue
+		}
+		if c.attrs = append(c.attrs, i); c.patient < 0 && s.PatientPattern == "" && soundsLikePatient(t.header[i]) {
+			d.problem(t.path, "no column was named as the patient, and every row counts as one; if %s says whose an image is, write patient: %s", t.header[i], t.header[i])
 		}
 	}
 	if c.label < 0 && len(c.findings) == 0 && len(c.consent) == 0 {
@@ -149,10 +153,23 @@ func (t *table) rest(ctx context.Context, d *Dataset, s Spec, c *columns) error 
 	return nil
 }
 
+// soundsLikePatient reports whether a column's name may be that of the patient.
+// It is never taken for it unasked: it may be a patient's age.
+func soundsLikePatient(name string) bool {
+	short := strings.ToLower(strings.NewReplacer("_", "", "-", "", " ", "", ".", "").Replace(name))
+	for _, word := range []string{"patient", "patientno", "patientnumber", "patientname", "patientkey", "pat", "pid", "patid", "patno", "patnr", "patientnr", "ptid", "mrn", "subj", "subjid", "subjectno", "case", "caseid", "person", "personid"} {
+		if short == word {
+			return true
+		}
+	}
+	return false
+}
+
 // findingColumns returns the columns that hold nothing but label values, and
 // says which nearly do: a mistyped cell must not take a finding away in silence.
 func (t *table) findingColumns(ctx context.Context, free []int) (found []int, nearly []string, err error) {
 	said, wrong, firstWrong := make([]int, len(t.header)), make([]int, len(t.header)), make([]string, len(t.header))
+	formatted := make([]int, len(t.header)) // of the wrong ones
 	n := 0
 	for r, err := range t.rows(ctx) {
 		if err != nil {
@@ -166,6 +183,9 @@ func (t *table) findingColumns(ctx context.Context, free []int) (found []int, ne
 				if wrong[i]++; wrong[i] == 1 {
 					firstWrong[i] = fmt.Sprintf("line %d holds %q", r.line, r.fields[i])
 				}
+				if numberFormatted(r.fields[i]) {
+					formatted[i]++
+				}
 			case label != Missing:
 				said[i]++
 			}
@@ -178,6 +198,8 @@ func (t *table) findingColumns(ctx context.Context, free []int) (found []int, ne
 		switch {
 		case said[i] > 0 && wrong[i] == 0:
 			found = append(found, i)
+		case wrong[i] > 0 && wrong[i] == formatted[i]:
+			nearly = append(nearly, fmt.Sprintf("the column %s is not taken for a finding: %s; format its cells as numbers, 1 and 0, and save the table again", t.header[i], firstWrong[i]))
 		case said[i] >= 5*wrong[i] && said[i] > 0:
 			nearly = append(nearly, fmt.Sprintf("the column %s is not taken for a finding: %s (%d such cells, %d with 1, 0 or -1); mend it, or name the findings with labels:", t.header[i], firstWrong[i], wrong[i], said[i]))
 		}
@@ -185,8 +207,22 @@ func (t *table) findingColumns(ctx context.Context, free []int) (found []int, ne
 	return found, nearly, nil
 }
 
+// numberFormatted reports whether a cell is 1, 0 or -1 as a spreadsheet may show
+// it: with a decimal comma, or in percent.
+func numberFormatted(field string) bool {
+	share, percent := strings.CutSuffix(strings.TrimSpace(field), "%")
+	x, err := strconv.ParseFloat(strings.ReplaceAll(strings.TrimSpace(share), ",", "."), 64)
+	if err == nil && percent {
+		x /= 100
+	}
+	return err == nil && (x == 1 || x == 0 || x == -1)
+}
+
 func parseLabel(field string) (Label, error) {
 	label, ok := labelOf(field)
+	if !ok && numberFormatted(field) {
+		return Missing, fmt.Errorf("%q: want 1, 0, -1 or empty; format its cells as numbers and save the table again", field)
+	}
 	if !ok {
 		return Missing, fmt.Errorf("%q: want 1, 0, -1 or empty; a column of words is named under label", field)
 	}

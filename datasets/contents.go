@@ -163,7 +163,7 @@ func (d *Dataset) LookForFiles() []Problem {
 	if step > 1 {
 		of = fmt.Sprintf("%d samples looked for, of %d", looked, len(d.Samples))
 	}
-	return []Problem{{Where: f.dir, What: fmt.Sprintf("the images of %d of %s are not there, the first: %q; is root: right?", missing, of, first)}}
+	return []Problem{{Where: f.dir, What: fmt.Sprintf("the images of %d of %s are not there, the first: %q; %s", missing, of, first, whereImagesLie(first))}}
 }
 
 // Image returns the decoded region of sample i.

@@ -112,6 +112,10 @@ func TestBadTablesNameRowColumnAndRemedy(t *testing.T) {
 		{"no label column", "path,note\na,hello\n", Spec{}, []string{"label:"}},
 		{"ragged row", "path,effusion\na,1,2\n", Spec{}, []string{"labels.csv:2", "3 fields under a header of 2"}},
 		{"a mistyped cell of the only finding", "path,effusion\na,1\nb,0\nc,1\nd,0\ne,0\nf,maybe\n", Spec{}, []string{`line 7 holds "maybe"`}},
+		{"decimal commas", "path;effusion\na;1,0\nb;0,0\n", Spec{}, []string{`the column effusion is not taken for a finding: line 2 holds "1,0"; format its cells as numbers`}},
+		{"percent, named", "path,effusion\na,100 %\nb,0 %\n", Spec{Labels: []string{"effusion"}}, []string{`labels.csv:2: effusion = "100 %"`, "format its cells as numbers"}},
+		{"UTF-16", "\xff\xfep\x00a\x00t\x00h\x00", Spec{}, []string{"UTF-16", `save the table as "CSV UTF-8"`}},
+		{"a workbook", "PK\x03\x04\x14\x00", Spec{}, []string{"a workbook"}},
 		{"lines of old", "path,effusion\ra,1\rb,0\r", Spec{}, []string{"CR alone"}},
 		{"endless row", "path,effusion\na,\"" + strings.Repeat("z\n", maxRow), Spec{}, []string{"is a quote not closed?"}},
 		{"what the format does not read", "path,effusion\na,1\n", Spec{Views: []string{"PA"}}, []string{"views: means nothing in csv; it is for chexpert"}},
@@ -270,5 +274,51 @@ func TestEmptyLinesOfOneColumnAreEmptyValues(t *testing.T) {
 	// Of several columns they mean nothing.
 	if d, err := openCSV(t, "path,effusion\na,1\n\nb,0\n\n", Spec{}); err != nil || len(d.Samples) != 2 {
 		t.Errorf("%v", err)
+	}
+}
+
+// Who a patient is decides what may be divided: a column that may be meant is
+// named, and never taken unasked.
+func TestAColumnThatMayBeThePatientIsNamed(t *testing.T) {
+	t.Parallel()
+	for header, said := range map[string]bool{"PatID": true, "Patient No.": true, "MRN": true, "patient_age": false, "site": false, "patient": false} {
+		d, err := openCSV(t, "path,"+header+",effusion\na,p,1\nb,q,0\n", Spec{Labels: []string{"effusion"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := slices.ContainsFunc(d.Problems, func(p Problem) bool { return strings.Contains(p.What, "write patient: "+header) })
+		if got != said {
+			t.Errorf("%q: said %v, want %v; problems %v", header, got, said, d.Problems)
+		}
+	}
+}
+
+// A folder in place of a table, a table in place of a folder.
+func TestTheOtherKindIsNamed(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	table := filepath.Join(dir, "labels.csv")
+	if err := os.WriteFile(table, []byte("path,effusion\na,1\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for spec, want := range map[string]string{"csv:" + dir: "say imagefolder:" + dir, "imagefolder:" + table: "say csv:" + table} {
+		s, err := ParseSpec(spec)
+		if err == nil {
+			_, err = Open(t.Context(), s)
+		}
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: error %v, want %q", spec, err, want)
+		}
+	}
+}
+
+func TestWindowsPathsAreToldApart(t *testing.T) {
+	t.Parallel()
+	d, err := openCSV(t, "path,effusion\n"+`images\a.png,1`+"\n", Spec{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if p := d.LookForFiles(); len(p) != 1 || filepath.Separator == '/' && !strings.Contains(p[0].What, `put / for each \`) {
+		t.Errorf("problems %v: want one that names the backslash", p)
 	}
 }

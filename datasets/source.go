@@ -185,6 +185,9 @@ type folder struct {
 // openFiles opens the folder that the image paths of the spec are relative to.
 func openFiles(s Spec, dir string) (*folder, error) {
 	root, err := os.OpenRoot(dir)
+	if info, statErr := os.Stat(dir); err != nil && statErr == nil && !info.IsDir() {
+		return nil, fmt.Errorf("datasets: open folder %q: a file, and a folder is wanted; for a table say csv:%s", dir, dir)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("datasets: open folder %q: %w", dir, cause(err))
 	}
@@ -233,6 +236,14 @@ func (f *folder) open(name string) (*os.File, error) {
 	return os.OpenFile(local, flags, 0)
 }
 
+// whereImagesLie says where the image of a path that leads nowhere is looked for.
+func whereImagesLie(name string) string {
+	if strings.Contains(name, `\`) && filepath.Separator == '/' {
+		return `the path is written as on Windows: put / for each \`
+	}
+	return "image paths are relative to the folder of the data, or to the one that root names"
+}
+
 func (f *folder) bytes(name string) ([]byte, error) {
 	file, err := f.open(name)
 	if err != nil {
@@ -240,7 +251,7 @@ func (f *folder) bytes(name string) ([]byte, error) {
 			err = errors.New("a symbolic link leads out of the folder; name a root: that holds its target, or allow it with --allow-outside")
 		}
 		if errors.Is(err, fs.ErrNotExist) {
-			return nil, fmt.Errorf("read %q: %w; image paths are relative to the folder of the data, or to the one that root names", name, cause(err))
+			return nil, fmt.Errorf("read %q: %w; %s", name, cause(err), whereImagesLie(name))
 		}
 		return nil, fmt.Errorf("read %q: %w", name, cause(err))
 	}

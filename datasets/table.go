@@ -52,7 +52,10 @@ func openTable(s Spec, path string) (*table, error) {
 	if t.comma, err = separator(s.Separator, path); err != nil {
 		return nil, err
 	}
-	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() && !info.IsDir() {
+	switch info, err := os.Stat(path); {
+	case err == nil && info.IsDir():
+		return nil, fmt.Errorf("%s: a folder, and a table is a file; for a folder with a folder of images for each class say imagefolder:%s", path, path)
+	case err == nil && !info.Mode().IsRegular():
 		return nil, fmt.Errorf("%s: not a regular file, and a table is read more than once", path)
 	}
 	f, err := texttab.Open(path)
@@ -61,6 +64,9 @@ func openTable(s Spec, path string) (*table, error) {
 	}
 	defer f.Close()
 	in := bufio.NewReaderSize(skipBOM(f), 1<<16)
+	if err := noText(in); err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
 	if t.comma == 0 {
 		t.comma = guessSeparator(in, path)
 	}
@@ -91,6 +97,19 @@ func openTable(s Spec, path string) (*table, error) {
 		}
 	}
 	return t, nil
+}
+
+// noText returns what a file is that begins as spreadsheets do, but is no text
+// in UTF-8, and what to do about it.
+func noText(in *bufio.Reader) error {
+	begin, _ := in.Peek(4) // a shorter file is none of these
+	switch b := string(begin); {
+	case strings.HasPrefix(b, "\xff\xfe"), strings.HasPrefix(b, "\xfe\xff"):
+		return errors.New("the text is UTF-16, as Excel's \"Unicode text\" is; save the table as \"CSV UTF-8\"")
+	case b == "PK\x03\x04", b == "\xd0\xcf\x11\xe0":
+		return errors.New("no text, but a workbook, or packed; save the table as \"CSV UTF-8\"")
+	}
+	return nil
 }
 
 func separator(asked, path string) (rune, error) {

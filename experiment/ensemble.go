@@ -58,6 +58,9 @@ func (p Prompts) filled() (Prompts, error) {
 		if len(prompt.Positive) == 0 {
 			return nil, fmt.Errorf("experiment: prompts: %s: no positive text", name)
 		}
+		if slices.ContainsFunc(slices.Concat(prompt.Positive, prompt.Negative), func(text string) bool { return strings.TrimSpace(text) == "" }) {
+			return nil, fmt.Errorf("experiment: prompts: %s: a text is empty; write it, or take it out", name)
+		}
 		if prompt.Ensemble == "" {
 			prompt.Ensemble = every.Ensemble
 		}

@@ -34,11 +34,11 @@ func (p *Prompt) UnmarshalYAML(node *yaml.Node) (err error) {
 func packName(node *yaml.Node) (string, error) {
 	pack, ok := strings.CutPrefix(node.Value, packPrefix)
 	if !ok {
-		return "", fmt.Errorf("line %d: prompts: %q: want texts under positive and negative, or %sNAME", node.Line, node.Value, packPrefix)
+		return "", fmt.Errorf("prompts: %q: want texts under positive and negative, or %sNAME", node.Value, packPrefix)
 	}
 	name, _, _ := strings.Cut(pack, "/")
 	if err := near.Check("pack of prompts", name, Packs()); err != nil {
-		return "", fmt.Errorf("line %d: %w", node.Line, err)
+		return "", err
 	}
 	return pack, nil
 }

@@ -113,6 +113,8 @@ mass: {positive: [mass], templates: ["{}"], ensemble: mean}
 		`{mass: {positive: [x], ensemble: maxx}}`:        `did you mean "max"`,
 		`{"*": {positive: [x]}, mass: {positive: [x]}}`:  `"*" stands for every finding`,
 		`{mass: {negative: [x]}}`:                        "mass: no positive text",
+		`{mass: {positive: [x, " "]}}`:                   "mass: a text is empty",
+		`{mass: {positive: [x], negative: [""]}}`:        "mass: a text is empty",
 	} {
 		if _, err := load(text); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: error %v, want %q", text, err, want)

@@ -63,6 +63,40 @@ func TestBrowserFindsNothingThatActs(t *testing.T) {
 	}
 }
 
+// On paper the layout is that of a wide screen, smaller: with everything in it, a
+// report takes at most half of the sheets that it takes without any style.
+func TestReportPrintsOnFewSheets(t *testing.T) {
+	t.Parallel()
+	browser, err := exec.LookPath("chromium")
+	if err != nil {
+		needs.Opinion(t, "no chromium to print with")
+	}
+	dir := t.TempDir()
+	page := written(t, HTML, withEverything(t))
+	sheets := func(name, page string) int {
+		file, paper := filepath.Join(dir, name+".html"), filepath.Join(dir, name+".pdf")
+		if err := os.WriteFile(file, []byte(page), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		cmd := exec.CommandContext(t.Context(), browser, "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run",
+			"--disable-background-networking", "--user-data-dir="+filepath.Join(dir, "profile"), "--print-to-pdf="+paper, "file://"+file)
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("chromium: %v\n%s", err, out)
+		}
+		pdf, err := os.ReadFile(paper)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(regexp.MustCompile(`/Type /Page\b`).FindAll(pdf, -1))
+	}
+	// A page whose style is another than its policy names is shown without one.
+	small, plain := sheets("small", page), sheets("plain", strings.Replace(page, "@media print{", "@media speech{", 1))
+	t.Logf("%d sheets, %d without a style", small, plain)
+	if small == 0 || 2*small > plain {
+		t.Errorf("%d sheets, and %d without a style: want half of them at most", small, plain)
+	}
+}
+
 // The page's own script runs under the page's policy, a moved threshold counts as
 // [evaluate.Histogram.At] does, nothing is said on the console, and nothing is
 // wider than a phone of 360 pixels.

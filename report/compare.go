@@ -4,7 +4,6 @@ import (
 	"bytes"
 	_ "embed"
 	"fmt"
-	"html/template"
 	"io"
 	"reflect"
 	"strings"
@@ -15,12 +14,11 @@ import (
 //go:embed compare.html
 var compareText string
 
-var compareTemplate = template.Must(template.New("compare").Parse(compareText))
+var compareTemplate = headed(compareText)
 
 // sideBySide is runs as tables.
 type sideBySide struct {
-	Style    template.CSS
-	Policy   string
+	Head     pageHead
 	Title    string
 	Names    []string
 	Lead     string
@@ -39,7 +37,7 @@ type compareTable struct {
 
 func newSideBySide(runs *evaluate.Runs) *sideBySide {
 	c := plainCopy(reflect.ValueOf(runs)).Interface().(*evaluate.Runs)
-	s := &sideBySide{Style: template.CSS(stylesheet), Policy: policy(stylesheet), NotADevice: notADevice} //nolint:gosec // our own file
+	s := &sideBySide{NotADevice: notADevice}
 	for k, run := range c.Runs {
 		s.Names = append(s.Names, run.Name)
 		if run.Title != "" && run.Title != run.Name {
@@ -50,6 +48,7 @@ func newSideBySide(runs *evaluate.Runs) *sideBySide {
 		}
 	}
 	s.Title = "Runs side by side"
+	s.Head = newHead(s.Title+" – medprobe report", stylesheet)
 	s.Lead = fmt.Sprintf("AUC with %s interval as each report has it. Differences are to %s, paired on the same test samples and clustered by patient where patients are known, p adjusted over findings by Holm.", percent(evaluate.Level), c.Runs[0].Name)
 	for _, method := range compareMethods(c) {
 		s.Tables = append(s.Tables, newCompareTable(c, method))

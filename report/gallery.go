@@ -18,7 +18,7 @@ var galleryText string
 //go:embed gallery.css
 var galleryStyle string
 
-var galleryTemplate = template.Must(template.New("gallery").Parse(galleryText))
+var galleryTemplate = headed(galleryText)
 
 // Gallery is what a search found, as [GalleryHTML] shows it.
 type Gallery struct {
@@ -51,8 +51,7 @@ type Picture struct {
 }
 
 type galleryPage struct {
-	Style      template.CSS
-	Policy     string
+	Head       pageHead
 	Title      string
 	Lead       string
 	NotADevice string
@@ -73,12 +72,11 @@ type galleryPicture struct {
 // GalleryHTML writes a search's result as one page like that of [HTML]: no script,
 // no request, thumbnails as part of it.
 func GalleryHTML(w io.Writer, g Gallery) error {
-	style := stylesheet + galleryStyle
 	p := galleryPage{
-		Style:  template.CSS(style), //nolint:gosec // our own files
-		Policy: policy(style) + "; img-src data:",
-		Title:  plain(g.Title), Lead: plain(g.Lead), NotADevice: notADevice,
+		Head:  newHead(plain(g.Title)+" – medprobe search", stylesheet+galleryStyle),
+		Title: plain(g.Title), Lead: plain(g.Lead), NotADevice: notADevice,
 	}
+	p.Head.Policy += "; img-src data:" // pictures within the page, and no others
 	for _, f := range g.Facts {
 		p.Facts = append(p.Facts, fact{Name: f.Name, Value: plain(f.Value)})
 	}

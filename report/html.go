@@ -25,7 +25,7 @@ var pageText string
 //go:embed plots.html
 var plotsText string
 
-var pageTemplate = template.Must(template.Must(template.New("report").Parse(plotsText)).Parse(pageText))
+var pageTemplate = headed(pageText, plotsText)
 
 // HTML writes the report as one page that needs nothing else: no request, no
 // font. It reads whole without scripts; where they run, a small one of its own
@@ -56,10 +56,9 @@ func sum64(text string) string {
 
 // page is what the template shows.
 type page struct {
+	Head       pageHead
 	Report     *evaluate.Report
-	Style      template.CSS
 	Script     template.JS
-	Policy     string
 	Headline   string
 	Mean       string
 	Labels     []string
@@ -152,8 +151,7 @@ type publishedRow struct{ Finding, Domain, N, ZeroShot, Probe, Other, OtherIs, O
 
 func newPage(r *evaluate.Report) *page {
 	p := &page{
-		Report: r, Style: template.CSS(stylesheet), //nolint:gosec // our own file
-		Policy:   policy(stylesheet),
+		Head: newHead(r.Name+" – medprobe report", stylesheet), Report: r,
 		Headline: headline(r), Mean: unbroken(meanSentence(r)), Labels: labelsSummary(r), NotADevice: notADevice, Doubts: doubts(r),
 		Level: percent(evaluate.Level),
 	}
@@ -191,7 +189,7 @@ func newPage(r *evaluate.Report) *page {
 	p.addForests(r)
 	p.Mistakes = newMistakePart(r)
 	if p.Twins.shows() || p.Mistakes.shows() {
-		p.Policy += "; img-src data:" // pictures within the page, and no others
+		p.Head.Policy += "; img-src data:" // pictures within the page, and no others
 	}
 	p.Covariates, p.Encoders, p.Between = newCovariatePart(r), newEncoderPart(r), encoderSentences(r)
 	p.Values = newValuePart(r)
@@ -201,7 +199,7 @@ func newPage(r *evaluate.Report) *page {
 	}
 	if p.Filters = newFilters(r); p.Filters != nil || len(p.Histograms)+len(p.ROC) > 0 {
 		p.Script = template.JS(script) //nolint:gosec // our own file
-		p.Policy += "; script-src 'sha256-" + sum64(script) + "'"
+		p.Head.Policy += "; script-src 'sha256-" + sum64(script) + "'"
 	}
 	p.addCounts(r)
 	p.Details = details(r)

@@ -264,7 +264,7 @@ func newCurvePlot(r *evaluate.Report, f evaluate.Finding, y axis) (curvePlot, bo
 			p.Trend = newDrawnTrend(c, d.Class, x, y)
 		}
 		p.Trends = append(p.Trends, newTrendRows(c)...)
-		if text := enoughSentence(c); text != "" {
+		if text := enoughSentence(c, unitOf(r)); text != "" {
 			p.Says = append(p.Says, capital(text)+".")
 		}
 		for _, q := range c.Points {

@@ -300,7 +300,7 @@ func labelsSentences(r *evaluate.Report) []string {
 			if c.Finding != f.Name || c.Method != methods[1] {
 				continue
 			}
-			if text := enoughSentence(c); text != "" {
+			if text := enoughSentence(c, unitOf(r)); text != "" {
 				sentences = append(sentences, findingName(f)+": "+text+".")
 			}
 		}
@@ -308,14 +308,16 @@ func labelsSentences(r *evaluate.Report) []string {
 	return sentences
 }
 
-func enoughSentence(c evaluate.Curve) string {
+// enoughSentence says from how many labels on a head is better, and what more
+// would add; unit is what a patient is called in the report.
+func enoughSentence(c evaluate.Curve, unit string) string {
 	var parts []string
 	switch e := c.Enough; {
 	case e == nil:
 	case e.Shots > 0:
 		on := count(e.Labels, "label")
 		if e.Patients > 0 {
-			on += " of " + count(e.Patients, "patient")
+			on += " of " + count(e.Patients, unit)
 		}
 		parts = append(parts, fmt.Sprintf("the %s is better than zero-shot from %s on (%s confidence, whichever samples are drawn)", methodName(c.Method), on, percent(e.Level)))
 	default:

@@ -58,10 +58,40 @@ func Parse(name string, data []byte, v any) error {
 
 var unknownField = regexp.MustCompile(`field (\S+) not found in type [\w.]+`)
 
-// explain turns the library's words about unknown fields into ours.
+// unfit is the library's word for a scalar that does not fit the Go type.
+var unfit = regexp.MustCompile("cannot construct !!\\w+ `(.*?)` into (\\S+[^;\\s])")
+
+var digits = regexp.MustCompile(`^[0-9]+$`)
+
+// wanted says what YAML a Go type takes.
+func wanted(goType string) string {
+	switch {
+	case strings.HasPrefix(goType, "[]"):
+		return "a list, such as [a, b]; of one, [a]"
+	case strings.HasPrefix(goType, "float"):
+		return "a number with a point, such as 0.5"
+	case strings.HasPrefix(goType, "int"), strings.HasPrefix(goType, "uint"):
+		return "a whole number"
+	case goType == "bool":
+		return "true or false"
+	case goType == "string":
+		return "text"
+	}
+	return "keys with values"
+}
+
+// explain turns the library's words about unknown fields, and about values of
+// another kind, into ours.
 func explain(message string, t reflect.Type) string {
 	message = strings.TrimPrefix(message, "yaml: ")
 	message = strings.TrimPrefix(message, "construct errors: ")
+	message = unfit.ReplaceAllStringFunc(message, func(m string) string {
+		got := unfit.FindStringSubmatch(m)
+		return fmt.Sprintf("%q: want %s", got[1], wanted(got[2]))
+	})
+	if strings.Contains(message, "found character that cannot start any token") {
+		message += "; is it a tab? indent with spaces"
+	}
 	places := map[string]string{}
 	fieldPlaces(t, "", places, map[reflect.Type]bool{})
 	return unknownField.ReplaceAllStringFunc(message, func(m string) string {
@@ -71,6 +101,8 @@ func explain(message string, t reflect.Type) string {
 			hint = fmt.Sprintf(" here; it belongs under %q", under)
 		} else if known {
 			hint = " here; it belongs at the top, not indented"
+		} else if digits.MatchString(name) {
+			hint = "; a decimal comma? write 0." + name
 		}
 		return fmt.Sprintf("unknown field %q%s", name, hint)
 	})

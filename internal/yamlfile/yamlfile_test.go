@@ -12,8 +12,9 @@ type nested struct {
 }
 
 type config struct {
-	Seed  int    `yaml:"seed"`
-	Train nested `yaml:"train"`
+	Seed  int     `yaml:"seed"`
+	Share float64 `yaml:"share"`
+	Train nested  `yaml:"train"`
 }
 
 func TestMistakesAreNamedWithLineAndRemedy(t *testing.T) {
@@ -22,10 +23,14 @@ func TestMistakesAreNamedWithLineAndRemedy(t *testing.T) {
 		{"unknown key inside", "train:\n  shot: [1]\n", `line 2: unknown field "shot"; did you mean "shots"?`},
 		{"key at the wrong place", "shots: [1]\n", `line 1: unknown field "shots" here; it belongs under "train"`},
 		{"key too deep", "train:\n  seed: 1\n", `line 2: unknown field "seed" here; it belongs at the top`},
-		{"wrong type", "seed: abc\n", "line 1: cannot construct"},
+		{"wrong type", "seed: abc\n", `line 1: "abc": want a whole number`},
+		{"a word for a list", "train: {shots: a few}\n", `line 1: "a few": want a list, such as [a, b]; of one, [a]`},
+		{"percent", "share: 50%\n", `line 1: "50%": want a number with a point, such as 0.5`},
+		{"decimal comma", "train: {shots: 0,8}\n", `unknown field "8"; a decimal comma? write 0.8`},
+		{"words for keys", "train: some\n", `line 1: "some": want keys with values`},
 		{"key twice", "seed: 1\nseed: 2\n", "seed"},
 		{"two documents", "seed: 1\n---\nseed: 2\n", ""},
-		{"tab", "\tseed: 1\n", "L1"},
+		{"tab", "\tseed: 1\n", "is it a tab? indent with spaces"},
 		{"nothing", "", "an empty file"},
 		{"a comment", "# seed: 1\n", "an empty file"},
 		{"a list", "- seed: 1\n", "want KEY: VALUE"},

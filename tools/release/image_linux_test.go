@@ -150,7 +150,7 @@ func (m *image) command(words ...string) *exec.Cmd {
 // account without rights runs, and that finds its library.
 func TestImage(t *testing.T) {
 	if *imageRoot == "" {
-		t.Skip("needs a bare Debian and root: debootstrap --variant=minbase bookworm ROOT; go test ./tools/release -run Image -image-root ROOT")
+		t.Skip("needs a bare Debian and root: debootstrap --variant=minbase bookworm ROOT; mount -t proc proc ROOT/proc (the program looks there for its own folder); go test ./tools/release -run Image -image-root ROOT")
 	}
 	text, err := os.ReadFile(filepath.Join("..", "..", "Dockerfile"))
 	if err != nil {
