@@ -177,7 +177,10 @@ func (c *Config) setDefaults() {
 	c.setTask()
 	c.chooseEncoders()
 	if len(c.Heads) == 0 {
-		c.Heads = []string{trainer.LinearProbe, trainer.Logistic}
+		c.Heads = []string{trainer.Logistic}
+		if len(c.Prompts) > 0 { // without them, a linear-probe is a logistic head
+			c.Heads = []string{trainer.LinearProbe, trainer.Logistic}
+		}
 	}
 	if c.Curve.Draws == 0 {
 		c.Curve.Draws = 5
