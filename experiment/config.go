@@ -57,7 +57,7 @@ type Config struct {
 	Prompts Prompts `yaml:"prompts"`
 
 	// Heads are trained and compared with zero-shot; default: linear-probe and
-	// logistic. The first is the one the report is about.
+	// logistic, without prompts logistic. The first is the one the report is about.
 	Heads []string `yaml:"heads"`
 	// Covariates names attribute columns, such as age and sex, that are joined to
 	// the vectors: the report compares the first linear probe or logistic head
