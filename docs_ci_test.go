@@ -7,8 +7,6 @@ import (
 	"regexp"
 	"testing"
 
-	"github.com/medprobe/medprobe/encoder"
-	"github.com/medprobe/medprobe/internal/needs"
 	"go.yaml.in/yaml/v4"
 )
 
@@ -17,9 +15,6 @@ import (
 func TestJobsOfThePageRun(t *testing.T) {
 	if testing.Short() {
 		t.Skip("runs two CI jobs")
-	}
-	if _, _, err := encoder.FindRuntime(""); err != nil {
-		needs.Skip(t, err.Error())
 	}
 	text, err := os.ReadFile("docs/ci.md")
 	if err != nil {
@@ -47,15 +42,12 @@ func TestJobsOfThePageRun(t *testing.T) {
 			steps = append(steps, step.Run)
 		}
 	}
-	bin := t.TempDir()
-	if out, err := exec.Command("go", "build", "-o", filepath.Join(bin, "medprobe"), "./cmd/medprobe").CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
+	stage := newStage(t)
 	for name, job := range map[string]struct{ steps, left []string }{
 		"github": {steps, []string{"candidate/report.html", "gate.md", "summary.md"}},
 		"gitlab": {gitlab["gate"].Script, []string{"candidate/report.html", "gate.md", "gate.xml", "metrics.txt"}},
 	} {
-		p := newPageTest(t, "docs/ci.md", bin)
+		p := newPageTest(t, "docs/ci.md", stage)
 		if len(job.steps) != 2 {
 			t.Fatalf("%s: steps %q: want two", name, job.steps)
 		}

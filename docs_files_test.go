@@ -3,7 +3,6 @@ package medprobe_test
 import (
 	"io/fs"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -11,7 +10,6 @@ import (
 	"testing"
 
 	"github.com/medprobe/medprobe/datasets/phantom"
-	"github.com/medprobe/medprobe/encoder"
 	"github.com/medprobe/medprobe/internal/needs"
 )
 
@@ -83,14 +81,7 @@ func TestFormsAndTablesAreListed(t *testing.T) {
 // in the pages; docs/experiment.md lists a run's files and no others.
 func TestFilesThatAreLeftAreListed(t *testing.T) {
 	needs.Time(t)
-	if _, _, err := encoder.FindRuntime(""); err != nil {
-		needs.Skip(t, err.Error())
-	}
-	bin := t.TempDir()
-	if out, err := exec.Command("go", "build", "-o", filepath.Join(bin, "medprobe"), "./cmd/medprobe").CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
-	p := newPageTest(t, "docs/formats.md", bin)
+	p := newPageTest(t, "docs/formats.md", newStage(t))
 	if err := phantom.WriteDataset(t.Context(), filepath.Join(p.dir, "again"), phantom.Options{Seed: 8, Train: 40, Test: 40}); err != nil {
 		t.Fatal(err)
 	}

@@ -43,16 +43,30 @@ func TestPagesSayWhatTheCommandsDo(t *testing.T) {
 	if testing.Short() {
 		t.Skip("runs every command of the documentation")
 	}
-	if _, _, err := encoder.FindRuntime(""); err != nil {
+	stage := newStage(t)
+	for _, page := range pages(t) {
+		t.Run(page, func(t *testing.T) { newPageTest(t, page, stage).run() })
+	}
+}
+
+// stage is what every page begins with, made once: the program, the library that
+// it runs on, and drawn radiographs.
+type stage struct{ bin, library, drawn string }
+
+func newStage(t *testing.T) stage {
+	t.Helper()
+	rt, _, err := encoder.FindRuntime("")
+	if err != nil {
 		needs.Skip(t, err.Error())
 	}
-	bin := t.TempDir()
-	if out, err := exec.Command("go", "build", "-o", filepath.Join(bin, "medprobe"), "./cmd/medprobe").CombinedOutput(); err != nil {
+	s := stage{t.TempDir(), rt.Path, t.TempDir()}
+	if out, err := exec.Command("go", "build", "-o", filepath.Join(s.bin, "medprobe"), "./cmd/medprobe").CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	for _, page := range pages(t) {
-		t.Run(page, func(t *testing.T) { newPageTest(t, page, bin).run() })
+	if err := phantom.WriteDataset(t.Context(), s.drawn, phantom.Options{Seed: 7, Train: 40, Test: 40}); err != nil {
+		t.Fatal(err)
 	}
+	return s
 }
 
 // pages lists the pages for users.
@@ -76,19 +90,15 @@ type pageTest struct {
 	env       []string
 }
 
-func newPageTest(t *testing.T, page, bin string) *pageTest {
+func newPageTest(t *testing.T, page string, s stage) *pageTest {
 	t.Helper()
 	dir, home := t.TempDir(), t.TempDir()
-	if err := phantom.WriteDataset(t.Context(), dir, phantom.Options{Seed: 7, Train: 40, Test: 40}); err != nil {
+	if err := os.CopyFS(dir, os.DirFS(s.drawn)); err != nil {
 		t.Fatal(err)
 	}
 	layouts.Write(t, dir)
-	rt, _, err := encoder.FindRuntime("")
-	if err != nil {
-		t.Fatal(err)
-	}
-	env := append(os.Environ(), "PATH="+bin+string(os.PathListSeparator)+os.Getenv("PATH"), "HOME="+home, "XDG_CACHE_HOME="+home, "XDG_CONFIG_HOME=", "MEDPROBE_REGISTRY=",
-		"MEDPROBE_CACHE=", "MEDPROBE_ENCODERS=", "MEDPROBE_ORT_LIB="+rt.Path)
+	env := append(os.Environ(), "PATH="+s.bin+string(os.PathListSeparator)+os.Getenv("PATH"), "HOME="+home, "XDG_CACHE_HOME="+home, "XDG_CONFIG_HOME=", "MEDPROBE_REGISTRY=",
+		"MEDPROBE_CACHE=", "MEDPROBE_ENCODERS=", "MEDPROBE_ORT_LIB="+s.library)
 	return &pageTest{T: t, page: page, dir: dir, home: home, env: env}
 }
 

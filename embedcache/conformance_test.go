@@ -392,26 +392,6 @@ func TestSidecarIsOutOfDateAfterEveryChange(t *testing.T) {
 	})
 }
 
-func TestSidecarsOfSpacesThatAreGoneAreRemoved(t *testing.T) {
-	t.Parallel()
-	eachBackend(t, func(t *testing.T, open func() *Cache) {
-		c := open()
-		gone, stays := Space{Encoder: "gone", Dim: 2}, Space{Encoder: "stays", Dim: 2}
-		for _, s := range []Space{gone, stays} {
-			randomVectors(t, c, s, Float32, 3)
-			sidecarOf(t, c, s)
-		}
-		tamper(t, c, `DELETE FROM space WHERE encoder = 'gone'`)
-		if err := c.dropSidecars(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-		left, err := filepath.Glob(filepath.Join(c.sidecars, "*"))
-		if err != nil || len(left) != 1 {
-			t.Errorf("%v, %v: want the one sidecar of a space that is there", left, err)
-		}
-	})
-}
-
 // Eight openers of a cache that is not there yet fill it at once.
 func TestManyOpenersOfAFreshCache(t *testing.T) {
 	t.Parallel()

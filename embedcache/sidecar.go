@@ -8,14 +8,11 @@ import (
 	"fmt"
 	"hash/crc32"
 	"image"
-	"io/fs"
 	"math"
 	"os"
 	"path/filepath"
 	"runtime/debug"
 	"sort"
-	"strconv"
-	"strings"
 )
 
 // sidecar is a file beside the database with the vectors of one shelf as they are
@@ -75,33 +72,6 @@ func (c *Cache) sidecar(ctx context.Context, s shelf, build bool) (*sidecar, err
 
 func (c *Cache) sidecarPath(s shelf) string {
 	return filepath.Join(c.sidecars, fmt.Sprintf("space-%d.vectors", s.id))
-}
-
-// dropSidecars removes the sidecars of shelves that are not there any more.
-func (c *Cache) dropSidecars(ctx context.Context) error {
-	entries, err := os.ReadDir(c.sidecars)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	var errs []error
-	for _, entry := range entries {
-		number, ok := strings.CutPrefix(strings.TrimSuffix(entry.Name(), ".vectors"), "space-")
-		id, err := strconv.ParseInt(number, 10, 64)
-		if !ok || err != nil {
-			continue
-		}
-		var there bool
-		if err := c.db.QueryRowContext(ctx, `SELECT count(*) > 0 FROM space WHERE id = $1`, id).Scan(&there); err != nil {
-			return c.explain(err)
-		}
-		if !there {
-			errs = append(errs, os.Remove(filepath.Join(c.sidecars, entry.Name())))
-		}
-	}
-	return errors.Join(errs...)
 }
 
 // openSidecar maps a sidecar that belongs to the shelf as it is.

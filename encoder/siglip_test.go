@@ -104,10 +104,7 @@ func TestTowersAgreeWithPyTorch(t *testing.T) {
 // A checkpoint that may not be passed on, such as MedSigLIP's, is checked where
 // it lies; tools/reference/siglip.py says how.
 func TestOwnCheckpointAgreesWithPyTorch(t *testing.T) {
-	checkpoint, golden := os.Getenv("MEDPROBE_CHECKPOINT"), os.Getenv("MEDPROBE_GOLDEN")
-	if checkpoint == "" || golden == "" {
-		t.Skip("MEDPROBE_CHECKPOINT and MEDPROBE_GOLDEN are not set")
-	}
+	checkpoint, golden := needs.Checkpoint(t)
 	checkTowers(t, checkpoint, golden)
 }
 

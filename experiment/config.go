@@ -57,7 +57,7 @@ type Config struct {
 	Prompts Prompts `yaml:"prompts"`
 
 	// Heads are trained and compared with zero-shot; default: linear-probe and
-	// logistic. The first is the one the report is about.
+	// logistic, without prompts logistic. The first is the one the report is about.
 	Heads []string `yaml:"heads"`
 	// Covariates names attribute columns, such as age and sex, that are joined to
 	// the vectors: the report compares the first linear probe or logistic head
@@ -177,7 +177,10 @@ func (c *Config) setDefaults() {
 	c.setTask()
 	c.chooseEncoders()
 	if len(c.Heads) == 0 {
-		c.Heads = []string{trainer.LinearProbe, trainer.Logistic}
+		c.Heads = []string{trainer.Logistic}
+		if len(c.Prompts) > 0 { // without them, a linear-probe is a logistic head
+			c.Heads = []string{trainer.LinearProbe, trainer.Logistic}
+		}
 	}
 	if c.Curve.Draws == 0 {
 		c.Curve.Draws = 5

@@ -23,11 +23,19 @@ func TestShortestExperimentHasEveryDefault(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c.Preprocess != "hf" || c.Leakage != "fail" || !slices.Equal(c.Heads, []string{"linear-probe", "logistic"}) || c.MaxFailures != "5%" || c.Split.Train != 0.5 || c.Split.Test != 0.5 || c.Curve.Draws != 5 {
+	if c.Preprocess != "hf" || c.Leakage != "fail" || !slices.Equal(c.Heads, []string{"logistic"}) || c.MaxFailures != "5%" || c.Split.Train != 0.5 || c.Split.Test != 0.5 || c.Curve.Draws != 5 {
 		t.Errorf("config %+v", c)
 	}
 	if !filepath.IsAbs(c.Data.Path) || filepath.Base(c.Data.Path) != "labels.csv" {
 		t.Errorf("data at %q: want labels.csv beside the experiment", c.Data.Path)
+	}
+}
+
+func TestPromptsBringTheProbeThatStartsFromThem(t *testing.T) {
+	t.Parallel()
+	c, err := load(t, "data: csv:labels.csv\nencoder: demo\nprompts: {effusion: {positive: [an effusion]}}\n")
+	if err != nil || !slices.Equal(c.Heads, []string{"linear-probe", "logistic"}) {
+		t.Errorf("heads %q, %v: want linear-probe and logistic", c.Heads, err)
 	}
 }
 

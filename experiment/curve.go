@@ -27,9 +27,13 @@ type curvePoint struct {
 	unmet string
 }
 
-// curves returns a learning curve for each finding and kind of head; zero is the
-// zero-shot baseline, or nil.
-func (l *lab) curves(ctx context.Context, tests []finding, zero *method, progress func(done, total int)) ([]evaluate.Curve, error) {
+// curves returns a learning curve for each finding and kind of head, beside
+// zero-shot, the first of the methods where there are prompts.
+func (l *lab) curves(ctx context.Context, tests []finding, methods []*method, progress func(done, total int)) ([]evaluate.Curve, error) {
+	var zero *method
+	if l.prior != nil {
+		zero = methods[0]
+	}
 	points, err := l.curvePoints(ctx, progress)
 	if err != nil {
 		return nil, err

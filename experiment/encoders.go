@@ -84,20 +84,19 @@ type otherEncoder struct {
 
 // askOthers opens every other encoder once, to see that it is there and what it
 // says of the prompts, before images are embedded, which may take long.
-func (w *work) askOthers(ctx context.Context) ([]*otherEncoder, error) {
-	var others []*otherEncoder
+func (w *work) askOthers(ctx context.Context) error {
 	if len(w.config.Encoders) > 0 && w.options.Another == nil {
-		return nil, errors.New("experiment: several encoders, and no way to open another than the first")
+		return errors.New("experiment: several encoders, and no way to open another than the first")
 	}
 	for _, choice := range w.config.Encoders {
 		o := &otherEncoder{EncoderChoice: choice}
 		err := w.options.Another(choice.Name, choice.Preprocess, func(e Encoder) error { return w.ask(ctx, o, e) })
 		if err != nil {
-			return nil, fmt.Errorf("encoder %s: %w", choice.label(w.config), err)
+			return fmt.Errorf("encoder %s: %w", choice.label(w.config), err)
 		}
-		others = append(others, o)
+		w.others = append(w.others, o)
 	}
-	return others, nil
+	return nil
 }
 
 // ask makes the work of an encoder, with its own prior and the heads that it can
@@ -145,17 +144,14 @@ func factsOf(e Encoder, profile string) evaluate.EncoderFacts {
 
 // embedOthers embeds what the plan still uses by each other encoder. What one
 // fails on is left out for all.
-func (w *work) embedOthers(ctx context.Context, others []*otherEncoder) error {
-	for _, o := range others {
+func (w *work) embedOthers(ctx context.Context) error {
+	for _, o := range w.others {
 		before := w.plan.used()
 		err := w.options.Another(o.Name, o.Preprocess, func(e Encoder) error {
 			o.work.options.Encoder = e
-			return o.work.embed(ctx)
+			return o.work.embedForRun(ctx)
 		})
 		if err != nil {
-			if stopped, ok := errors.AsType[*embedcache.TooManyFailuresError](err); ok {
-				err = &tooManyFailures{stopped}
-			}
 			return fmt.Errorf("encoder %s: %w", o.compared.Label, err)
 		}
 		for _, i := range before {
@@ -171,14 +167,14 @@ func (w *work) embedOthers(ctx context.Context, others []*otherEncoder) error {
 // compareEncoders trains and judges on every other encoder what was trained and
 // judged on the first: the same samples, heads, draws and test. It returns the
 // comparison, and the predictions under names such as "logistic@B".
-func (w *work) compareEncoders(ctx context.Context, others []*otherEncoder, r *evaluate.Report, first *lab, methods []*method, tests []finding) (*evaluate.Encoders, []evaluate.Prediction, error) {
-	if len(others) == 0 {
+func (w *work) compareEncoders(ctx context.Context, r *evaluate.Report, first *lab, methods []*method, tests []finding) (*evaluate.Encoders, []evaluate.Prediction, error) {
+	if len(w.others) == 0 {
 		return nil, nil, nil
 	}
 	out := &evaluate.Encoders{Encoders: []evaluate.ComparedEncoder{{EncoderFacts: factsOf(w.options.Encoder, w.config.Preprocess), Label: w.config.Encoder}}}
 	base := first.trials(methods, tests)
 	var predictions []evaluate.Prediction
-	for _, o := range others {
+	for _, o := range w.others {
 		l, theirs, err := o.train(ctx)
 		if err != nil {
 			return nil, nil, fmt.Errorf("encoder %s: %w", o.compared.Label, err)
@@ -208,17 +204,6 @@ func (o *otherEncoder) train(ctx context.Context) (*lab, []*method, error) {
 		return nil, nil, err
 	}
 	o.work.warnings = nil // of the samples: the first encoder's work has said it
-	l.prior = o.work.prior
-	methods, err := l.methods(ctx)
-	if err != nil {
-		return nil, nil, err
-	}
-	tuned, err := o.work.fineTune(ctx, l)
-	if err != nil {
-		return nil, nil, err
-	}
-	if tuned != nil {
-		methods = slices.Insert(methods, len(methods)-len(l.config.Heads), tuned)
-	}
-	return l, methods, nil
+	methods, err := o.work.methods(ctx, l)
+	return l, methods, err
 }

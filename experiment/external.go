@@ -115,7 +115,7 @@ func (set *externalSet) prepare(d *datasets.Dataset, w *work, spec datasets.Spec
 // of train among them.
 func (w *work) embedExternal(ctx context.Context) error {
 	for _, set := range w.external {
-		if err := set.work.embed(ctx); err != nil {
+		if err := set.work.embedForRun(ctx); err != nil {
 			return fmt.Errorf("external %s: %w", set.name, err)
 		}
 		if err := set.closeLeaks(ctx, w); err != nil {

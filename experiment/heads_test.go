@@ -169,7 +169,6 @@ func demoLab(t *testing.T, c *Config) *lab {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l.prior = w.prior
 	return l
 }
 

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/medprobe/medprobe/datasets"
+	"github.com/medprobe/medprobe/embedcache"
 	"github.com/medprobe/medprobe/trainer"
 	"gonum.org/v1/gonum/blas/blas32"
 	"gonum.org/v1/gonum/blas/blas64"
@@ -29,6 +30,40 @@ type lab struct {
 	multiplier trainer.Multiplier
 	// memory is what there is for a fit; 0 is not looked at.
 	memory int64
+}
+
+// newLab gathers the vectors of what is used.
+func (w *work) newLab(ctx context.Context) (*lab, error) {
+	rows := w.plan.used()
+	l := &lab{
+		config: w.config, data: subset(w.data, rows), prior: w.prior, multiplier: w.options.Multiplier, memory: w.options.Memory,
+		space: trainer.Space{Encoder: w.space.Encoder, Preprocess: w.space.Preprocess},
+	}
+	keys := make([]embedcache.Key, len(rows))
+	for k, i := range rows {
+		keys[k] = w.keys[i]
+		switch w.plan[i].part {
+		case trainPart:
+			l.train = append(l.train, k)
+		case validationPart:
+			l.validation = append(l.validation, k)
+		default:
+			l.test = append(l.test, k)
+		}
+	}
+	var err error
+	if l.x, err = w.options.Cache.Matrix(ctx, w.space, keys); err != nil {
+		return nil, err
+	}
+	warning, err := l.aggregate()
+	if err != nil {
+		return nil, err
+	}
+	if warning != "" {
+		w.warnings = append(w.warnings, warning)
+	}
+	l.testX = gather(l.x, l.test)
+	return l, nil
 }
 
 // classSet is the classes that are fitted together: all of them where they

@@ -189,11 +189,11 @@ func (l *lab) validationOf(set classSet) *trainer.Validation {
 	return &trainer.Validation{X: gather(l.x, l.validation), Y: y}
 }
 
-// withOutside returns the ensemble of the members and the outside scores, if there
+// withOutside adds the ensemble of the members and the outside scores, if there
 // are any: weighed on validation, or on held-out patients of train.
-func (l *lab) withOutside(ctx context.Context) (*method, error) {
+func (l *lab) withOutside(ctx context.Context, methods []*method) ([]*method, error) {
 	if len(l.config.EnsembleScores) == 0 {
-		return nil, nil
+		return methods, nil
 	}
 	all, notes, err := l.outside()
 	if err != nil {
@@ -223,5 +223,5 @@ func (l *lab) withOutside(ctx context.Context) (*method, error) {
 	if err != nil {
 		return nil, fmt.Errorf("experiment: %s: test: %w", withScores, err)
 	}
-	return m, m.score(joined)
+	return append(methods, m), m.score(joined)
 }

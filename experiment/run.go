@@ -5,12 +5,9 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"path/filepath"
-	"slices"
 
 	"github.com/medprobe/medprobe/datasets"
 	"github.com/medprobe/medprobe/embedcache"
-	"github.com/medprobe/medprobe/evaluate"
 	"github.com/medprobe/medprobe/trainer"
 )
 
@@ -37,26 +34,6 @@ type Options struct {
 	Memory int64
 	// Failed, if not nil, is told of each sample that failed.
 	Failed func(embedcache.Failure)
-}
-
-// Result is what an experiment found.
-type Result struct {
-	Report *evaluate.Report
-	// Heads holds the trained heads and zero-shot.
-	Heads []*trainer.Head
-	// Embedded and Cached are the vectors computed and found.
-	Embedded, Cached int
-
-	config      *Config
-	samples     []SampleRow
-	predictions []evaluate.Prediction
-	values      []evaluate.ValuePrediction // of continuous targets
-	// external holds those of external test sets.
-	external []ExternalRow
-	// joined are heads with covariates, and of covariates alone.
-	joined []namedHead
-	// sample holds vectors of the test part.
-	sample keptVectors
 }
 
 // Run does the experiment. The encoder must be the one the experiment names.
@@ -86,8 +63,7 @@ func Run(ctx context.Context, c *Config, o Options) (result *Result, err error) 
 	if err := w.openExternal(ctx); err != nil {
 		return nil, err
 	}
-	others, err := w.askOthers(ctx)
-	if err != nil {
+	if err := w.askOthers(ctx); err != nil {
 		return nil, err
 	}
 	if len(c.Prompts) > 0 {
@@ -96,13 +72,10 @@ func Run(ctx context.Context, c *Config, o Options) (result *Result, err error) 
 			return nil, err
 		}
 	}
-	if err := w.embed(ctx); err != nil {
-		if stopped, ok := errors.AsType[*embedcache.TooManyFailuresError](err); ok {
-			err = &tooManyFailures{stopped}
-		}
+	if err := w.embedForRun(ctx); err != nil {
 		return nil, err
 	}
-	if err := w.embedOthers(ctx, others); err != nil {
+	if err := w.embedOthers(ctx); err != nil {
 		return nil, err
 	}
 	if err := w.closeLeaks(ctx); err != nil {
@@ -111,7 +84,7 @@ func Run(ctx context.Context, c *Config, o Options) (result *Result, err error) 
 	if err := w.embedExternal(ctx); err != nil {
 		return nil, err
 	}
-	return w.judge(ctx, others)
+	return w.judge(ctx)
 }
 
 // work is an experiment on its way.
@@ -131,6 +104,7 @@ type work struct {
 	twins    []twin
 	warnings []string
 	external []*externalSet
+	others   []*otherEncoder
 }
 
 func newWork(c *Config, o Options, d *datasets.Dataset) *work {
@@ -150,6 +124,15 @@ func (e *tooManyFailures) Error() string {
 }
 
 func (e *tooManyFailures) Unwrap() error { return e.TooManyFailuresError }
+
+// embedForRun is embed where the file of an experiment says how many may fail.
+func (w *work) embedForRun(ctx context.Context) error {
+	err := w.embed(ctx)
+	if stopped, ok := errors.AsType[*embedcache.TooManyFailuresError](err); ok {
+		return &tooManyFailures{stopped}
+	}
+	return err
+}
 
 // embed fills the cache with what the plan uses, and takes out of the plan what
 // failed or leaks.
@@ -218,201 +201,4 @@ func subset(d *datasets.Dataset, rows []int) *datasets.Dataset {
 		part.Samples[k] = d.Samples[i]
 	}
 	return &part
-}
-
-// newLab gathers the vectors of what is used.
-func (w *work) newLab(ctx context.Context) (*lab, error) {
-	rows := w.plan.used()
-	l := &lab{config: w.config, multiplier: w.options.Multiplier, memory: w.options.Memory, data: subset(w.data, rows), space: trainer.Space{Encoder: w.space.Encoder, Preprocess: w.space.Preprocess}}
-	keys := make([]embedcache.Key, len(rows))
-	for k, i := range rows {
-		keys[k] = w.keys[i]
-		switch w.plan[i].part {
-		case trainPart:
-			l.train = append(l.train, k)
-		case validationPart:
-			l.validation = append(l.validation, k)
-		default:
-			l.test = append(l.test, k)
-		}
-	}
-	var err error
-	if l.x, err = w.options.Cache.Matrix(ctx, w.space, keys); err != nil {
-		return nil, err
-	}
-	warning, err := l.aggregate()
-	if err != nil {
-		return nil, err
-	}
-	if warning != "" {
-		w.warnings = append(w.warnings, warning)
-	}
-	l.testX = gather(l.x, l.test)
-	return l, nil
-}
-
-// judge trains the heads and compares them on the test part.
-func (w *work) judge(ctx context.Context, others []*otherEncoder) (*Result, error) {
-	l, err := w.newLab(ctx)
-	if err != nil {
-		return nil, err
-	}
-	l.prior = w.prior
-	if w.data.Task == datasets.Regression {
-		return w.judgeValues(ctx, l)
-	}
-	methods, err := l.methods(ctx)
-	if err != nil {
-		return nil, err
-	}
-	tuned, err := w.fineTune(ctx, l)
-	if err != nil {
-		return nil, err
-	}
-	if tuned != nil { // beside zero-shot, before what was trained here
-		methods = slices.Insert(methods, len(methods)-len(w.config.Heads), tuned)
-	}
-	outside, err := l.withOutside(ctx)
-	if err != nil {
-		return nil, err
-	}
-	if outside != nil {
-		methods = append(methods, outside)
-	}
-	tests := l.findings()
-	near := w.nearDuplicates(ctx)
-	r := w.report(l)
-	r.NearDuplicates = near
-	if r.Findings, r.Macro, err = l.compare(ctx, methods, tests); err != nil {
-		return nil, err
-	}
-	if r.Subgroups, err = l.subgroups(methods, tests, r.Findings); err != nil {
-		return nil, err
-	}
-	if r.Mistakes, err = l.mistakes(ctx, methods, tests, r.Findings); err != nil {
-		return nil, err
-	}
-	gains, joined, err := l.covariateGains(ctx, methods, tests)
-	if err != nil {
-		return nil, err
-	}
-	r.Covariates = gains
-	var external []ExternalRow
-	if r.External, external, err = w.judgeExternal(ctx, l, methods); err != nil {
-		return nil, err
-	}
-	var theirs []evaluate.Prediction
-	if r.Encoders, theirs, err = w.compareEncoders(ctx, others, r, l, methods, tests); err != nil {
-		return nil, err
-	}
-	if err := w.warnOfPrompts(l, methods, r); err != nil {
-		return nil, err
-	}
-	var zero *method
-	if l.prior != nil {
-		zero = methods[0]
-	}
-	if r.Curves, err = l.curves(ctx, tests, zero, func(done, total int) { w.options.Progress("train", done, total) }); err != nil {
-		return nil, err
-	}
-	result := &Result{
-		Report: r, Embedded: w.filled.Embedded, Cached: w.filled.Cached,
-		config: w.config, samples: w.samples(), predictions: append(l.predictions(methods), theirs...), sample: l.sample(), joined: joined, external: external,
-	}
-	for _, set := range w.external {
-		result.Embedded, result.Cached = result.Embedded+set.work.filled.Embedded, result.Cached+set.work.filled.Cached
-	}
-	for _, j := range joined {
-		for _, note := range j.head.Notes {
-			r.Warnings = append(r.Warnings, j.name+": "+note)
-		}
-	}
-	for _, o := range others {
-		result.Embedded, result.Cached = result.Embedded+o.work.filled.Embedded, result.Cached+o.work.filled.Cached
-	}
-	for _, m := range methods {
-		if m == tuned {
-			continue // the encoder's own, and not for vectors of length one
-		}
-		if m == outside {
-			result.joined = append(result.joined, namedHead{m.name, m.head})
-		} else {
-			result.Heads = append(result.Heads, m.head)
-		}
-		for _, note := range m.head.Notes {
-			r.Warnings = append(r.Warnings, m.name+": "+note)
-		}
-	}
-	r.AddPublished()
-	return result, r.Counts.Check()
-}
-
-// report says what is known before anything is trained.
-func (w *work) report(l *lab) *evaluate.Report {
-	d, e := l.data, w.options.Encoder
-	digests := make([][sha256.Size]byte, 0, len(d.Samples))
-	for _, i := range w.plan.used() {
-		digests = append(digests, w.keys[i].Content)
-	}
-	in := datasets.Inspect(d)
-	r := &evaluate.Report{
-		Name: w.config.Name, Description: w.config.Description, Synthetic: w.config.Synthetic, Seed: w.config.Seed,
-		Dataset: evaluate.DatasetFacts{
-			Spec: w.config.Data.Format + ":" + filepath.Base(w.config.Data.Path), Digest: datasets.Digest(d, digests), Task: string(d.Task),
-			Samples: in.Samples, Images: in.Images, Patients: in.Patients, Unit: d.Unit,
-		},
-		Counts:   w.plan.counts(w.data),
-		Splits:   map[string]evaluate.Part{testPart: l.part(l.test)},
-		Encoder:  factsOf(e, w.config.Preprocess),
-		Warnings: w.warnings,
-	}
-	if len(l.train) > 0 {
-		r.Splits[trainPart] = l.part(l.train)
-	}
-	if len(l.validation) > 0 {
-		r.Splits[validationPart] = l.part(l.validation)
-	}
-	if name := w.data.Contaminated; name != "" {
-		r.Warnings = append(r.Warnings, fmt.Sprintf("the data seems to be of %s, which MedSigLIP was pre-trained on: figures may be too good, zero-shot's above all", name))
-	}
-	if n := len(w.data.Problems); n == 1 {
-		r.Warnings = append(r.Warnings, "'medprobe dataset inspect' lists one thing that is odd about the data")
-	} else if n > 1 {
-		r.Warnings = append(r.Warnings, fmt.Sprintf("'medprobe dataset inspect' lists %d things that are odd about the data", n))
-	}
-	if n := uncertain(d); n > 0 {
-		r.Warnings = append(r.Warnings, fmt.Sprintf("%d labels are uncertain; they are neither trained nor tested on", n))
-	}
-	if !d.HasPatients() {
-		r.Warnings = append(r.Warnings, fmt.Sprintf("the data names no patients: every %s counts as independent, and intervals are too narrow where a patient has several", d.Unit))
-	}
-	return r
-}
-
-func uncertain(d *datasets.Dataset) int {
-	n := 0
-	for i := range d.Samples {
-		for _, label := range d.Samples[i].Labels {
-			if label == datasets.Uncertain {
-				n++
-			}
-		}
-	}
-	return n
-}
-
-// part counts one side of the split.
-func (l *lab) part(rows []int) evaluate.Part {
-	p := evaluate.Part{Samples: len(rows)}
-	if !l.data.HasPatients() {
-		return p
-	}
-	var groups []string
-	for _, i := range rows {
-		groups = append(groups, l.data.Samples[i].Group())
-	}
-	slices.Sort(groups)
-	patients := len(slices.Compact(groups))
-	p.Patients = &patients
-	return p
 }

@@ -235,7 +235,7 @@ train: {shots: 8}
 
 func TestWithoutPromptsTheFirstHeadIsTheBaseline(t *testing.T) {
 	t.Parallel()
-	yaml := pairs[:strings.Index(pairs, "prompts:")]
+	yaml := pairs[:strings.Index(pairs, "prompts:")] + "heads: [linear-probe, logistic]\n"
 	r := newWorld(t).run(yaml).Report
 	if m := r.Findings[0].Methods; len(m) != 2 || m[0].Method != "linear-probe" {
 		t.Errorf("methods %+v", m)

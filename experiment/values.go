@@ -103,30 +103,18 @@ func (w *work) judgeValues(ctx context.Context, l *lab) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	near := w.nearDuplicates(ctx)
-	r := w.report(l)
-	r.NearDuplicates = near
+	result := w.newResult(ctx, l)
+	r := result.Report
 	if r.Values, err = l.assessValues(ctx, methods); err != nil {
 		return nil, err
 	}
 	if r.Values.Curves, err = l.valueCurves(ctx, progress); err != nil {
 		return nil, err
 	}
-	result := &Result{
-		Report: r, Embedded: w.filled.Embedded, Cached: w.filled.Cached,
-		config: w.config, samples: w.samples(), values: l.valuePredictions(methods), sample: l.sample(),
-	}
+	result.values = l.valuePredictions(methods)
 	for _, m := range methods {
-		switch {
-		case m.head == nil:
-			continue
-		case m.name == zeroShotAxis:
-			result.joined = append(result.joined, namedHead{m.name, m.head})
-		default:
-			result.Heads = append(result.Heads, m.head)
-		}
-		for _, note := range m.head.Notes {
-			r.Warnings = append(r.Warnings, m.name+": "+note)
+		if m.head != nil {
+			result.keep(m.name, m.head)
 		}
 	}
 	return result, r.Counts.Check()

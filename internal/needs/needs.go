@@ -26,6 +26,19 @@ func Data(t testing.TB, name string) string {
 	return dir
 }
 
+// Checkpoint returns weights that may not be passed on, such as MedSigLIP's, and the
+// arrays that a reference computed by them: $MEDPROBE_CHECKPOINT and $MEDPROBE_GOLDEN.
+// No gate can have them, so that theirs is the one need whose absence is no failure
+// under MEDPROBE_SKIP=never: the same test passes there on weights of the same form.
+func Checkpoint(t testing.TB) (weights, golden string) {
+	t.Helper()
+	weights, golden = os.Getenv("MEDPROBE_CHECKPOINT"), os.Getenv("MEDPROBE_GOLDEN")
+	if weights == "" || golden == "" {
+		t.Skip("no weights of one's own; tools/reference/siglip.py says how MEDPROBE_CHECKPOINT and MEDPROBE_GOLDEN are made")
+	}
+	return weights, golden
+}
+
 // Root returns the project's root: the nearest folder above with a go.mod.
 func Root(t testing.TB) string {
 	t.Helper()
