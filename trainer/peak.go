@@ -8,21 +8,25 @@ import (
 
 // peaks hold, for each kind of head, how much memory a fit takes beside the vectors
 // themselves: as multiples of the n×D float32 matrix, of an n×n and of a D×D matrix
-// of float64. They are rough, and rather too much than too little. Seen were, vectors
-// included, for 3,000 vectors of 256 dimensions: 4.1 matrices for linear-probe and
-// logistic, 7.6 for tip-adapter, 40 for tip-adapter-f, whose likenesses are n×n, 5.3
-// for gda, 7.4 for knn, 3.2 for lp++, 4.3 for clap, 6.2 for ensemble, 11.4 for
-// golearn-logistic and 8 for ridge. Of mlp the network is most. A fit of a few
-// hundred vectors takes some MB more, which no machine lacks. Not measured:
-// golearn-forest. TestMemoryOfFits holds logistic to its own at 10,000 × 1152.
-var peaks = map[string]struct{ matrices, rows, dims float64 }{
-	Logistic: {2, 0, 2}, LinearProbe: {2, 0, 2},
-	TipAdapter: {3, 0.2, 0}, TipAdapterF: {5, 1.5, 0}, KNN: {3, 0.2, 0},
-	GDA: {2, 0, 12}, Prototype: {2, 0, 0}, SSText: {2, 0, 0}, LPPlusPlus: {3, 0, 0}, CLAP: {4, 0, 0},
-	MLP: {4, 0, 0}, Ensemble: {6, 0.2, 12},
-	GolearnLogistic: {11, 0, 0}, GolearnKNN: {2, 0, 0}, GolearnTrees: {4, 0, 0},
-	Ridge: {7, 0, 2}, RidgePrior: {7, 0, 2},
+// of float64, and as float64 values for each row and class. They are rough, and rather
+// too much than too little. TestFootprints holds all of them to what fits take, and
+// TestMemoryOfFits logistic at 10,000 × 1152.
+var peaks = map[string]struct{ matrices, rows, dims, columns float64 }{
+	Logistic: {2, 0, 2, 0}, LinearProbe: {2, 0, 2, 0}, // a sweep takes sweepColumns more
+	TipAdapter: {7, 0.2, 2, 50}, TipAdapterF: {40, 1.5, 2, 50}, KNN: {3, 0.2, 0, 50},
+	GDA: {3, 0, 8, 50}, Prototype: {2, 0, 0, 30}, SSText: {2, 0, 0, 30}, LPPlusPlus: {3, 0, 0, 40}, CLAP: {4, 0, 0, 50},
+	MLP: {4, 0, 0, 50}, Ensemble: {6, 0.2, 8, sweepColumns},
+	GolearnLogistic: {11, 0, 0, 50}, GolearnKNN: {2, 0, 0, 10}, GolearnTrees: {4, 0, 0, 100},
+	Ridge: {7, 0, 2, 70}, RidgePrior: {7, 0, 2, 70},
 }
+
+const (
+	// sweepColumns is how many float64 values a sweep of C takes for each row and
+	// class, of tasksTogether classes at most.
+	sweepColumns = 200
+	// unswept is what lies about between two collections, however small the fit.
+	unswept = 4e6
+)
 
 // networkCopies is how many float64 values a fit of mlp takes for each parameter of
 // its network. Seen were 8: 12.5 MB for 300 vectors of 128 dimensions, where one of
@@ -41,6 +45,7 @@ func Peak(rows, cols, classes int, o Options) int64 {
 	if kind == Logistic || kind == LinearProbe {
 		if o.C == 0 { // a sweep, with columns for each class
 			of.matrices += 1 + 0.12*float64(classes-1)
+			of.columns = sweepColumns
 		}
 		d = min(n, d) // the Gram matrix, of samples or of dimensions
 	}
@@ -51,7 +56,8 @@ func Peak(rows, cols, classes int, o Options) int64 {
 		other := peaks[member]
 		of.matrices, of.rows, of.dims = max(of.matrices, other.matrices+2), max(of.rows, other.rows), max(of.dims, other.dims)
 	}
-	bytes := 4*n*float64(cols)*(1+of.matrices) + 8*n*n*of.rows + 8*d*d*of.dims + network
+	columns := of.columns * float64(min(classes, tasksTogether))
+	bytes := unswept + 4*n*float64(cols)*(1+of.matrices) + 8*n*n*of.rows + 8*d*d*of.dims + 8*n*columns + network
 	return int64(min(bytes, math.MaxInt64/2))
 }
 
