@@ -82,15 +82,15 @@ func TestFootprints(t *testing.T) {
 	needs.Time(t)
 	slow := []string{trainer.TipAdapterF, trainer.MLP, trainer.Ensemble, trainer.GolearnTrees}
 	for _, kind := range append(trainer.Kinds(), trainer.ValueKinds()...) {
-		shapes := []shape{{2000, 64, 1}, {60, 512, 1}, {500, 64, 6}}
+		shapes := []shape{{2000, 64, 1}, {150, 768, 1}, {1000, 64, 6}}
 		if slices.Contains(slow, kind) {
-			shapes = []shape{{200, 32, 1}, {60, 512, 1}, {30, 64, 3}}
+			shapes = []shape{{300, 64, 1}, {60, 768, 1}, {30, 64, 3}}
 		}
 		for _, s := range shapes {
 			bounded(t, s, trainer.Options{Head: kind})
 		}
 		if kind != trainer.Ensemble && slices.Contains(trainer.Kinds(), kind) {
-			bounded(t, shape{40, 128, 1}, trainer.Options{Head: trainer.Ensemble, Members: []string{kind, other(kind)}})
+			bounded(t, shape{60, 512, 1}, trainer.Options{Head: trainer.Ensemble, Members: []string{kind, other(kind)}})
 		}
 	}
 }

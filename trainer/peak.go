@@ -7,17 +7,18 @@ import (
 )
 
 // peaks hold, for each kind of head, how much memory a fit takes beside the vectors
-// themselves: as multiples of the n×D float32 matrix, of an n×n and of a D×D matrix
-// of float64, and as float64 values for each row and class. They are rough, and rather
-// too much than too little. TestFootprints holds all of them to what fits take, and
-// TestMemoryOfFits logistic at 10,000 × 1152.
-var peaks = map[string]struct{ matrices, rows, dims, columns float64 }{
-	Logistic: {2, 0, 2, 0}, LinearProbe: {2, 0, 2, 0}, // a sweep takes sweepColumns more
-	TipAdapter: {7, 0.2, 2, 50}, TipAdapterF: {40, 1.5, 2, 50}, KNN: {3, 0.2, 0, 50},
-	GDA: {3, 0, 8, 50}, Prototype: {2, 0, 0, 30}, SSText: {2, 0, 0, 30}, LPPlusPlus: {3, 0, 0, 40}, CLAP: {4, 0, 0, 50},
-	MLP: {4, 0, 0, 50}, Ensemble: {6, 0.2, 8, sweepColumns},
-	GolearnLogistic: {11, 0, 0, 50}, GolearnKNN: {2, 0, 0, 10}, GolearnTrees: {4, 0, 0, 100},
-	Ridge: {7, 0, 2, 70}, RidgePrior: {7, 0, 2, 70},
+// themselves: as multiples of the n×D float32 matrix; of an n×n, of a D×D matrix of
+// float64, and of one as wide as the span of the vectors, the lesser of both; and as
+// float64 values for each row and class. They are rough, and rather too much than too
+// little. TestFootprints holds all of them to what fits take, and TestMemoryOfFits
+// logistic at 10,000 × 1152.
+var peaks = map[string]struct{ matrices, rows, dims, span, columns float64 }{
+	Logistic: {2, 0, 0, 2, 0}, LinearProbe: {2, 0, 0, 2, 0}, // a sweep takes sweepColumns more
+	TipAdapter: {7, 0.2, 0, 2, 50}, TipAdapterF: {40, 1.5, 2, 0, 50}, KNN: {3, 0.2, 0, 0, 50},
+	GDA: {3, 0, 0, 8, 50}, Prototype: {2, 0, 0, 0, 30}, SSText: {2, 0, 0, 0, 30}, LPPlusPlus: {3, 0, 0, 0, 40}, CLAP: {4, 0, 2, 0, 50},
+	MLP: {4, 0, 0, 0, 50}, Ensemble: {6, 0.2, 0, 8, sweepColumns},
+	GolearnLogistic: {11, 0, 0, 0, 50}, GolearnKNN: {2, 0, 0, 0, 10}, GolearnTrees: {4, 0, 0, 0, 100},
+	Ridge: {7, 0, 0, 2, 70}, RidgePrior: {7, 0, 0, 2, 70},
 }
 
 const (
@@ -47,17 +48,18 @@ func Peak(rows, cols, classes int, o Options) int64 {
 			of.matrices += 1 + 0.12*float64(classes-1)
 			of.columns = sweepColumns
 		}
-		d = min(n, d) // the Gram matrix, of samples or of dimensions
 	}
 	if kind == MLP || slices.Contains(o.Members, MLP) {
 		network = 8 * networkCopies * float64(cols*hiddenUnits[0]+hiddenUnits[0]*hiddenUnits[1]+hiddenUnits[1]*classes)
 	}
 	for _, member := range o.Members {
 		other := peaks[member]
-		of.matrices, of.rows, of.dims = max(of.matrices, other.matrices+2), max(of.rows, other.rows), max(of.dims, other.dims)
+		of.matrices, of.rows = max(of.matrices, other.matrices+2), max(of.rows, other.rows)
+		of.dims, of.span = max(of.dims, other.dims), max(of.span, other.span)
 	}
-	columns := of.columns * float64(min(classes, tasksTogether))
-	bytes := unswept + 4*n*float64(cols)*(1+of.matrices) + 8*n*n*of.rows + 8*d*d*of.dims + 8*n*columns + network
+	tasks, span := float64(min(classes, tasksTogether)), min(n, d)
+	likeness := 8 * n * n * of.rows * (1 + tasks) / 2 // those of one class lie about while the next are made
+	bytes := unswept + 4*n*d*(1+of.matrices) + likeness + 8*d*d*of.dims + 8*span*span*of.span + 8*n*of.columns*tasks + network
 	return int64(min(bytes, math.MaxInt64/2))
 }
 
