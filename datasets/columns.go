@@ -157,12 +157,7 @@ func (t *table) rest(ctx context.Context, d *Dataset, s Spec, c *columns) error 
 // It is never taken for it unasked: it may be a patient's age.
 func soundsLikePatient(name string) bool {
 	short := strings.ToLower(strings.NewReplacer("_", "", "-", "", " ", "", ".", "").Replace(name))
-	for _, word := range []string{"patient", "patientno", "patientnumber", "patientname", "patientkey", "pat", "pid", "patid", "patno", "patnr", "patientnr", "ptid", "mrn", "subj", "subjid", "subjectno", "case", "caseid", "person", "personid"} {
-		if short == word {
-			return true
-		}
-	}
-	return false
+	return slices.Contains([]string{"patient", "patientno", "patientnumber", "patientname", "patientkey", "pat", "pid", "patid", "patno", "patnr", "patientnr", "ptid", "mrn", "subj", "subjid", "subjectno", "case", "caseid", "person", "personid"}, short)
 }
 
 // findingColumns returns the columns that hold nothing but label values, and
