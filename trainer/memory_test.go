@@ -12,13 +12,14 @@ import (
 	"github.com/medprobe/medprobe/trainer"
 )
 
-// peak returns the greatest number of bytes in objects while do runs. Collections
-// come often, so that nearly all of them are in use: how many dead ones are left to
-// lie is the user's choice (GOGC), and chance.
+// peak returns the greatest number of bytes that a collection found in use while do
+// runs. Collections come often. Dead objects that no collection has met yet are not
+// counted: how many of them lie about is the user's choice (GOGC), and hangs on what
+// else the machine does.
 func peak(do func()) uint64 {
 	defer debug.SetGCPercent(debug.SetGCPercent(5))
 	runtime.GC()
-	sample := []metrics.Sample{{Name: "/memory/classes/heap/objects:bytes"}}
+	sample := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
 	most, stop, stopped := uint64(0), make(chan bool), make(chan bool)
 	go func() {
 		defer close(stopped)

@@ -130,7 +130,11 @@ func Note(t testing.TB, lines ...Line) {
 	t.Helper()
 	var all []byte
 	for _, l := range lines {
-		t.Logf("%s: %.4g %s, ratio %.3g", l.Work, Median(l.Ours), l.Unit, l.Ratio())
+		if ratio := l.Ratio(); math.IsNaN(ratio) { // no peer
+			t.Logf("%s: %.4g %s", l.Work, Median(l.Ours), l.Unit)
+		} else {
+			t.Logf("%s: %.4g %s, ratio %.3g", l.Work, Median(l.Ours), l.Unit, ratio)
+		}
 		text, err := json.Marshal(l)
 		if err != nil {
 			t.Fatal(err)
