@@ -107,7 +107,7 @@ non-inferiority and that of the two one-sided tests (TOST) for equivalence.`,
 			if err != nil {
 				return err
 			}
-			summary, err := scores.SummarizeWith(cmd.Context(), options)
+			summary, err := scores.Summarize(cmd.Context(), options)
 			if err != nil {
 				return err
 			}
