@@ -15,6 +15,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/medprobe/medprobe/internal/needs"
 	"gonum.org/v1/gonum/stat/distuv"
 )
 
@@ -146,9 +147,7 @@ func TestClusteredCoverage(t *testing.T) {
 // TestCoverageTable draws many worlds of every kind and writes what it saw as a
 // page of the documentation.
 func TestCoverageTable(t *testing.T) {
-	if *coverage == 0 {
-		t.Skip("make bench-coverage runs it")
-	}
+	needs.Asked(t, *coverage > 0, "make bench-coverage")
 	var b strings.Builder
 	fmt.Fprintf(&b, `# How often the intervals hold the truth
 
@@ -193,9 +192,7 @@ func readText(t *testing.T, path string) string {
 
 // TestCoverageOfMeans writes the second part of the page.
 func TestCoverageOfMeans(t *testing.T) {
-	if *coverage == 0 {
-		t.Skip("make bench-coverage runs it")
-	}
+	needs.Asked(t, *coverage > 0, "make bench-coverage")
 	var b strings.Builder
 	fmt.Fprintf(&b, `
 %d worlds of each kind, so that chance alone moves one share by ±%.1f points in 95 of 100 cases. For average precision: patients with one

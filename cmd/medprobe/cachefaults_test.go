@@ -16,6 +16,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/medprobe/medprobe/internal/needs"
 )
 
 // faults asks for the full number of faults; make test-faults does.
@@ -64,9 +66,7 @@ func (m *machine) sound(more ...string) int {
 }
 
 func TestKilledAtAnyMoment(t *testing.T) {
-	if testing.Short() {
-		t.Skip("kills processes")
-	}
+	needs.Time(t)
 	t.Parallel()
 	kills, n := 12, 100
 	if *faults {
@@ -108,9 +108,7 @@ func TestKilledAtAnyMoment(t *testing.T) {
 
 // No image is encoded much more often than once, however often the work is killed.
 func TestKillsCostWhatWasInFlight(t *testing.T) {
-	if testing.Short() {
-		t.Skip("kills processes")
-	}
+	needs.Time(t)
 	t.Parallel()
 	n := 100
 	if *faults {
@@ -131,9 +129,7 @@ func TestKillsCostWhatWasInFlight(t *testing.T) {
 }
 
 func TestFullDiskIsSaidAndGotOver(t *testing.T) {
-	if testing.Short() {
-		t.Skip("embeds until nothing fits")
-	}
+	needs.Time(t)
 	t.Parallel()
 	spec := images(t, 300)
 	full := func(t *testing.T, m *machine, script, cache string) {
@@ -167,9 +163,7 @@ func TestFullDiskIsSaidAndGotOver(t *testing.T) {
 		if err := os.Mkdir(disk, 0o700); err != nil {
 			t.Fatal(err)
 		}
-		if out, err := exec.Command("mount", "-t", "tmpfs", "-o", "size=1200k", "tmpfs", disk).CombinedOutput(); err != nil {
-			t.Skipf("no disk can be mounted here (%v: %s); the limit on files was tested", err, bytes.TrimSpace(out))
-		}
+		needs.Granted(t, "mount", exec.Command("mount", "-t", "tmpfs", "-o", "size=1200k", "tmpfs", disk).Run())
 		defer func() {
 			if out, err := exec.Command("umount", disk).CombinedOutput(); err != nil {
 				t.Errorf("%v: %s", err, out)
@@ -190,9 +184,7 @@ func TestFullDiskIsSaidAndGotOver(t *testing.T) {
 
 // Many processes at once on one cache, and one that looks.
 func TestCrowdOnOneCache(t *testing.T) {
-	if testing.Short() {
-		t.Skip("eight processes")
-	}
+	needs.Time(t)
 	t.Parallel()
 	processes, n := 4, 80
 	if *faults {

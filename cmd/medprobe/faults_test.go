@@ -24,9 +24,7 @@ import (
 )
 
 func TestKilledEmbedLosesNothing(t *testing.T) {
-	if testing.Short() {
-		t.Skip("kills two dozen processes")
-	}
+	needs.Time(t)
 	t.Parallel()
 	spec := "csv:" + filepath.Join(phantoms(t), "labels.csv")
 	whole := newMachine(t)
@@ -81,9 +79,7 @@ func TestKilledEmbedLosesNothing(t *testing.T) {
 }
 
 func TestInterruptIsExit130AndGoesOn(t *testing.T) {
-	if testing.Short() {
-		t.Skip("draws images")
-	}
+	needs.Time(t)
 	t.Parallel()
 	spec := "csv:" + filepath.Join(phantoms(t), "labels.csv")
 	for _, signal := range []os.Signal{os.Interrupt, syscall.SIGTERM} {

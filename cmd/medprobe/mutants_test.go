@@ -19,9 +19,7 @@ import (
 // any, through the command: it ends well within 4 GB of address space, and every file
 // is embedded or failed.
 func TestMutatedImagesThroughEmbed(t *testing.T) {
-	if testing.Short() {
-		t.Skip("embeds hundreds of images")
-	}
+	needs.Time(t)
 	t.Parallel()
 	n := 300
 	if *faults {

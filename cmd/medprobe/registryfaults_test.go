@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/medprobe/medprobe/internal/atomicfile"
+	"github.com/medprobe/medprobe/internal/needs"
 	"github.com/medprobe/medprobe/registry"
 )
 
@@ -156,9 +157,7 @@ func nothingTemporary(t *testing.T, dir string) {
 // Whatever is killed while it writes a run, a head, a page, a registry or an export
 // leaves the old or the new, whole: a hundred kills of each command by make test-faults.
 func TestKilledRunAndRegistryAreOldOrNew(t *testing.T) {
-	if testing.Short() {
-		t.Skip("kills dozens of processes")
-	}
+	needs.Time(t)
 	t.Parallel()
 	m := newMachine(t)
 	yaml := filepath.Join(m.home, "experiment.yaml")

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/medprobe/medprobe/datasets/phantom"
+	"github.com/medprobe/medprobe/internal/needs"
 	"golang.org/x/sys/unix"
 )
 
@@ -35,9 +36,7 @@ func startAtTerminal(t testing.TB, cmd *exec.Cmd) (screen *os.File) {
 func terminal(t testing.TB) (screen, program *os.File) {
 	t.Helper()
 	screen, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)
-	if err != nil {
-		t.Skipf("no terminals here: %v", err)
-	}
+	needs.Granted(t, "terminal", err)
 	t.Cleanup(func() { screen.Close() })
 	if err := unix.IoctlSetPointerInt(int(screen.Fd()), unix.TIOCSPTLCK, 0); err != nil {
 		t.Fatal(err)
@@ -61,9 +60,7 @@ var counted = regexp.MustCompile(`embed ([0-9]+)/([0-9]+)`)
 
 // A person sees how far the work has come, presses Ctrl-C and runs it again.
 func TestTerminalTakesCtrlCAndKeepsFailures(t *testing.T) {
-	if testing.Short() {
-		t.Skip("draws images of 160 patients")
-	}
+	needs.Time(t)
 	t.Parallel()
 	dir, m := t.TempDir(), newMachine(t)
 	if err := phantom.WriteDataset(t.Context(), dir, phantom.Options{Seed: 12, Train: 80, Test: 80}); err != nil {
