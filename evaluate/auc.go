@@ -1,8 +1,8 @@
 package evaluate
 
 import (
-	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 )
 
@@ -127,10 +127,11 @@ func unitsOf(n int, groups []string) (unit []int32, units int, err error) {
 	if len(groups) != n {
 		return nil, 0, fmt.Errorf("evaluate: %d groups for %d labels: want as many, or none", len(groups), n)
 	}
-	names := slices.Clone(groups)
-	slices.SortFunc(names, cmp.Compare[string])
-	names = slices.Compact(names)
-	number := make(map[string]int32, len(names))
+	number := map[string]int32{}
+	for _, name := range groups {
+		number[name] = 0
+	}
+	names := slices.Sorted(maps.Keys(number))
 	for k, name := range names {
 		number[name] = int32(k)
 	}

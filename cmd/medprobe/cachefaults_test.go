@@ -74,7 +74,7 @@ func TestKilledAtAnyMoment(t *testing.T) {
 	}
 	spec := images(t, n)
 	whole := newMachine(t)
-	whole.must("encoder", "show", "demo")
+	whole.hasDemo()
 	start := time.Now()
 	whole.embed(spec)
 	// A kill may come at any time of what it takes here and now.
@@ -82,7 +82,7 @@ func TestKilledAtAnyMoment(t *testing.T) {
 	want := whole.vectors(spec)
 	random := rand.New(rand.NewPCG(7, 7))
 	partial, cut := 0, newMachine(t)
-	cut.must("encoder", "show", "demo")
+	cut.hasDemo()
 	for k := range kills {
 		if k%20 == 0 { // from the beginning again
 			for _, part := range []string{"", "-wal", "-shm"} {
@@ -115,7 +115,7 @@ func TestKillsCostWhatWasInFlight(t *testing.T) {
 		n = 500
 	}
 	spec, m := images(t, n), newMachine(t)
-	m.must("encoder", "show", "demo")
+	m.hasDemo()
 	kills, encoded := 0, 0
 	for through := false; !through; kills++ {
 		var some int
@@ -144,7 +144,7 @@ func TestFullDiskIsSaidAndGotOver(t *testing.T) {
 	const embed = `"$0" embed "$1" --encoder demo --cache "$2"`
 	t.Run("limit on files", func(t *testing.T) {
 		m := newMachine(t)
-		m.must("encoder", "show", "demo")
+		m.hasDemo()
 		cache := filepath.Join(m.home, "small.db")
 		full(t, m, "ulimit -f 2000; exec "+embed, cache) // blocks of 512 bytes, or of 1024
 		stored := m.sound("--cache", cache)
@@ -158,7 +158,7 @@ func TestFullDiskIsSaidAndGotOver(t *testing.T) {
 	})
 	t.Run("small disk", func(t *testing.T) {
 		m := newMachine(t)
-		m.must("encoder", "show", "demo")
+		m.hasDemo()
 		disk := filepath.Join(m.home, "disk")
 		if err := os.Mkdir(disk, 0o700); err != nil {
 			t.Fatal(err)
@@ -191,7 +191,7 @@ func TestCrowdOnOneCache(t *testing.T) {
 		processes, n = 8, 400
 	}
 	spec, m := images(t, n), newMachine(t)
-	m.must("encoder", "show", "demo")
+	m.hasDemo()
 	m.must("embed", images(t, 1), "--encoder", "demo") // there is a cache to look at
 	var crowd, looker sync.WaitGroup
 	texts, codes := make([]string, processes), make([]int, processes)

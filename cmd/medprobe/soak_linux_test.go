@@ -56,7 +56,7 @@ func TestSoak(t *testing.T) {
 		rounds, each, searches = 20, 500, 1000
 	}
 	m := newMachine(t)
-	m.must("encoder", "show", "demo")
+	m.hasDemo()
 	e, err := encoder.Open(filepath.Join(m.home, "cache", "medprobe", "encoders"), "demo", encoder.Options{Library: m.ort})
 	if err != nil {
 		t.Fatal(err)
