@@ -207,6 +207,7 @@ belong to no version. It exits with 1 if anything is wrong.`,
 
 func (s *settings) registryExportCommand() *cobra.Command {
 	var format, out string
+	formats := append(registry.Formats(), registry.EndToEnd)
 	cmd := &cobra.Command{
 		Use:   "export NAME[@VERSION|@ALIAS] --format F --out PATH",
 		Short: "Write a version for other programs",
@@ -225,13 +226,13 @@ func (s *settings) registryExportCommand() *cobra.Command {
 Nothing that is exported names a patient, an image or a path.`,
 		Example: "  medprobe registry export cxr@champion --format onnx --out head.onnx",
 	}
-	cmd.Flags().StringVar(&format, "format", "", "onnx, onnx-e2e, safetensors, mlflow, hf, oci or bundle (required)")
+	cmd.Flags().StringVar(&format, "format", "", strings.Join(formats, ", ")+" (required)")
 	cmd.Flags().StringVar(&out, "out", "", "file for onnx and bundle, else a new folder (required)")
 	return s.versionCommand(cmd, func(r *registry.Registry, v *registry.Version) error {
 		if out == "" {
 			return usagef(cmd, "--out is missing")
 		}
-		if err := near.Check("--format", format, append(registry.Formats(), registry.EndToEnd)); err != nil {
+		if err := near.Check("--format", format, formats); err != nil {
 			return usagef(cmd, "%w", err)
 		}
 		export := func() error { return r.Export(cmd.Context(), v, format, out) }
