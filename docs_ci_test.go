@@ -8,14 +8,14 @@ import (
 	"testing"
 
 	"go.yaml.in/yaml/v4"
+
+	"github.com/medprobe/medprobe/internal/needs"
 )
 
 // The CI jobs of docs/ci.md are run as a runner would run their scripts, each in a
 // folder with a baseline, and leave what they say they upload.
 func TestJobsOfThePageRun(t *testing.T) {
-	if testing.Short() {
-		t.Skip("runs two CI jobs")
-	}
+	needs.Time(t)
 	text, err := os.ReadFile("docs/ci.md")
 	if err != nil {
 		t.Fatal(err)

@@ -40,9 +40,7 @@ var update = flag.Bool("update", false, "rewrite what the pages say that command
 // Fields of report.json that a page names are looked up in the run that the page
 // leaves behind.
 func TestPagesSayWhatTheCommandsDo(t *testing.T) {
-	if testing.Short() {
-		t.Skip("runs every command of the documentation")
-	}
+	needs.Time(t)
 	stage := newStage(t)
 	for _, page := range pages(t) {
 		t.Run(page, func(t *testing.T) { newPageTest(t, page, stage).run() })

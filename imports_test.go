@@ -35,7 +35,7 @@ var mayImport = map[string][]string{
 
 // onlyIn says which packages may import a costly or foreign dependency.
 var onlyIn = map[string][]string{
-	"database/sql":                    {"embedcache", "registry", "internal/postgresdb", "internal/sqlitedb"},
+	"database/sql":                    {"embedcache", "registry", "internal/postgresdb", "internal/sqldb", "internal/sqlitedb"},
 	"image":                           {"datasets", "datasets/phantom", "encoder", "embedcache", "cmd/medprobe", "internal/raster", "internal/dicom", "internal/layouts", "report"},
 	"github.com/yalue/onnxruntime_go": {"encoder"},
 	"github.com/spf13/cobra":          {"cmd/medprobe"},

@@ -125,7 +125,7 @@ type Dataset struct {
 	// Attributes names what Sample.Attrs holds.
 	Attributes []string
 	// Contaminated names the data that MedSigLIP was pre-trained on, where this
-	// seems to be it; see [Pretraining].
+	// seems to be it.
 	Contaminated string
 	// Other is the second of two classes that exclude one another, where Classes
 	// holds the one to be found: the negatives are of it. It is empty elsewhere.

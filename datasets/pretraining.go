@@ -25,10 +25,10 @@ var pretraining = []struct {
 
 var notWord = regexp.MustCompile(`[^a-z0-9]+`)
 
-// Pretraining returns the dataset among MedSigLIP's pre-training data whose name
+// pretrainingOf returns the dataset among MedSigLIP's pre-training data whose name
 // stands in the spec's format, in its path, or in its provenance, or "". Figures
 // on such data may be too good, zero-shot's above all.
-func Pretraining(s Spec) string {
+func pretrainingOf(s Spec) string {
 	path, err := filepath.Abs(s.Path)
 	if err != nil {
 		path = s.Path
@@ -46,7 +46,7 @@ func Pretraining(s Spec) string {
 }
 
 func (d *Dataset) warnOfPretraining(s Spec) {
-	if d.Contaminated = Pretraining(s); d.Contaminated != "" {
+	if d.Contaminated = pretrainingOf(s); d.Contaminated != "" {
 		d.problem(d.Spec, "%s is among the data that MedSigLIP was pre-trained on: figures on it may be too good", d.Contaminated)
 	}
 }

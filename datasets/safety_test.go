@@ -124,11 +124,11 @@ func TestPretrainingData(t *testing.T) {
 		"/x/camelyon17/t.csv": "CAMELYON", "/x/EyePACS/t.csv": "EyePACS", "/x/pmc_oa/t.csv": "PMC-OA", "/x/slake/t.csv": "Slake-VQA",
 		"/data/vinci/scint.csv": "", "/data/own/labels.csv": "", "/tcga/a/b/c/labels.csv": "",
 	} {
-		if got := Pretraining(Spec{Format: "csv", Path: path}); got != want {
+		if got := pretrainingOf(Spec{Format: "csv", Path: path}); got != want {
 			t.Errorf("%s: %q, want %q", path, got, want)
 		}
 	}
-	if got := Pretraining(Spec{Format: "csv", Path: "x.csv", Provenance: "the Mendeley Digital Knee X-Ray images"}); got == "" {
+	if got := pretrainingOf(Spec{Format: "csv", Path: "x.csv", Provenance: "the Mendeley Digital Knee X-Ray images"}); got == "" {
 		t.Error("provenance is not looked at")
 	}
 }

@@ -104,7 +104,8 @@ type Spec struct {
 	Aggregate Aggregate `yaml:"aggregate"`
 	// Embeddings names the array of ready vectors in an npz.
 	Embeddings string `yaml:"embeddings"`
-	// Provenance says where the data comes from, in words; see [Pretraining].
+	// Provenance says where the data comes from, in words; what of it seems to be among MedSigLIP's
+	// pre-training data is warned of.
 	Provenance string `yaml:"provenance"`
 
 	// SplitFile is a table of ids and parts, as 'dataset split' writes it; Fold

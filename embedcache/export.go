@@ -244,7 +244,7 @@ func (e *export) npy(ctx context.Context) error {
 	if err := atomicfile.Write(e.path, func(w io.Writer) error { return e.array(ctx, w) }); err != nil {
 		return err
 	}
-	return atomicfile.Write(IDsBeside(e.path), func(w io.Writer) error {
+	return atomicfile.Write(idsBeside(e.path), func(w io.Writer) error {
 		if _, err := io.WriteString(w, "id\n"); err != nil {
 			return err
 		}
@@ -258,8 +258,8 @@ func (e *export) npy(ctx context.Context) error {
 	})
 }
 
-// IDsBeside is the table of the ids of an .npy file.
-func IDsBeside(path string) string {
+// idsBeside is the table of the ids of an .npy file.
+func idsBeside(path string) string {
 	return strings.TrimSuffix(path, filepath.Ext(path)) + ".ids.csv"
 }
 

@@ -171,7 +171,7 @@ func readNPY(path string, o ImportOptions) (*vectorTable, error) {
 		return nil, err
 	}
 	if o.IDs == "" {
-		o.IDs = IDsBeside(path)
+		o.IDs = idsBeside(path)
 	}
 	t.ids, err = readIDs(o.IDs)
 	return t, err

@@ -5,12 +5,13 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 	"testing"
 
 	"go.uber.org/goleak"
+
+	"github.com/medprobe/medprobe/internal/needs"
 )
 
 // A process loads one library, so each search runs in a process of its own:
@@ -99,9 +100,7 @@ func realLibrary(t *testing.T) string {
 
 func TestEachUnfitLibraryIsRefusedWithItsReason(t *testing.T) {
 	t.Parallel()
-	if runtime.GOOS == "windows" {
-		t.Skip("builds a shared library with cc")
-	}
+	needs.System(t, "linux", "darwin") // it makes a shared library with cc
 	dir := t.TempDir()
 	text, old := filepath.Join(dir, "text.so"), filepath.Join(dir, "old.so")
 	if err := os.WriteFile(text, []byte("not a library"), 0o600); err != nil {
@@ -127,9 +126,7 @@ func TestEachUnfitLibraryIsRefusedWithItsReason(t *testing.T) {
 // After a missing, a broken and an old library the next one is still taken.
 func TestSearchGoesOnAfterUnfitLibraries(t *testing.T) {
 	t.Parallel()
-	if runtime.GOOS != "linux" {
-		t.Skip("the names of the libraries are Linux's")
-	}
+	needs.System(t, "linux") // the names of the libraries are Linux's
 	good := realLibrary(t)
 	dir := t.TempDir()
 	text := filepath.Join(dir, "text.so")
@@ -185,9 +182,7 @@ func TestSecondLibraryInOneProcessIsRefused(t *testing.T) {
 // The order of FACTS: variables, beside the program, cache, virtual
 // environment, node_modules, Homebrew, /usr/local, the system.
 func TestPlacesAreSearchedInOrder(t *testing.T) {
-	if runtime.GOOS != "linux" {
-		t.Skip("the names of the folders are Linux's")
-	}
+	needs.System(t, "linux") // the names of the folders are Linux's
 	t.Setenv("MEDPROBE_ORT_LIB", "")
 	t.Setenv("ONNXRUNTIME_SHARED_LIBRARY_PATH", "/a")
 	t.Setenv("ORT_DYLIB_PATH", "/b")

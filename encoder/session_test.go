@@ -15,6 +15,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/medprobe/medprobe/internal/needs"
 	"github.com/medprobe/medprobe/internal/safetensors"
 )
 
@@ -224,9 +225,8 @@ func TestCloseBesideRuns(t *testing.T) {
 
 // THREATS row 25.
 func TestManyRunsDoNotGrowTheProcess(t *testing.T) {
-	if testing.Short() || runtime.GOOS != "linux" {
-		t.Skip("2,000 runs, measured by /proc")
-	}
+	needs.Time(t)
+	needs.System(t, "linux") // measured by /proc
 	e := imported(t, "testdata/siglip-f16")
 	pixels := [][]float32{make([]float32, 3*32*32), make([]float32, 3*32*32)}
 	run := func(n int) {

@@ -17,6 +17,7 @@ import (
 	"github.com/medprobe/medprobe/datasets"
 	"github.com/medprobe/medprobe/datasets/phantom"
 	"github.com/medprobe/medprobe/embedcache"
+	"github.com/medprobe/medprobe/internal/needs"
 	"github.com/medprobe/medprobe/internal/onnxgraph"
 	"github.com/medprobe/medprobe/internal/safetensors"
 	"github.com/medprobe/medprobe/internal/turns"
@@ -275,9 +276,7 @@ func largeRadiographs(t *testing.T, images int, e *Encoder) (d *datasets.Dataset
 }
 
 func TestInt8SurvivesOutliers(t *testing.T) {
-	if testing.Short() {
-		t.Skip("runs a tower of MedSigLIP's width")
-	}
+	needs.Time(t)
 	t.Parallel()
 	checkpoint := randomTower(t, towerConfig{Width: 1152, MLPWidth: 4304, Layers: 2, Heads: 16, ImageSize: 112, PatchSize: 14}, true)
 	fp32, int8 := pair(t, checkpoint)

@@ -145,13 +145,13 @@ func (t Trial) method(ctx context.Context, m Scored, unit string, bootstrap Boot
 	if err != nil {
 		return r, err
 	}
-	r.ROC = Simplify(curve, drawingTolerance)
+	r.ROC = simplify(curve, drawingTolerance)
 
 	if m.Probabilities != nil {
 		if !AreProbabilities(m.Probabilities) {
 			return r, errors.New("evaluate: probabilities: want each in [0, 1]")
 		}
-		h, err := NewHistogram(m.Probabilities, t.Labels)
+		h, err := newHistogram(m.Probabilities, t.Labels)
 		if err != nil {
 			return r, err
 		}

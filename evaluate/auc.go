@@ -1,8 +1,8 @@
 package evaluate
 
 import (
-	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 )
 
@@ -34,17 +34,17 @@ import (
 // Oracles: scikit-learn roc_auc_score and R pROC::ci.auc (testdata/README.md);
 // clustered intervals by simulation (TestClusteredCoverage).
 func AUC(scores []float64, labels []bool, groups []string) (Estimate, error) {
-	return MeanAUC([][]float64{scores}, labels, groups)
+	return meanAUC([][]float64{scores}, labels, groups)
 }
 
-// MeanAUC returns the mean of the AUCs of several columns of scores for the
+// meanAUC returns the mean of the AUCs of several columns of scores for the
 // same samples, as when a head was drawn several times, with the interval over
 // the samples' units. The spread between the columns is not part of it: it is
 // what the mean would do with other patients, not with other draws.
 //
 // Each of columns is as scores in [AUC], as is everything else; the variance is
 // that of the mean of the columns' DeLong components.
-func MeanAUC(columns [][]float64, labels []bool, groups []string) (Estimate, error) {
+func meanAUC(columns [][]float64, labels []bool, groups []string) (Estimate, error) {
 	c, err := newContrast(labels, groups)
 	if err != nil {
 		return Estimate{}, err
@@ -127,10 +127,11 @@ func unitsOf(n int, groups []string) (unit []int32, units int, err error) {
 	if len(groups) != n {
 		return nil, 0, fmt.Errorf("evaluate: %d groups for %d labels: want as many, or none", len(groups), n)
 	}
-	names := slices.Clone(groups)
-	slices.SortFunc(names, cmp.Compare[string])
-	names = slices.Compact(names)
-	number := make(map[string]int32, len(names))
+	number := map[string]int32{}
+	for _, name := range groups {
+		number[name] = 0
+	}
+	names := slices.Sorted(maps.Keys(number))
 	for k, name := range names {
 		number[name] = int32(k)
 	}

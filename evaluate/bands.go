@@ -33,7 +33,7 @@ type Band struct {
 // bandSteps is in how many steps a band goes from 0 to 1.
 const bandSteps = 50
 
-// Bands returns the ROC and the precision–recall curve's pointwise bands, at the
+// bands returns the ROC and the precision–recall curve's pointwise bands, at the
 // false positive rates 0, 0.02, … 1 and at the recalls 0.02, … 1, by a bootstrap
 // over the units within classes (percentiles of the resampled curves; vertical
 // averaging, Fawcett, Pattern Recognition Letters 27 (2006) 861–874, and Macskassy
@@ -43,26 +43,8 @@ const bandSteps = 50
 // A bootstrap sees nothing of what its data do not show: under perfect separation
 // all its curves are one. So no band is narrower than Wilson's interval of the
 // share itself, over units: of the positives for ROC, of those called for
-// precision. Values are rounded outwards to four decimals. Scores, labels and
-// groups are as for [AUC], and so are the errors. Coverage by simulation:
+// precision. Values are rounded outwards to four decimals. Coverage by simulation:
 // TestBandCoverage.
-func Bands(ctx context.Context, scores []float64, labels []bool, groups []string, b Bootstrap) (roc, pr *Band, err error) {
-	b.setDefaults()
-	c, err := newContrast(labels, groups)
-	if err != nil {
-		return nil, nil, err
-	}
-	s, err := newSweep(scores, labels, c.unit)
-	if err != nil {
-		return nil, nil, err
-	}
-	unit := "sample"
-	if groups != nil {
-		unit = "group"
-	}
-	return s.bands(ctx, c, b, unit)
-}
-
 func (s *sweep) bands(ctx context.Context, c *contrast, b Bootstrap, unit string) (roc, pr *Band, err error) {
 	if err := b.validate(len(c.labels)); err != nil {
 		return nil, nil, err

@@ -1,6 +1,7 @@
 package evaluate
 
 import (
+	"context"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -25,10 +26,11 @@ func TestCurvesEqualThoseOfScikitLearn(t *testing.T) {
 	}
 	golden(t, "curves.json", &want)
 	for _, c := range want.Cases {
-		points, err := PrecisionRecall(c.P, booleans(c.Y))
+		s, err := newSweep(c.P, booleans(c.Y), nil)
 		if err != nil {
 			t.Fatal(err)
 		}
+		points := s.precisionRecall()
 		last := len(c.Thresholds) // scikit-learn's end, (0, 1), without a threshold
 		for k, p := range points {
 			at := last - k
@@ -116,6 +118,24 @@ func TestCurvesOfAResample(t *testing.T) {
 	}
 }
 
+// bandsOf is bands of what [AUC] takes.
+func bandsOf(ctx context.Context, scores []float64, labels []bool, groups []string, b Bootstrap) (roc, pr *Band, err error) {
+	b.setDefaults()
+	c, err := newContrast(labels, groups)
+	if err != nil {
+		return nil, nil, err
+	}
+	s, err := newSweep(scores, labels, c.unit)
+	if err != nil {
+		return nil, nil, err
+	}
+	unit := "sample"
+	if groups != nil {
+		unit = "group"
+	}
+	return s.bands(ctx, c, b, unit)
+}
+
 func TestBandsAreHonestUnderSeparation(t *testing.T) {
 	t.Parallel()
 	var scores []float64
@@ -123,7 +143,7 @@ func TestBandsAreHonestUnderSeparation(t *testing.T) {
 	for i := range 40 {
 		scores, labels = append(scores, float64(i)), append(labels, i >= 20)
 	}
-	roc, pr, err := Bands(t.Context(), scores, labels, nil, Bootstrap{Resamples: 200})
+	roc, pr, err := bandsOf(t.Context(), scores, labels, nil, Bootstrap{Resamples: 200})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -136,7 +156,7 @@ func TestBandsAreHonestUnderSeparation(t *testing.T) {
 		t.Errorf("ends: %v, %v and %v", roc.Low[bandSteps], pr.Low[0], pr.Low[bandSteps-1])
 	}
 	for _, w := range []int{1, 3} {
-		again, _, err := Bands(t.Context(), scores, labels, nil, Bootstrap{Resamples: 200, Workers: w})
+		again, _, err := bandsOf(t.Context(), scores, labels, nil, Bootstrap{Resamples: 200, Workers: w})
 		if err != nil || !reflect.DeepEqual(again, roc) {
 			t.Errorf("%d workers give another band (%v)", w, err)
 		}
@@ -166,7 +186,7 @@ func TestBandCoverage(t *testing.T) {
 					scores, labels, groups = append(scores, x), append(labels, positive), append(groups, fmt.Sprint(p))
 				}
 			}
-			roc, pr, err := Bands(t.Context(), scores, labels, groups, Bootstrap{Resamples: resamples, Seed: random.Uint64(), Workers: 1})
+			roc, pr, err := bandsOf(t.Context(), scores, labels, groups, Bootstrap{Resamples: resamples, Seed: random.Uint64(), Workers: 1})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -67,7 +67,7 @@ func TestFiguresOverLabelsEqualThoseOfScikitLearn(t *testing.T) {
 		for l := range c.Y {
 			s.Labels = append(s.Labels, labelScores(fmt.Sprint(l), c.Y[l], c.P[l]))
 		}
-		sum, err := s.Summarize(t.Context(), nil)
+		sum, err := s.Summarize(t.Context(), SummaryOptions{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -128,7 +128,7 @@ func TestFiguresOverClassesEqualThoseOfScikitLearn(t *testing.T) {
 			}
 			s.Labels = append(s.Labels, labelScores(fmt.Sprint(class), y, c.P[class]))
 		}
-		sum, err := s.Summarize(t.Context(), nil)
+		sum, err := s.Summarize(t.Context(), SummaryOptions{})
 		if err != nil {
 			t.Fatal(err)
 		}

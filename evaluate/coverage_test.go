@@ -15,6 +15,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/medprobe/medprobe/internal/needs"
 	"gonum.org/v1/gonum/stat/distuv"
 )
 
@@ -72,16 +73,45 @@ func separation(auc float64) float64 { return math.Sqrt2 * distuv.UnitNormal.Qua
 // difference from a second column's, and of the AUC if every sample were a unit.
 type covered struct{ auc, difference, alone float64 }
 
+// holds is 1 where the interval holds the truth, and 0 elsewhere.
+func holds(e Estimate, truth float64) float64 {
+	if e.Low <= truth && truth <= e.High {
+		return 1
+	}
+	return 0
+}
+
+// held is the share of intervals that held the truth, and where it is to lie.
+type held struct{ share, low, high float64 }
+
+// testCoverage draws n worlds of each kind, and few in -short. A share may lie beside
+// its bounds by what so many worlds differ by: 3.3 standard errors of a share like
+// level, for there are many bounds.
+func testCoverage[K fmt.Stringer](t *testing.T, n, few int, level float64, kinds []K, draw func(t *testing.T, kind K, n int) map[string]held) {
+	t.Parallel()
+	if testing.Short() {
+		n = few
+	}
+	slack := 3.3 * math.Sqrt(level*(1-level)/float64(n))
+	for _, kind := range kinds {
+		t.Run(kind.String(), func(t *testing.T) {
+			t.Parallel()
+			got := draw(t, kind, n)
+			t.Logf("%+v", got)
+			for name, h := range got {
+				if h.share < h.low-slack || h.share > h.high+slack {
+					t.Errorf("%s: coverage %.4f of %d, want %v to %v within %.4f", name, h.share, n, h.low, h.high, slack)
+				}
+			}
+		})
+	}
+}
+
 // covers draws n worlds; the second column's AUC is less by gap.
 func (c clusters) covers(t *testing.T, n int, gap float64) covered {
 	random := rand.New(rand.NewPCG(uint64(c.with*1000+c.without), uint64(c.per*1000)+uint64(10*c.icc)+uint64(len(c.form))))
 	second := separation(c.auc - gap)
 	var inside covered
-	count := func(share *float64, e Estimate, truth float64) {
-		if e.Low <= truth && truth <= e.High {
-			*share += 1 / float64(n)
-		}
-	}
 	for range n {
 		w := c.draw(random, second)
 		r, err := Compare(w.a, w.b, w.labels, w.groups)
@@ -90,58 +120,34 @@ func (c clusters) covers(t *testing.T, n int, gap float64) covered {
 			t.Error(err)
 			return inside
 		}
-		count(&inside.auc, r.A, c.auc)
-		count(&inside.difference, r.Difference, gap)
-		count(&inside.alone, alone, c.auc)
+		inside.auc += holds(r.A, c.auc) / float64(n)
+		inside.difference += holds(r.Difference, gap) / float64(n)
+		inside.alone += holds(alone, c.auc) / float64(n)
 	}
 	return inside
 }
 
 // Intervals of a clustered AUC and of a difference cover 94 to 96 % from ManyUnits patients of
-// each class on; with fewer no less than 94 % and 92 %. The band is what so many worlds
-// may differ by: 3.3 standard errors, for there are many bands.
+// each class on; with fewer no less than 94 % and 92 %.
 func TestClusteredCoverage(t *testing.T) {
-	t.Parallel()
-	n := 2000
-	if testing.Short() {
-		n = 300
-	}
-	slack := 3.3 * math.Sqrt(0.95*0.05/float64(n))
-	for _, c := range []struct {
-		clusters
-		high float64
-	}{
-		{clusters{30, 30, "alike", 5, 0, 0.8}, 0.96}, {clusters{30, 30, "alike", 5, 0.7, 0.9}, 0.96},
-		{clusters{30, 30, "uneven", 5, 0.7, 0.8}, 0.96}, {clusters{30, 30, "mixed", 2, 0.3, 0.9}, 0.96},
-		{clusters{30, 30, "mixed", 5, 0.7, 0.6}, 0.96}, {clusters{30, 150, "uneven", 2, 0.7, 0.8}, 0.96},
-		{clusters{100, 100, "alike", 5, 0.5, 0.95}, 0.96}, {clusters{100, 40, "mixed", 5, 0.7, 0.7}, 0.96},
-		{clusters{20, 20, "alike", 5, 0.7, 0.9}, 1}, {clusters{10, 10, "uneven", 5, 0.7, 0.8}, 1},
-		{clusters{10, 60, "alike", 5, 0.7, 0.8}, 1}, {clusters{20, 20, "uneven", 5, 0.7, 0.95}, 1}, {clusters{12, 100, "uneven", 5, 0.3, 0.9}, 1},
-		{clusters{10, 60, "mixed", 2, 0.3, 0.95}, 1}, {clusters{15, 15, "alike", 2, 0, 0.98}, 1},
-	} {
-		t.Run(c.String(), func(t *testing.T) {
-			t.Parallel()
-			got := c.covers(t, n, 0.05)
-			t.Logf("%+v", got)
-			for name, share := range map[string]float64{"AUC": got.auc, "difference": got.difference} {
-				low := 0.94
-				if c.high == 1 && name == "difference" {
-					low = 0.92 // of few patients and AUCs near 1
-				}
-				if share < low-slack || share > c.high+slack {
-					t.Errorf("%s: coverage %.4f of %d, want %v to %v within %.4f", name, share, n, low, c.high, slack)
-				}
-			}
-		})
-	}
+	testCoverage(t, 2000, 300, 0.95, []clusters{
+		{30, 30, "alike", 5, 0, 0.8}, {30, 30, "alike", 5, 0.7, 0.9}, {30, 30, "uneven", 5, 0.7, 0.8}, {30, 30, "mixed", 2, 0.3, 0.9},
+		{30, 30, "mixed", 5, 0.7, 0.6}, {30, 150, "uneven", 2, 0.7, 0.8}, {100, 100, "alike", 5, 0.5, 0.95}, {100, 40, "mixed", 5, 0.7, 0.7},
+		{20, 20, "alike", 5, 0.7, 0.9}, {10, 10, "uneven", 5, 0.7, 0.8}, {10, 60, "alike", 5, 0.7, 0.8}, {20, 20, "uneven", 5, 0.7, 0.95},
+		{12, 100, "uneven", 5, 0.3, 0.9}, {10, 60, "mixed", 2, 0.3, 0.95}, {15, 15, "alike", 2, 0, 0.98},
+	}, func(t *testing.T, c clusters, n int) map[string]held {
+		got := c.covers(t, n, 0.05)
+		if min(c.with, c.without) < ManyUnits { // few, and AUCs near 1
+			return map[string]held{"AUC": {got.auc, 0.94, 1}, "difference": {got.difference, 0.92, 1}}
+		}
+		return map[string]held{"AUC": {got.auc, 0.94, 0.96}, "difference": {got.difference, 0.94, 0.96}}
+	})
 }
 
 // TestCoverageTable draws many worlds of every kind and writes what it saw as a
 // page of the documentation.
 func TestCoverageTable(t *testing.T) {
-	if *coverage == 0 {
-		t.Skip("make bench-coverage runs it")
-	}
+	needs.Asked(t, *coverage > 0, "make bench-coverage")
 	var b strings.Builder
 	fmt.Fprintf(&b, `# How often the intervals hold the truth
 
@@ -186,9 +192,7 @@ func readText(t *testing.T, path string) string {
 
 // TestCoverageOfMeans writes the second part of the page.
 func TestCoverageOfMeans(t *testing.T) {
-	if *coverage == 0 {
-		t.Skip("make bench-coverage runs it")
-	}
+	needs.Asked(t, *coverage > 0, "make bench-coverage")
 	var b strings.Builder
 	fmt.Fprintf(&b, `
 %d worlds of each kind, so that chance alone moves one share by ±%.1f points in 95 of 100 cases. For average precision: patients with one

@@ -35,10 +35,10 @@ type CurvePoint struct {
 // NewCurvePoint returns the point of a learning curve for the scores that the
 // draws gave to the test samples. Labels and groups are those of the test
 // samples, unit is what a group is. With one class among the labels the point
-// has no figure and says so in Unmet; other errors are those of [MeanAUC].
+// has no figure and says so in Unmet; other errors are those of meanAUC.
 func NewCurvePoint(shots int, draws [][]float64, labels []bool, groups []string, unit string) (CurvePoint, error) {
 	p := CurvePoint{Shots: shots, Draws: len(draws)}
-	mean, err := MeanAUC(draws, labels, groups)
+	mean, err := meanAUC(draws, labels, groups)
 	if errors.Is(err, ErrOneClass) {
 		p.Unmet = "the test part holds one class only"
 		return p, nil

@@ -105,11 +105,11 @@ func alarmsOfDrawn(t *testing.T, worlds, eachNow int, shift float64) (ks, mmd fl
 		b, groupsB := wards(random, 60, 0.4, shift)
 		keptA, keptB := DrawUnits(groupsA, SketchRows/2, SketchPerUnit, uint64(w)), DrawUnits(groupsB, SketchRows, eachNow, uint64(w)+9)
 		a, b, groupsA, groupsB = pickRows(a, keptA), pickRows(b, keptB), pickGroups(groupsA, keptA), pickGroups(groupsB, keptB)
-		s, err := NewShift(firsts(a), firsts(b), groupsA, groupsB, 199, uint64(w))
+		s, err := newShift(firsts(a), firsts(b), groupsA, groupsB, 199, uint64(w))
 		if err != nil {
 			t.Fatal(err)
 		}
-		d, err := NewApart(a, b, groupsA, groupsB, 199, uint64(w))
+		d, err := newApart(a, b, groupsA, groupsB, 199, uint64(w))
 		if err != nil {
 			t.Fatal(err)
 		}

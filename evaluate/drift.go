@@ -125,7 +125,7 @@ const (
 )
 
 // CompareDrift tests whether the samples of now look like those of the reference:
-// their vectors ([NewApart]), for each finding the probabilities ([NewShift]) and,
+// their vectors (newApart), for each finding the probabilities (newShift) and,
 // where labels are known in both, the rate of positives and the AUC (see
 // [Change]). All p values are adjusted together (Holm), so that without any shift
 // the chance of the verdict [Drifted] is at most Alpha. With fewer than
@@ -156,7 +156,7 @@ func CompareDrift(ctx context.Context, reference, now Population, o DriftOptions
 		return d, nil
 	}
 	if len(reference.Vectors) > 0 && len(now.Vectors) > 0 {
-		apart, err := NewApart(reference.Vectors, now.Vectors, reference.VectorGroups, now.VectorGroups, d.Permutations, o.Seed)
+		apart, err := newApart(reference.Vectors, now.Vectors, reference.VectorGroups, now.VectorGroups, d.Permutations, o.Seed)
 		if err != nil {
 			return nil, err
 		}
@@ -189,7 +189,7 @@ func sharedFindings(reference, now Population) (pairs [][2]PopulationFinding) {
 
 func findingDrift(reference, now PopulationFinding, groupsA, groupsB []string, permutations int, seed uint64) (FindingDrift, error) {
 	f := FindingDrift{Name: reference.Name}
-	scores, err := NewShift(asStored(reference.Probabilities), asStored(now.Probabilities), groupsA, groupsB, permutations, seed)
+	scores, err := newShift(asStored(reference.Probabilities), asStored(now.Probabilities), groupsA, groupsB, permutations, seed)
 	if err != nil {
 		return f, err
 	}

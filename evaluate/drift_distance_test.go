@@ -51,7 +51,7 @@ func TestDistancesAgreeWithSciPy(t *testing.T) {
 	const n = 20000
 	for k, c := range want.Values {
 		name := strconv.Itoa(k)
-		got, err := NewShift(c.A, c.B, names(c.UnitsA), names(c.UnitsB), n, 3)
+		got, err := newShift(c.A, c.B, names(c.UnitsA), names(c.UnitsB), n, 3)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -64,7 +64,7 @@ func TestDistancesAgreeWithSciPy(t *testing.T) {
 	}
 	for k, c := range want.Vectors {
 		name := strconv.Itoa(k)
-		got, err := NewApart(c.A, c.B, names(c.UnitsA), names(c.UnitsB), n, 3)
+		got, err := newApart(c.A, c.B, names(c.UnitsA), names(c.UnitsB), n, 3)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -115,11 +115,11 @@ func alarms(t *testing.T, worlds int, icc, shift float64, unitsA, unitsB, size, 
 		if !grouped {
 			groupsA, groupsB = nil, nil
 		}
-		s, err := NewShift(firsts(a), firsts(b), groupsA, groupsB, permutations, uint64(w))
+		s, err := newShift(firsts(a), firsts(b), groupsA, groupsB, permutations, uint64(w))
 		if err != nil {
 			t.Fatal(err)
 		}
-		d, err := NewApart(a, b, groupsA, groupsB, permutations, uint64(w))
+		d, err := newApart(a, b, groupsA, groupsB, permutations, uint64(w))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -187,17 +187,17 @@ func TestDistancesDependOnSeedAloneAndNotOnOrder(t *testing.T) {
 	random := rand.New(rand.NewPCG(3, 0))
 	a, groupsA := cloud(random, 12, 2, 3, 0.5, 0)
 	b, groupsB := cloud(random, 9, 2, 3, 0.5, 0.3)
-	first, err := NewApart(a, b, groupsA, groupsB, 499, 5)
+	first, err := newApart(a, b, groupsA, groupsB, 499, 5)
 	if err != nil {
 		t.Fatal(err)
 	}
-	again, _ := NewApart(a, b, groupsA, groupsB, 499, 5)
-	other, _ := NewApart(a, b, groupsA, groupsB, 499, 6)
+	again, _ := newApart(a, b, groupsA, groupsB, 499, 5)
+	other, _ := newApart(a, b, groupsA, groupsB, 499, 6)
 	if first != again || first.P == other.P && first.Chance == other.Chance {
 		t.Errorf("%+v, again %+v, of another seed %+v", first, again, other)
 	}
 	// KS does not see a monotone map, nor the order of rows.
-	s, err := NewShift(firsts(a), firsts(b), groupsA, groupsB, 499, 5)
+	s, err := newShift(firsts(a), firsts(b), groupsA, groupsB, 499, 5)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -209,17 +209,17 @@ func TestDistancesDependOnSeedAloneAndNotOnOrder(t *testing.T) {
 	}
 	va, ga := mapped(a, groupsA)
 	vb, gb := mapped(b, groupsB)
-	m, err := NewShift(va, vb, ga, gb, 499, 5)
+	m, err := newShift(va, vb, ga, gb, 499, 5)
 	if err != nil || m.KS != s.KS || m.P != s.P {
 		t.Errorf("KS %v, p %v after a monotone map and in another order (%v): want %v, %v", m.KS, m.P, err, s.KS, s.P)
 	}
 	// The same set twice is no shift at all.
-	same, err := NewShift(va, va, ga, ga, 199, 1)
+	same, err := newShift(va, va, ga, ga, 199, 1)
 	if err != nil || same.KS != 0 || same.P != 1 || same.Wasserstein != 0 || same.PSI != 0 {
 		t.Errorf("a set against itself: %+v, %v", same, err)
 	}
 	flat := [][]float32{{1, 0}, {1, 0}, {1, 0}}
-	if d, err := NewApart(flat, flat, nil, nil, 99, 1); err != nil || d.MMD2 != 0 || d.P != 1 {
+	if d, err := newApart(flat, flat, nil, nil, 99, 1); err != nil || d.MMD2 != 0 || d.P != 1 {
 		t.Errorf("vectors that are all the same: %+v, %v: want MMD² 0 and p 1", d, err)
 	}
 }
@@ -228,16 +228,16 @@ func TestDistancesRefuse(t *testing.T) {
 	t.Parallel()
 	nan := math.NaN()
 	for want, call := range map[string]func() error{
-		"without values":     func() error { _, err := NewShift(nil, []float64{1}, nil, nil, 9, 0); return err },
-		"value 1 of set 2":   func() error { _, err := NewShift([]float64{1}, []float64{1, nan}, nil, nil, 9, 0); return err },
-		"1 groups for 2":     func() error { _, err := NewShift([]float64{1, 2}, []float64{1}, []string{"a"}, nil, 9, 0); return err },
-		"at least two units": func() error { _, err := NewApart([][]float32{{1}}, [][]float32{{1}, {2}}, nil, nil, 9, 0); return err },
+		"without values":     func() error { _, err := newShift(nil, []float64{1}, nil, nil, 9, 0); return err },
+		"value 1 of set 2":   func() error { _, err := newShift([]float64{1}, []float64{1, nan}, nil, nil, 9, 0); return err },
+		"1 groups for 2":     func() error { _, err := newShift([]float64{1, 2}, []float64{1}, []string{"a"}, nil, 9, 0); return err },
+		"at least two units": func() error { _, err := newApart([][]float32{{1}}, [][]float32{{1}, {2}}, nil, nil, 9, 0); return err },
 		"has 2 values, the first has 1": func() error {
-			_, err := NewApart([][]float32{{1}, {2}}, [][]float32{{1}, {2, 3}}, nil, nil, 9, 0)
+			_, err := newApart([][]float32{{1}, {2}}, [][]float32{{1}, {2, 3}}, nil, nil, 9, 0)
 			return err
 		},
 		"want finite values": func() error {
-			_, err := NewApart([][]float32{{1}, {2}}, [][]float32{{1}, {float32(math.Inf(1))}}, nil, nil, 9, 0)
+			_, err := newApart([][]float32{{1}, {2}}, [][]float32{{1}, {float32(math.Inf(1))}}, nil, nil, 9, 0)
 			return err
 		},
 	} {

@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/medprobe/medprobe/internal/needs"
 )
 
 var gateRuns = flag.Int("gate", 0, "simulate the gate so many times per row; make bench-gate does")
@@ -136,9 +138,7 @@ true drop says in the candidate; the scores of the two correlate at .8, those of
 // With fourteen labels Holm keeps the false alarms of all together where they were.
 func TestGateFalseAlarmsOfManyLabels(t *testing.T) {
 	t.Parallel()
-	if testing.Short() {
-		t.Skip("draws thousands of worlds")
-	}
+	needs.Time(t)
 	const runs = 150
 	random := rand.New(rand.NewPCG(5, 5))
 	w := gateWorld{images: 300, perPatient: 2, prevalence: 0.3, auc: 0.85, between: 0.8, within: 0.5}

@@ -12,10 +12,10 @@ type Histogram struct {
 	Negatives []int `json:"negatives"`
 }
 
-// NewHistogram counts probabilities in [HistogramBins] bins. Probabilities and
+// newHistogram counts probabilities in [HistogramBins] bins. Probabilities and
 // labels have one entry per sample; one outside [0, 1] is an error that names its
 // index.
-func NewHistogram(probabilities []float64, labels []bool) (Histogram, error) {
+func newHistogram(probabilities []float64, labels []bool) (Histogram, error) {
 	h := Histogram{Positives: make([]int, HistogramBins), Negatives: make([]int, HistogramBins)}
 	if len(probabilities) != len(labels) {
 		return h, fmt.Errorf("evaluate: %d probabilities for %d labels", len(probabilities), len(labels))

@@ -19,7 +19,7 @@ func TestConfusionIsThatOfCounting(t *testing.T) {
 			p, labels = append(p, v), append(labels, random.IntN(2) == 0)
 		}
 	}
-	h, err := NewHistogram(p, labels)
+	h, err := newHistogram(p, labels)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -42,11 +42,11 @@ func TestConfusionIsThatOfCounting(t *testing.T) {
 		}
 	}
 	for _, bad := range []float64{-0.1, 1.1, math.NaN()} {
-		if _, err := NewHistogram([]float64{bad}, []bool{true}); err == nil {
+		if _, err := newHistogram([]float64{bad}, []bool{true}); err == nil {
 			t.Errorf("probability %v is counted", bad)
 		}
 	}
-	if _, err := NewHistogram([]float64{1}, nil); err == nil {
+	if _, err := newHistogram([]float64{1}, nil); err == nil {
 		t.Error("a probability without a label is counted")
 	}
 }

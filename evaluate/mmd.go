@@ -29,7 +29,7 @@ type Apart struct {
 	UnitsB int `json:"units"`
 }
 
-// NewApart compares two sets of finite vectors of one length. groupsA and
+// newApart compares two sets of finite vectors of one length. groupsA and
 // groupsB hold the independent unit of each, usually the patient, or are nil; a
 // unit that stands in both sets is taken for two. permutations is how often units
 // change sides.
@@ -54,7 +54,7 @@ type Apart struct {
 // eq. 3, and section 8 for the median. Oracle: NumPy and SciPy, and all
 // arrangements of small sets (testdata/drift.json); p by simulation
 // (TestShiftFalseAlarms, TestDrawnUnitsFalseAlarms).
-func NewApart(a, b [][]float32, groupsA, groupsB []string, permutations int, seed uint64) (Apart, error) {
+func newApart(a, b [][]float32, groupsA, groupsB []string, permutations int, seed uint64) (Apart, error) {
 	s, err := newSides(len(a), groupsA, len(b), groupsB)
 	if err != nil {
 		return Apart{}, err

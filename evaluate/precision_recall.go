@@ -9,22 +9,10 @@ type RecallPoint struct {
 	Threshold *float64 `json:"threshold"`
 }
 
-// PrecisionRecall returns the precision–recall curve of scores against labels
-// with falling thresholds, one point for each distinct score, from recall 0 with
-// the precision 1 that is agreed on to the first point of recall 1. Errors are
-// those of [AUC]. Oracle: scikit-learn precision_recall_curve, which goes on
+// precisionRecall returns the precision–recall curve with falling thresholds, one point
+// for each distinct score, from recall 0 with the precision 1 that is agreed on to the
+// first point of recall 1. Oracle: scikit-learn precision_recall_curve, which goes on
 // beyond recall 1 and lists the points the other way round.
-func PrecisionRecall(scores []float64, labels []bool) ([]RecallPoint, error) {
-	if _, _, err := countClasses(labels); err != nil {
-		return nil, err
-	}
-	s, err := newSweep(scores, labels, nil)
-	if err != nil {
-		return nil, err
-	}
-	return s.precisionRecall(), nil
-}
-
 func (s *sweep) precisionRecall() []RecallPoint {
 	all := 0
 	for _, positive := range s.positive {
@@ -48,13 +36,13 @@ func (s *sweep) precisionRecall() []RecallPoint {
 	return points
 }
 
-// simplifyRecall is [Simplify] for a precision–recall curve.
+// simplifyRecall is simplify for a precision–recall curve.
 func simplifyRecall(points []RecallPoint, tolerance float64) []RecallPoint {
 	plane := make([]Point, len(points))
 	for k, p := range points {
 		plane[k] = Point{FPR: p.Recall, TPR: p.Precision, Threshold: p.Threshold}
 	}
-	plane = Simplify(plane, tolerance)
+	plane = simplify(plane, tolerance)
 	kept := make([]RecallPoint, len(plane))
 	for k, p := range plane {
 		kept[k] = RecallPoint{Recall: p.FPR, Precision: p.TPR, Threshold: p.Threshold}

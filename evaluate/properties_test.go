@@ -112,7 +112,7 @@ func TestAUCIsTheShareOfPairsInOrder(t *testing.T) {
 			t.Fatal(err)
 		}
 		within(t, "area under the points", area(points), e.Point, 1e-12)
-		within(t, "area under the simplified points", area(Simplify(points, 0.0005)), e.Point, 0.0005)
+		within(t, "area under the simplified points", area(simplify(points, 0.0005)), e.Point, 0.0005)
 		s, err := newSweep(scores, w.labels, nil)
 		if err != nil {
 			t.Fatal(err)

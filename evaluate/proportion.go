@@ -4,8 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-
-	"gonum.org/v1/gonum/stat/distuv"
 )
 
 // Wilson returns the score interval of the proportion k/n. n may be an effective
@@ -28,23 +26,6 @@ func Wilson(k, n, level float64) (low, high float64) {
 	}
 	if k >= n {
 		high = 1
-	}
-	return low, high
-}
-
-// ClopperPearson returns the exact interval of the proportion k/n, which covers
-// at least as often as it says. Of no trials it is [0, 1].
-//
-// Source: Clopper and Pearson, Biometrika 26 (1934) 404–413. Oracle: R's
-// binom.test (testdata/proportion.json).
-func ClopperPearson(k, n int, level float64) (low, high float64) {
-	tail := (1 - level) / 2
-	low, high = 0, 1
-	if k > 0 {
-		low = distuv.Beta{Alpha: float64(k), Beta: float64(n - k + 1)}.Quantile(tail)
-	}
-	if k < n {
-		high = distuv.Beta{Alpha: float64(k + 1), Beta: float64(n - k)}.Quantile(1 - tail)
 	}
 	return low, high
 }

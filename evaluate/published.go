@@ -17,9 +17,9 @@ type Published struct {
 	Source   string   `json:"source"`
 }
 
-// PublishedFor returns the published figures for a finding of that name, in
+// publishedFor returns the published figures for a finding of that name, in
 // whatever case and punctuation, or none.
-func PublishedFor(finding string) []Published {
+func publishedFor(finding string) []Published {
 	var found []Published
 	for _, p := range published {
 		if letters(p.Finding) == letters(finding) {
@@ -47,7 +47,7 @@ func (r *Report) AddPublished() {
 		return
 	}
 	for _, f := range r.Findings {
-		r.Published = append(r.Published, PublishedFor(f.Name)...)
+		r.Published = append(r.Published, publishedFor(f.Name)...)
 	}
 }
 

@@ -39,7 +39,7 @@ func ascending(scores []float64, labels []bool) ([]ranked, error) {
 		order[next[class]] = ranked{s + 0, int32(i)} // −0 becomes 0
 		next[class]++
 	}
-	if len(order) < 1000 {
+	if len(order) < 100 {
 		slices.SortStableFunc(order, func(a, b ranked) int { return cmp.Compare(a.score, b.score) })
 		return order, nil
 	}

@@ -108,10 +108,10 @@ func TestPublishedFiguresHaveTheirPublishedMeans(t *testing.T) {
 	if got := fmt.Sprintf("%v %.3f %.3f %d", n, zeroShot/n, elixr/n, len(published)); got != "13 0.844 0.824 23" {
 		t.Error(got)
 	}
-	if p := PublishedFor("pleural_effusion"); len(p) != 1 || *p[0].ZeroShot != 0.914 {
+	if p := publishedFor("pleural_effusion"); len(p) != 1 || *p[0].ZeroShot != 0.914 {
 		t.Errorf("%+v", p)
 	}
-	if p := PublishedFor("a bone"); p != nil {
+	if p := publishedFor("a bone"); p != nil {
 		t.Errorf("%+v", p)
 	}
 	r := Report{Findings: []Finding{{Name: "pneumonia"}}}

@@ -40,15 +40,15 @@ func logistic(x float64) float64 { return 1 / (1 + math.Exp(-x)) }
 func TestBootstrapOfAveragesAndSubgroups(t *testing.T) {
 	t.Parallel()
 	s := drawScores(rand.New(rand.NewPCG(5, 5)), 120)
-	resampled, err := s.SummarizeWith(t.Context(), SummaryOptions{Bootstrap: &Bootstrap{Resamples: 1000}})
+	resampled, err := s.Summarize(t.Context(), SummaryOptions{Bootstrap: &Bootstrap{Resamples: 1000}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	again, err := s.SummarizeWith(t.Context(), SummaryOptions{Bootstrap: &Bootstrap{Resamples: 1000, Workers: 7}})
+	again, err := s.Summarize(t.Context(), SummaryOptions{Bootstrap: &Bootstrap{Resamples: 1000, Workers: 7}})
 	if err != nil || !reflect.DeepEqual(resampled, again) {
 		t.Errorf("other workers, other figures: %v", err)
 	}
-	theory, err := s.Summarize(t.Context(), nil)
+	theory, err := s.Summarize(t.Context(), SummaryOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -93,7 +93,7 @@ func TestBootstrapOfAveragesAndSubgroups(t *testing.T) {
 		}
 		alone := *s
 		alone.Groups = nil
-		wide, err := alone.Summarize(t.Context(), nil)
+		wide, err := alone.Summarize(t.Context(), SummaryOptions{})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -2,7 +2,6 @@ package evaluate
 
 import (
 	"context"
-	"errors"
 	"fmt"
 )
 
@@ -10,76 +9,10 @@ import (
 // interval: Low and High are the point.
 const WarnNoSpread = "no-spread"
 
-// PrecisionAt returns the share of relevant items among the first k of a ranking,
-// whose items are given in the order of their rank. k is from 1 to their number.
-// Source: Manning, Raghavan and Schütze, Introduction to Information Retrieval
-// (2008), section 8.4.
-func PrecisionAt(ranking []bool, k int) (float64, error) {
-	found, err := relevantIn(ranking, k)
-	if err != nil {
-		return 0, err
-	}
-	return float64(found) / float64(k), nil
-}
-
-// RecallAt returns the share of the relevant items of a ranking that are among its
-// first k; see [PrecisionAt]. Without a relevant item it is an error.
-func RecallAt(ranking []bool, k int) (float64, error) {
-	found, err := relevantIn(ranking, k)
-	if err != nil {
-		return 0, err
-	}
-	all, _ := relevantIn(ranking, len(ranking))
-	if all == 0 {
-		return 0, errNothingRelevant
-	}
-	return float64(found) / float64(all), nil
-}
-
-var errNothingRelevant = errors.New("evaluate: nothing in the ranking is relevant")
-
-func relevantIn(ranking []bool, k int) (int, error) {
-	if k < 1 || k > len(ranking) {
-		return 0, fmt.Errorf("evaluate: the first %d of a ranking of %d: want 1 to %d", k, len(ranking), len(ranking))
-	}
-	found := 0
-	for _, relevant := range ranking[:k] {
-		if relevant {
-			found++
-		}
-	}
-	return found, nil
-}
-
-// MeanAveragePrecision returns the mean over rankings, one per query, of their
-// average precision: that is the mean of [PrecisionAt] over the ranks of the
-// relevant items, and equal to [AveragePrecision] of scores that fall with the
-// rank. Every ranking holds a relevant item. Source: as [PrecisionAt]. Oracle:
-// scikit-learn's average_precision_score (testdata/README.md).
-func MeanAveragePrecision(rankings [][]bool) (float64, error) {
-	if len(rankings) == 0 {
-		return 0, errors.New("evaluate: no ranking")
-	}
-	mean := 0.0
-	for query, ranking := range rankings {
-		found, sum := 0, 0.0
-		for i, relevant := range ranking {
-			if relevant {
-				found++
-				sum += float64(found) / float64(i+1)
-			}
-		}
-		if found == 0 {
-			return 0, fmt.Errorf("query %d: %w", query, errNothingRelevant)
-		}
-		mean += sum / float64(found) / float64(len(rankings))
-	}
-	return mean, nil
-}
-
 // Retrieval judges the ranking of one query.
 type Retrieval struct {
-	// K is how many of the first are looked at by Precision and Recall.
+	// K is how many of the first are looked at: Precision is the share of relevant
+	// items among them, Recall that of all relevant items.
 	K int `json:"k"`
 	// N is how many items were ranked, of which Positives are relevant; Prevalence
 	// is their share, which the precision of a blind ranking comes to.
@@ -92,16 +25,21 @@ type Retrieval struct {
 	AveragePrecision Estimate `json:"average_precision"`
 }
 
-// Retrieval returns the figures of [PrecisionAt], [RecallAt] and, for one query,
-// [MeanAveragePrecision] with intervals from a bootstrap: the items of a group, such as
-// a patient, are drawn together, and a resample is ranked as the whole is. groups
-// has one entry per item, in the order of rank, or is nil. Errors are those of
-// [AUC] and of k; a figure that all resamples agree on has a warning.
+// Retrieval returns precision and recall of the first k of a ranking, whose items are
+// given in the order of their rank, and its average precision, the mean of the
+// precision over the ranks of the relevant items. Intervals are from a bootstrap: the
+// items of a group, such as a patient, are drawn together, and a resample is ranked as
+// the whole is. groups has one entry per item, or is nil. Errors are those of [AUC],
+// and of a k that is not from 1 to the number of items; a figure that all resamples
+// agree on has a warning.
+//
+// Source: Manning, Raghavan and Schütze, Introduction to Information Retrieval (2008),
+// section 8.4. Oracle: scikit-learn's average_precision_score (testdata/README.md).
 func (b Bootstrap) Retrieval(ctx context.Context, ranking []bool, groups []string, k int) (Retrieval, error) {
 	b.setDefaults()
 	r := Retrieval{K: k, N: len(ranking)}
-	if _, err := relevantIn(ranking, k); err != nil {
-		return r, err
+	if k < 1 || k > len(ranking) {
+		return r, fmt.Errorf("evaluate: the first %d of a ranking of %d: want 1 to %d", k, len(ranking), len(ranking))
 	}
 	scores := make([]float64, len(ranking))
 	for i := range scores {

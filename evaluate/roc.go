@@ -64,11 +64,11 @@ func ROC(scores []float64, labels []bool) ([]Point, error) {
 	return points, nil
 }
 
-// Simplify leaves out points of a curve so that none of those left out lies
+// simplify leaves out points of a curve so that none of those left out lies
 // further than tolerance from the line that replaces it (Ramer, Computer
 // Graphics and Image Processing 1 (1972) 244–256). It is for drawing: the area
 // under the curve moves by at most the tolerance.
-func Simplify(points []Point, tolerance float64) []Point {
+func simplify(points []Point, tolerance float64) []Point {
 	if len(points) < 3 {
 		return points
 	}

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"math"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -289,68 +288,4 @@ func (r *scoreReader) finish() (*Scores, error) {
 		return nil, errors.Join(r.faults...)
 	}
 	return r.s, nil
-}
-
-// Write writes the table as CSV that [ReadScores] reads back bit for bit: a
-// table for machines, in which no cell is escaped against spreadsheets.
-// Columns are id, group and stratum where there are any, then each label with
-// its scores; attributes are left out, as bands do not hold their numbers.
-func (s *Scores) Write(w io.Writer) error {
-	table := csv.NewWriter(w)
-	var header []string
-	var fields []func(row int) string
-	column := func(name string, field func(int) string) {
-		if slices.Contains(header, name) {
-			return // a score column that several labels share
-		}
-		header, fields = append(header, name), append(fields, field)
-	}
-	for _, names := range []struct {
-		name, or string
-		values   []string
-	}{{s.id, "id", s.IDs}, {s.group, "group", s.Groups}, {s.stratum, "stratum", s.Strata}} {
-		if names.values != nil {
-			if names.name == "" {
-				names.name = names.or
-			}
-			column(names.name, func(row int) string { return names.values[row] })
-		}
-	}
-	for _, l := range s.Labels {
-		column(l.Name, func(row int) string { return labelText(l.Values[row]) })
-		for _, c := range l.Scores {
-			column(c.Name, func(row int) string { return scoreText(c.Values[row]) })
-		}
-	}
-	if err := table.Write(header); err != nil {
-		return fmt.Errorf("evaluate: write scores: %w", err)
-	}
-	record := make([]string, len(fields))
-	for row := range s.Rows {
-		for k, field := range fields {
-			record[k] = field(row)
-		}
-		if err := table.Write(record); err != nil {
-			return fmt.Errorf("evaluate: write scores: %w", err)
-		}
-	}
-	table.Flush()
-	if err := table.Error(); err != nil {
-		return fmt.Errorf("evaluate: write scores: %w", err)
-	}
-	return nil
-}
-
-func labelText(label int8) string {
-	if label == Unknown {
-		return ""
-	}
-	return strconv.Itoa(int(label))
-}
-
-func scoreText(score float64) string {
-	if math.IsNaN(score) {
-		return ""
-	}
-	return strconv.FormatFloat(score, 'g', -1, 64)
 }

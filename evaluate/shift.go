@@ -33,7 +33,7 @@ type Shift struct {
 	UnitsB int `json:"units"`
 }
 
-// NewShift compares two sets of finite values. groupsA and groupsB hold the
+// newShift compares two sets of finite values. groupsA and groupsB hold the
 // independent unit of each value, usually the patient, or are nil; a unit that
 // stands in both sets is taken for two. permutations is how often units change
 // sides.
@@ -55,7 +55,7 @@ type Shift struct {
 // Credit Risk Scorecards (2006), for PSI. Oracles: scipy.stats.ks_2samp and
 // wasserstein_distance, and all arrangements of small sets
 // (testdata/drift.json); p by simulation (TestShiftFalseAlarms).
-func NewShift(a, b []float64, groupsA, groupsB []string, permutations int, seed uint64) (Shift, error) {
+func newShift(a, b []float64, groupsA, groupsB []string, permutations int, seed uint64) (Shift, error) {
 	for k, values := range [][]float64{a, b} {
 		if len(values) == 0 {
 			return Shift{}, errors.New("evaluate: shift: a set without values")

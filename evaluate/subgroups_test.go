@@ -105,7 +105,7 @@ func TestSubgroupsOfATable(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	sum, err := s.Summarize(t.Context(), nil)
+	sum, err := s.Summarize(t.Context(), SummaryOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -101,15 +101,10 @@ type ScoreDifference struct {
 
 // Summarize computes every figure of the table: each score of each label, and
 // the differences between the first score of a label and each other one. The
-// intervals are DeLong's ([AUC], [Compare]) or, if bootstrap is not nil, its.
+// intervals are DeLong's ([AUC], [Compare]) or, if a bootstrap is asked for, its.
 // A label of one class has no figures and a warning. The figures at a threshold
 // and over labels are those of [Confuse], [MacroAUC], [WeightedAUC] and [Classify].
-func (s *Scores) Summarize(ctx context.Context, bootstrap *Bootstrap) (*Summary, error) {
-	return s.SummarizeWith(ctx, SummaryOptions{Bootstrap: bootstrap})
-}
-
-// SummarizeWith is [Scores.Summarize] with more to choose.
-func (s *Scores) SummarizeWith(ctx context.Context, o SummaryOptions) (*Summary, error) {
+func (s *Scores) Summarize(ctx context.Context, o SummaryOptions) (*Summary, error) {
 	unit := s.group
 	if s.Groups == nil {
 		unit = "sample"

@@ -25,7 +25,7 @@ func intervalsOf(t *testing.T, a, b []float64, labels []bool, groups []string) m
 	boot, err := few.AUC(t.Context(), a, labels, groups)
 	check(err)
 	add("AUC, bootstrap", boot)
-	mean, err := MeanAUC([][]float64{a, b}, labels, groups)
+	mean, err := meanAUC([][]float64{a, b}, labels, groups)
 	check(err)
 	add("mean AUC of draws", mean)
 	c, err := Compare(a, b, labels, groups)
@@ -70,7 +70,7 @@ func intervalsOf(t *testing.T, a, b []float64, labels []bool, groups []string) m
 		}
 		s.Labels = append(s.Labels, l)
 	}
-	summary, err := s.SummarizeWith(t.Context(), SummaryOptions{Bootstrap: &few})
+	summary, err := s.Summarize(t.Context(), SummaryOptions{Bootstrap: &few})
 	check(err)
 	v := summary.Averages[0]
 	for name, e := range map[string]*Estimate{

@@ -17,6 +17,7 @@ import (
 	"github.com/medprobe/medprobe/encoder"
 	"github.com/medprobe/medprobe/evaluate"
 	"github.com/medprobe/medprobe/examples"
+	"github.com/medprobe/medprobe/internal/needs"
 	"github.com/medprobe/medprobe/internal/testworld"
 	"github.com/medprobe/medprobe/trainer"
 	"golang.org/x/sync/errgroup"
@@ -176,9 +177,7 @@ func demoLab(t *testing.T, c *Config) *lab {
 // number of shots the mean AUC, how many runs are at or above zero-shot − .002,
 // and how far the worst lies below.
 func TestHeadsQuality(t *testing.T) {
-	if *headDraws == 0 {
-		t.Skip("make bench-heads runs it")
-	}
+	needs.Asked(t, *headDraws > 0, "make bench-heads")
 	if _, _, err := encoder.FindRuntime(""); err != nil {
 		t.Fatal(err)
 	}

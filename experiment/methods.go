@@ -29,7 +29,7 @@ type method struct {
 // and, beside zero-shot and before what was trained here, the encoder's own
 // classifier where it has one.
 func (w *work) methods(ctx context.Context, l *lab) ([]*method, error) {
-	methods, err := l.methods(ctx)
+	methods, err := l.zeroShotAndHeads(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -40,9 +40,9 @@ func (w *work) methods(ctx context.Context, l *lab) ([]*method, error) {
 	return slices.Insert(methods, len(methods)-len(l.config.Heads), tuned), nil
 }
 
-// methods returns zero-shot, if there are prompts, and then every head, trained
+// zeroShotAndHeads returns zero-shot, if there are prompts, and then every head, trained
 // as the experiment says.
-func (l *lab) methods(ctx context.Context) ([]*method, error) {
+func (l *lab) zeroShotAndHeads(ctx context.Context) ([]*method, error) {
 	var methods []*method
 	if l.prior != nil {
 		head, err := trainer.ZeroShot(*l.prior, l.data.Classes, l.data.Exclusive(), l.space)

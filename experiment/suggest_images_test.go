@@ -27,9 +27,7 @@ var suggestSeeds = flag.Int("suggest", 0, "from how many starts TestSuggestionsO
 // suggested or random ones, on photographs of blood cells and on radiographs, one
 // class against the others, and writes the table of docs/suggest.md.
 func TestSuggestionsOnImages(t *testing.T) {
-	if *suggestSeeds == 0 {
-		t.Skip("make bench-suggest runs it")
-	}
+	needs.Asked(t, *suggestSeeds > 0, "make bench-suggest")
 	if _, _, err := encoder.FindRuntime(""); err != nil {
 		t.Fatal(err)
 	}

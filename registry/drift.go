@@ -273,9 +273,9 @@ func (r *run) addReference(dir string) error {
 	return nil
 }
 
-// RunReference makes the reference distribution of a head of a run's folder. An
+// runReference makes the reference distribution of a head of a run's folder. An
 // error that wraps [ErrNoReference] says that there can be none.
-func RunReference(dir, head string) (*trainer.Head, *evaluate.Reference, error) {
+func runReference(dir, head string) (*trainer.Head, *evaluate.Reference, error) {
 	r, err := readRun(dir, head)
 	if err != nil {
 		return nil, nil, fmt.Errorf("registry: run %s: %w", dir, err)

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -82,11 +83,17 @@ func (r *Registry) onnx(v *Version) ([]byte, error) {
 }
 
 func (r *Registry) safetensorsFiles(v *Version) (map[string][]byte, error) {
+	return r.headFiles(v, nil)
+}
+
+// headFiles returns a version's head as safetensors, its card below a front matter,
+// and what the version is.
+func (r *Registry) headFiles(v *Version, front []byte) (map[string][]byte, error) {
 	head, err := r.File(v, headFile)
 	if err != nil {
 		return nil, err
 	}
-	readme, err := r.card(v)
+	card, err := r.card(v)
 	if err != nil {
 		return nil, err
 	}
@@ -94,7 +101,7 @@ func (r *Registry) safetensorsFiles(v *Version) (map[string][]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return r.withReference(v, map[string][]byte{headFile: head, cardFile: append(readme, loadingLines(v)...), documentFile: document})
+	return r.withReference(v, map[string][]byte{headFile: head, cardFile: slices.Concat(front, card, loadingLines(v)), documentFile: document})
 }
 
 // card returns a version's card. One that was read back from an export whose README

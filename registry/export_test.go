@@ -278,7 +278,7 @@ func TestMLflowModel(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if in, ok := model.Input("embedding"); !ok || !slices.Equal(in.Dims, []int64{-1, 8}) {
+	if len(model.Inputs) != 1 || model.Inputs[0].Name != "embedding" || !slices.Equal(model.Inputs[0].Dims, []int64{-1, 8}) {
 		t.Errorf("the model takes %+v", model.Inputs)
 	}
 }

@@ -40,36 +40,26 @@ type indexMetric struct {
 // huggingFaceFiles returns a folder as the Hub wants it: model card with front
 // matter, the head as safetensors and, if it has that form, as ONNX, and its classes.
 func (r *Registry) huggingFaceFiles(v *Version) (map[string][]byte, error) {
-	h, err := r.Head(v)
-	if err != nil {
-		return nil, err
-	}
-	head, err := r.File(v, headFile)
-	if err != nil {
-		return nil, err
-	}
-	readme, err := r.card(v)
-	if err != nil {
-		return nil, err
-	}
 	front, err := yaml.Marshal(front(v))
 	if err != nil {
 		return nil, fmt.Errorf("front matter: %w", err)
 	}
+	files, err := r.headFiles(v, fmt.Appendf(nil, "---\n%s---\n\n", front))
+	if err != nil {
+		return nil, err
+	}
+	h, err := r.Head(v)
+	if err != nil {
+		return nil, err
+	}
 	d := &v.Document
-	config, err := json.MarshalIndent(map[string]any{
+	files["config.json"], err = json.MarshalIndent(map[string]any{
 		"model_type": "medprobe-head", "head": d.Head.Kind, "classes": d.Head.Classes, "exclusive": d.Head.Exclusive, "dim": d.Head.Dim,
 		"encoder": d.Lineage.Encoder.Fingerprint, "preprocess": d.Lineage.Encoder.PreprocessFingerprint, "calibration": h.Calibration,
 	}, "", "  ")
 	if err != nil {
 		return nil, fmt.Errorf("config.json: %w", err)
 	}
-	card := fmt.Appendf(nil, "---\n%s---\n\n%s%s", front, readme, loadingLines(v))
-	document, _, err := d.encode()
-	if err != nil {
-		return nil, err
-	}
-	files := map[string][]byte{cardFile: card, headFile: head, "config.json": config, documentFile: document}
 	model, err := r.onnx(v)
 	switch {
 	case err == nil:
@@ -77,7 +67,7 @@ func (r *Registry) huggingFaceFiles(v *Version) (map[string][]byte, error) {
 	case !errors.Is(err, errNoONNX):
 		return nil, err
 	}
-	return r.withReference(v, files)
+	return files, nil
 }
 
 func front(v *Version) frontMatter {

@@ -52,7 +52,7 @@ func readHeadFile(head string) (*trainer.Head, *evaluate.Reference, error) {
 	beside := filepath.Join(dir, driftFile)
 	if _, err := os.Stat(beside); errors.Is(err, fs.ErrNotExist) {
 		if filepath.Base(dir)+"/" == headDir {
-			return RunReference(filepath.Dir(dir), strings.TrimSuffix(filepath.Base(head), headExt))
+			return runReference(filepath.Dir(dir), strings.TrimSuffix(filepath.Base(head), headExt))
 		}
 		return nil, nil, fmt.Errorf("registry: %s: %w beside it: want %s, or a head's file in its run", head, ErrNoReference, driftFile)
 	}

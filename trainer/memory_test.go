@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/medprobe/medprobe/internal/needs"
 	"github.com/medprobe/medprobe/internal/turns"
 	"github.com/medprobe/medprobe/trainer"
 )
@@ -45,9 +46,7 @@ func peak(do func()) uint64 {
 // of the matrix, which is among it; in a benchmark that of many findings is measured
 // too. Not parallel: other tests have memory too.
 func TestMemoryOfFits(t *testing.T) {
-	if testing.Short() {
-		t.Skip("a sweep of 10,000 vectors takes long")
-	}
+	needs.Time(t)
 	for _, work := range []struct {
 		name     string
 		findings int

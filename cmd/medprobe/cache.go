@@ -68,7 +68,7 @@ func (s *settings) cacheStatCommand() *cobra.Command {
 			return s.showSpaces(st.Spaces)
 		},
 	}
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON document")
+	jsonFlag(cmd, &asJSON)
 	return cmd
 }
 
@@ -139,7 +139,7 @@ Exit code 1 says that something is bad and was not repaired.`,
 	cmd.Flags().StringVar(&readData, "read-data", "100%", "share of the vectors whose bytes are verified")
 	cmd.Flag("read-data").NoOptDefVal = "100%"
 	cmd.Flags().BoolVar(&o.Repair, "repair", false, "drop what is bad")
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON document")
+	jsonFlag(cmd, &asJSON)
 	return cmd
 }
 
@@ -231,7 +231,7 @@ their space back to the disk. --max-size removes the oldest until the rest fits.
 	cmd.Flags().StringVar(&dataset, "dataset", "", "SPEC of the images whose vectors to remove")
 	cmd.Flags().StringVar(&maxSize, "max-size", "", "what the vectors may take, such as 500MB or 20GB")
 	cmd.Flags().BoolVar(&o.Remove, "yes", false, "do it")
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON document")
+	jsonFlag(cmd, &asJSON)
 	return cmd
 }
 
@@ -374,6 +374,6 @@ its own, and what differs is counted.`,
 			return err
 		},
 	}
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON document")
+	jsonFlag(cmd, &asJSON)
 	return cmd
 }

@@ -16,6 +16,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/medprobe/medprobe/internal/needs"
 )
 
 // faults asks for the full number of faults; make test-faults does.
@@ -64,9 +66,7 @@ func (m *machine) sound(more ...string) int {
 }
 
 func TestKilledAtAnyMoment(t *testing.T) {
-	if testing.Short() {
-		t.Skip("kills processes")
-	}
+	needs.Time(t)
 	t.Parallel()
 	kills, n := 12, 100
 	if *faults {
@@ -74,7 +74,7 @@ func TestKilledAtAnyMoment(t *testing.T) {
 	}
 	spec := images(t, n)
 	whole := newMachine(t)
-	whole.must("encoder", "show", "demo")
+	whole.hasDemo()
 	start := time.Now()
 	whole.embed(spec)
 	// A kill may come at any time of what it takes here and now.
@@ -82,7 +82,7 @@ func TestKilledAtAnyMoment(t *testing.T) {
 	want := whole.vectors(spec)
 	random := rand.New(rand.NewPCG(7, 7))
 	partial, cut := 0, newMachine(t)
-	cut.must("encoder", "show", "demo")
+	cut.hasDemo()
 	for k := range kills {
 		if k%20 == 0 { // from the beginning again
 			for _, part := range []string{"", "-wal", "-shm"} {
@@ -108,16 +108,14 @@ func TestKilledAtAnyMoment(t *testing.T) {
 
 // No image is encoded much more often than once, however often the work is killed.
 func TestKillsCostWhatWasInFlight(t *testing.T) {
-	if testing.Short() {
-		t.Skip("kills processes")
-	}
+	needs.Time(t)
 	t.Parallel()
 	n := 100
 	if *faults {
 		n = 500
 	}
 	spec, m := images(t, n), newMachine(t)
-	m.must("encoder", "show", "demo")
+	m.hasDemo()
 	kills, encoded := 0, 0
 	for through := false; !through; kills++ {
 		var some int
@@ -131,9 +129,7 @@ func TestKillsCostWhatWasInFlight(t *testing.T) {
 }
 
 func TestFullDiskIsSaidAndGotOver(t *testing.T) {
-	if testing.Short() {
-		t.Skip("embeds until nothing fits")
-	}
+	needs.Time(t)
 	t.Parallel()
 	spec := images(t, 300)
 	full := func(t *testing.T, m *machine, script, cache string) {
@@ -148,7 +144,7 @@ func TestFullDiskIsSaidAndGotOver(t *testing.T) {
 	const embed = `"$0" embed "$1" --encoder demo --cache "$2"`
 	t.Run("limit on files", func(t *testing.T) {
 		m := newMachine(t)
-		m.must("encoder", "show", "demo")
+		m.hasDemo()
 		cache := filepath.Join(m.home, "small.db")
 		full(t, m, "ulimit -f 2000; exec "+embed, cache) // blocks of 512 bytes, or of 1024
 		stored := m.sound("--cache", cache)
@@ -162,14 +158,12 @@ func TestFullDiskIsSaidAndGotOver(t *testing.T) {
 	})
 	t.Run("small disk", func(t *testing.T) {
 		m := newMachine(t)
-		m.must("encoder", "show", "demo")
+		m.hasDemo()
 		disk := filepath.Join(m.home, "disk")
 		if err := os.Mkdir(disk, 0o700); err != nil {
 			t.Fatal(err)
 		}
-		if out, err := exec.Command("mount", "-t", "tmpfs", "-o", "size=1200k", "tmpfs", disk).CombinedOutput(); err != nil {
-			t.Skipf("no disk can be mounted here (%v: %s); the limit on files was tested", err, bytes.TrimSpace(out))
-		}
+		needs.Granted(t, "mount", exec.Command("mount", "-t", "tmpfs", "-o", "size=1200k", "tmpfs", disk).Run())
 		defer func() {
 			if out, err := exec.Command("umount", disk).CombinedOutput(); err != nil {
 				t.Errorf("%v: %s", err, out)
@@ -190,16 +184,14 @@ func TestFullDiskIsSaidAndGotOver(t *testing.T) {
 
 // Many processes at once on one cache, and one that looks.
 func TestCrowdOnOneCache(t *testing.T) {
-	if testing.Short() {
-		t.Skip("eight processes")
-	}
+	needs.Time(t)
 	t.Parallel()
 	processes, n := 4, 80
 	if *faults {
 		processes, n = 8, 400
 	}
 	spec, m := images(t, n), newMachine(t)
-	m.must("encoder", "show", "demo")
+	m.hasDemo()
 	m.must("embed", images(t, 1), "--encoder", "demo") // there is a cache to look at
 	var crowd, looker sync.WaitGroup
 	texts, codes := make([]string, processes), make([]int, processes)

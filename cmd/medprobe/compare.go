@@ -51,7 +51,7 @@ A run is a folder that 'medprobe run' left, or git:REVISION:PATH. For a yes or n
 	}
 	cmd.Flags().StringVar(&html, "html", "", "page to write")
 	cmd.Flags().StringVar(&markdown, "markdown", "", "Markdown to write")
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON document")
+	jsonFlag(cmd, &asJSON)
 	return cmd
 }
 

@@ -92,7 +92,7 @@ does.`,
 			return printInspection(s.out, in)
 		},
 	}
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON document")
+	jsonFlag(cmd, &asJSON)
 	cmd.Flags().BoolVar(&contents, "contents", false, "read every image and compare them byte by byte")
 	cmd.Flags().BoolVar(&pixels, "pixels", false, "decode every image and compare their pixels too")
 	return cmd

@@ -2,7 +2,6 @@ package main
 
 import (
 	"cmp"
-	"context"
 	"strings"
 
 	"github.com/medprobe/medprobe/encoder"
@@ -53,16 +52,11 @@ where it cannot tell.`,
 			if cmd.Flags().Changed("alpha") && !(q.Alpha > 0 && q.Alpha <= 0.5) {
 				return usagef(cmd, "--alpha %v: want above 0, at most 0.5", q.Alpha)
 			}
-			if ref, ok := strings.CutPrefix(args[0], "registry:"); ok {
-				if _, err := registry.ParseReference(ref); err != nil {
-					return usagef(cmd, "%w", err)
-				}
-			}
 			var err error
 			if q.Data, err = s.spec(data); err != nil {
 				return err
 			}
-			if err := s.driftHead(cmd.Context(), args[0], &q); err != nil {
+			if err := s.driftHead(cmd, args[0], &q); err != nil {
 				return err
 			}
 			q.Seed, q.Preprocess = s.seed, cmp.Or(q.Preprocess, q.Reference.Encoder.Preprocess)
@@ -93,26 +87,22 @@ where it cannot tell.`,
 	flags.StringVar(&q.MaxFailures, "max-failures", "5%", "how many samples may fail before the run stops: a number, a share, or inf")
 	flags.StringVar(&s.registry, "registry", "", "folder of the registry (default: $MEDPROBE_REGISTRY or the user's configuration folder)")
 	flags.BoolVar(&fail, "fail-on-drift", false, "exit with 3 where there is drift, and 4 where it cannot tell")
-	flags.BoolVar(&asJSON, "json", false, "print one JSON document")
+	jsonFlag(cmd, &asJSON)
 	return cmd
 }
 
 // driftHead loads the head and its reference.
-func (s *settings) driftHead(ctx context.Context, name string, q *experiment.Drift) (err error) {
+func (s *settings) driftHead(cmd *cobra.Command, name string, q *experiment.Drift) (err error) {
 	version, ok := strings.CutPrefix(name, "registry:")
 	if !ok {
 		q.Head, q.Reference, err = registry.ReadExport(name)
 		return err
 	}
-	ref, err := registry.ParseReference(version)
+	ref, err := parseReference(cmd, version)
 	if err != nil {
 		return err
 	}
-	return s.usingRegistry(ctx, func(r *registry.Registry) error {
-		v, err := r.Find(ctx, ref)
-		if err != nil {
-			return err
-		}
+	return s.usingVersion(cmd.Context(), ref, func(r *registry.Registry, v *registry.Version) error {
 		if q.Head, err = r.Head(v); err != nil {
 			return err
 		}

@@ -75,7 +75,7 @@ are not read again.`,
 	cmd.Flags().StringVar(&maxFailures, "max-failures", "5%", "how many samples may fail before the run stops: a number, a share, or inf")
 	cmd.Flags().BoolVar(&o.Rehash, "rehash", false, "read files that have not changed too")
 	cmd.Flags().StringVar(&store, "store", "", "how vectors are kept: f32, or f16 for half the size (default: as those that are there, or f32)")
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON document")
+	jsonFlag(cmd, &asJSON)
 	return cmd
 }
 

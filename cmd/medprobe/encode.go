@@ -54,24 +54,55 @@ func (s *settings) tokenizeCommand() *cobra.Command {
 	return cmd
 }
 
+// matrixFlags are the flags of the commands that write what an encoder makes of images.
+type matrixFlags struct {
+	encoderFlags
+	images imageFlags
+	out    string
+}
+
+func (f *matrixFlags) add(cmd *cobra.Command) {
+	f.encoderFlags.add(cmd)
+	f.images.add(cmd)
+	outFlag(cmd, &f.out)
+}
+
+// check returns how images are to be read.
+func (f *matrixFlags) check(cmd *cobra.Command) (dicom.Options, error) {
+	if err := needOut(cmd, f.encoderFlags, f.out); err != nil {
+		return dicom.Options{}, err
+	}
+	return f.images.options(cmd)
+}
+
+// outFlag adds --out to a command that writes one .npy file.
+func outFlag(cmd *cobra.Command, out *string) {
+	cmd.Flags().StringVar(out, "out", "", "file to write (required)")
+}
+
+func needOut(cmd *cobra.Command, enc encoderFlags, out string) error {
+	if out == "" {
+		return usagef(cmd, "--out is missing; name the .npy file to write")
+	}
+	if err := enc.check(cmd); err != nil {
+		return err
+	}
+	return checkOut(out)
+}
+
 func (s *settings) preprocessCommand() *cobra.Command {
-	var enc encoderFlags
-	var how imageFlags
-	var out string
+	var f matrixFlags
 	cmd := &cobra.Command{
 		Use:     "preprocess FILE...",
 		Short:   "Write what the encoder sees: [n, 3, H, W] float32",
 		Example: "  medprobe preprocess --encoder demo --out pixels.npy image.png",
 		Args:    cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := needOut(cmd, enc, out); err != nil {
-				return err
-			}
-			o, err := how.options(cmd)
+			o, err := f.check(cmd)
 			if err != nil {
 				return err
 			}
-			return s.using(cmd.Context(), enc.name, enc.profile, func(e *encoder.Encoder) error {
+			return s.using(cmd.Context(), f.name, f.profile, func(e *encoder.Encoder) error {
 				var all []float32
 				for _, file := range args {
 					pixels, err := filePixels(cmd.Context(), e, file, o)
@@ -80,15 +111,13 @@ func (s *settings) preprocessCommand() *cobra.Command {
 					}
 					all = append(all, pixels...)
 				}
-				return atomicfile.Write(out, func(w io.Writer) error {
+				return atomicfile.Write(f.out, func(w io.Writer) error {
 					return npy.Write(w, []int{len(args), 3, e.ImageSize(), e.ImageSize()}, all)
 				})
 			})
 		},
 	}
-	enc.add(cmd)
-	how.add(cmd)
-	cmd.Flags().StringVar(&out, "out", "", "file to write (required)")
+	f.add(cmd)
 	return cmd
 }
 
@@ -102,20 +131,8 @@ func (s *settings) encodeCommand() *cobra.Command {
 	return cmd
 }
 
-func needOut(cmd *cobra.Command, enc encoderFlags, out string) error {
-	if out == "" {
-		return usagef(cmd, "--out is missing; name the .npy file to write")
-	}
-	if err := enc.check(cmd); err != nil {
-		return err
-	}
-	return checkOut(out)
-}
-
 func (s *settings) encodeImagesCommand() *cobra.Command {
-	var enc encoderFlags
-	var how imageFlags
-	var out string
+	var f matrixFlags
 	var raw bool
 	cmd := &cobra.Command{
 		Use:     "images FILE...",
@@ -123,25 +140,20 @@ func (s *settings) encodeImagesCommand() *cobra.Command {
 		Example: "  medprobe encode images --encoder demo --out X.npy a.png b.jpg",
 		Args:    cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := needOut(cmd, enc, out); err != nil {
-				return err
-			}
-			o, err := how.options(cmd)
+			o, err := f.check(cmd)
 			if err != nil {
 				return err
 			}
-			return s.using(cmd.Context(), enc.name, enc.profile, func(e *encoder.Encoder) error {
+			return s.using(cmd.Context(), f.name, f.profile, func(e *encoder.Encoder) error {
 				vectors, err := fileVectors(cmd.Context(), e, args, o)
 				if err != nil {
 					return err
 				}
-				return writeVectors(out, vectors, e.Dim(), raw)
+				return writeVectors(f.out, vectors, e.Dim(), raw)
 			})
 		},
 	}
-	enc.add(cmd)
-	how.add(cmd)
-	cmd.Flags().StringVar(&out, "out", "", "file to write (required)")
+	f.add(cmd)
 	cmd.Flags().BoolVar(&raw, "raw", false, "leave the vectors as the tower gives them, not of length one")
 	return cmd
 }
@@ -172,26 +184,22 @@ func (s *settings) encodeTextsCommand() *cobra.Command {
 		},
 	}
 	enc.add(cmd)
-	cmd.Flags().StringVar(&out, "out", "", "file to write (required)")
+	outFlag(cmd, &out)
 	cmd.Flags().StringVar(&file, "file", "", "JSON array of further texts")
 	cmd.Flags().BoolVar(&raw, "raw", false, "leave the vectors as the tower gives them, not of length one")
 	return cmd
 }
 
 func (s *settings) encodeLogitsCommand() *cobra.Command {
-	var enc encoderFlags
-	var how imageFlags
-	var out, file string
+	var f matrixFlags
+	var file string
 	var images []string
 	cmd := &cobra.Command{
 		Use:     "logits",
 		Short:   "Write logits_per_image: [n, m]",
 		Example: "  medprobe encode logits --encoder demo --images a.png b.png --texts texts.json --out L.npy",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := needOut(cmd, enc, out); err != nil {
-				return err
-			}
-			o, err := how.options(cmd)
+			o, err := f.check(cmd)
 			if err != nil {
 				return err
 			}
@@ -207,18 +215,16 @@ func (s *settings) encodeLogitsCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return s.using(cmd.Context(), enc.name, enc.profile, func(e *encoder.Encoder) error {
+			return s.using(cmd.Context(), f.name, f.profile, func(e *encoder.Encoder) error {
 				l, err := logits(cmd.Context(), e, files, all, o)
 				if err != nil {
 					return err
 				}
-				return npy.WriteMatrix(out, l)
+				return npy.WriteMatrix(f.out, l)
 			})
 		},
 	}
-	enc.add(cmd)
-	how.add(cmd)
-	cmd.Flags().StringVar(&out, "out", "", "file to write (required)")
+	f.add(cmd)
 	cmd.Flags().StringVar(&file, "texts", "", "JSON array of texts (required)")
 	cmd.Flags().StringArrayVar(&images, "images", nil, "image files; more may follow as arguments")
 	return cmd

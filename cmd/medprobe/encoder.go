@@ -97,7 +97,7 @@ is fetched. Gated repositories need their terms accepted and a token in HF_TOKEN
 	cmd.Flags().StringVar(&o.Precision, "precision", "fp32", "fp32; int8, several times faster on a CPU; fp16, for GPUs")
 	cmd.Flags().BoolVar(&download, "download", false, "fetch what is missing from Hugging Face")
 	cmd.Flags().StringVar(&revision, "revision", "main", "branch, tag or commit at Hugging Face")
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON document")
+	jsonFlag(cmd, &asJSON)
 	return cmd
 }
 
@@ -171,7 +171,7 @@ func (s *settings) encoderListCommand() *cobra.Command {
 			return w.Flush()
 		},
 	}
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON document")
+	jsonFlag(cmd, &asJSON)
 	return cmd
 }
 
@@ -199,7 +199,7 @@ func (s *settings) encoderShowCommand() *cobra.Command {
 			return s.showManifest(m, asJSON)
 		},
 	}
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON document")
+	jsonFlag(cmd, &asJSON)
 	return cmd
 }
 

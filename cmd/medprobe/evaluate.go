@@ -107,7 +107,7 @@ non-inferiority and that of the two one-sided tests (TOST) for equivalence.`,
 			if err != nil {
 				return err
 			}
-			summary, err := scores.SummarizeWith(cmd.Context(), options)
+			summary, err := scores.Summarize(cmd.Context(), options)
 			if err != nil {
 				return err
 			}
@@ -129,7 +129,7 @@ non-inferiority and that of the two one-sided tests (TOST) for equivalence.`,
 	flags.StringArrayVar(&by, "by", nil, "column whose values make subgroups, such as sex, or with bands, age:40,65; may be repeated")
 	flags.Float64Var(&margin, "margin", 0, "difference in AUC that does not matter, such as 0.02: judges the paired differences")
 	flags.IntVar(&least, "least", evaluate.FewUnits, "units with positives, and with negatives, that it takes to be estimable; others are marked, and subgroups not judged")
-	flags.BoolVar(&asJSON, "json", false, "print one JSON document")
+	jsonFlag(cmd, &asJSON)
 	return cmd
 }
 

@@ -65,7 +65,7 @@ the file unless --sample-ids asks for the dataset's own ids, which --id-key hide
 	cmd.Flags().StringVar(&out, "out", "", "file to write: .npz, .npy, .parquet or .safetensors (required)")
 	cmd.Flags().BoolVar(&o.Raw, "raw", false, "leave the vectors as the encoder's tower gives them")
 	cmd.Flags().BoolVar(&sampleIDs, "sample-ids", false, "name the vectors by the dataset's ids, which may hold paths")
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON document")
+	jsonFlag(cmd, &asJSON)
 	return cmd
 }
 
@@ -131,7 +131,7 @@ in an experiment takes them.`,
 	cmd.Flags().StringVar(&o.Name, "encoder-name", "", "encoder that made the vectors (required)")
 	cmd.Flags().StringVar(&o.IDs, "ids", "", "array, column or tensor of the ids, or a table of them, .csv")
 	cmd.Flags().StringVar(&o.Embeddings, "embeddings", "", "array, column or tensor of the vectors")
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON document")
+	jsonFlag(cmd, &asJSON)
 	return cmd
 }
 

@@ -24,13 +24,11 @@ import (
 )
 
 func TestKilledEmbedLosesNothing(t *testing.T) {
-	if testing.Short() {
-		t.Skip("kills two dozen processes")
-	}
+	needs.Time(t)
 	t.Parallel()
 	spec := "csv:" + filepath.Join(phantoms(t), "labels.csv")
 	whole := newMachine(t)
-	whole.must("encoder", "show", "demo")
+	whole.hasDemo()
 	start := time.Now()
 	samples := whole.embed(spec).Samples
 	most := max(400, int(time.Since(start).Milliseconds())) // of what it takes here and now
@@ -39,7 +37,7 @@ func TestKilledEmbedLosesNothing(t *testing.T) {
 	// One cache, killed again and again in the middle of its work: what was
 	// reported stays stored, so that the work comes to its end.
 	often := newMachine(t)
-	often.must("encoder", "show", "demo") // the import is not what is killed
+	often.hasDemo() // the import is not what is killed
 	kills := 0
 	for through := false; !through; kills++ {
 		before := 0
@@ -64,7 +62,7 @@ func TestKilledEmbedLosesNothing(t *testing.T) {
 	partial := 0
 	for range 12 {
 		m := newMachine(t)
-		m.must("encoder", "show", "demo")
+		m.hasDemo()
 		m.kill(time.Duration(20+random.IntN(most))*time.Millisecond, os.Kill, "embed", spec, "--encoder", "demo")
 		stored := m.stored()
 		if stored > 0 && stored < samples {
@@ -81,14 +79,12 @@ func TestKilledEmbedLosesNothing(t *testing.T) {
 }
 
 func TestInterruptIsExit130AndGoesOn(t *testing.T) {
-	if testing.Short() {
-		t.Skip("draws images")
-	}
+	needs.Time(t)
 	t.Parallel()
 	spec := "csv:" + filepath.Join(phantoms(t), "labels.csv")
 	for _, signal := range []os.Signal{os.Interrupt, syscall.SIGTERM} {
 		m := newMachine(t)
-		m.must("encoder", "show", "demo")
+		m.hasDemo()
 		code := 0
 		// A machine may be slow to start or quick to finish: seek the middle.
 		for after := 40 * time.Millisecond; after < 2*time.Second && code != exitInterrupt; after += 40 * time.Millisecond {

@@ -115,7 +115,7 @@ of class names; for ridge and ridge-prior, columns of numbers or nothing. With a
 	flags.IntVar(&f.options.Neighbours, "neighbours", 0, "k of knn (default: chosen by cross-validation)")
 	flags.Float64Var(&f.logitScale, "logit-scale", 100, "scale of the zero-shot logits")
 	flags.StringVar(&f.out, "out", "", "head to write, .safetensors (required)")
-	flags.BoolVar(&f.asJSON, "json", false, "print one JSON document")
+	jsonFlag(cmd, &f.asJSON)
 	return cmd
 }
 

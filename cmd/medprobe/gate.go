@@ -233,11 +233,7 @@ func (s *settings) registrySide(ctx context.Context, name string) (side, error) 
 		return side{}, err
 	}
 	var found side
-	err = s.usingRegistry(ctx, func(r *registry.Registry) error {
-		v, err := r.Find(ctx, ref)
-		if err != nil {
-			return err
-		}
+	err = s.usingVersion(ctx, ref, func(r *registry.Registry, v *registry.Version) error {
 		found, err = versionSide(r, v)
 		return err
 	})

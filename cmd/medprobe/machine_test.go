@@ -7,11 +7,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -41,6 +43,23 @@ func newMachine(t testing.TB) *machine {
 	}
 	return m
 }
+
+// hasDemo gives the machine the encoder that comes with medprobe, imported once for all
+// tests.
+func (m *machine) hasDemo() {
+	m.Helper()
+	files, err := importedDemo()
+	if err == nil {
+		err = os.CopyFS(filepath.Join(m.home, "cache", "medprobe", "encoders"), files)
+	}
+	if err != nil {
+		m.Fatal(err)
+	}
+}
+
+var importedDemo = sync.OnceValues(func() (fs.FS, error) {
+	return once(func(dir string) error { return importDemo(context.Background(), dir) })
+})
 
 func (m *machine) command(args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(m.Context(), m.program, args...)

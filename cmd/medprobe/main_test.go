@@ -2,15 +2,19 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
+	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
+	"testing/fstest"
 
 	"github.com/medprobe/medprobe/datasets/phantom"
 	"github.com/medprobe/medprobe/encoder"
@@ -33,14 +37,49 @@ func library(t testing.TB) string {
 	return rt.Path
 }
 
-// phantoms draws radiographs of 48 patients, half to train and half to test.
+// phantoms returns a folder of the test's own with radiographs of 48 patients, half to
+// train and half to test.
 func phantoms(t testing.TB) string {
 	t.Helper()
 	dir := t.TempDir()
-	if err := phantom.WriteDataset(t.Context(), dir, phantom.Options{Seed: 11, Train: 24, Test: 24}); err != nil {
+	files, err := drawn()
+	if err == nil {
+		err = os.CopyFS(dir, files)
+	}
+	if err != nil {
 		t.Fatal(err)
 	}
 	return dir
+}
+
+// drawn are the files of phantoms, which are drawn once for all tests.
+var drawn = sync.OnceValues(func() (fs.FS, error) {
+	return once(func(dir string) error {
+		return phantom.WriteDataset(context.Background(), dir, phantom.Options{Seed: 11, Train: 24, Test: 24})
+	})
+})
+
+// once lets fill make a folder and returns what is in it.
+func once(fill func(dir string) error) (fs.FS, error) {
+	dir, err := os.MkdirTemp("", "medprobe-test-")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(dir)
+	if err := fill(dir); err != nil {
+		return nil, err
+	}
+	files := fstest.MapFS{}
+	err = filepath.WalkDir(dir, func(path string, entry os.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return err
+		}
+		b, err := os.ReadFile(path)
+		name, _ := filepath.Rel(dir, path)
+		files[filepath.ToSlash(name)] = &fstest.MapFile{Data: b, Mode: 0o644}
+		return err
+	})
+	return files, err
 }
 
 // The scripts in testdata/script say what each command prints, where, and with

@@ -19,9 +19,7 @@ import (
 // any, through the command: it ends well within 4 GB of address space, and every file
 // is embedded or failed.
 func TestMutatedImagesThroughEmbed(t *testing.T) {
-	if testing.Short() {
-		t.Skip("embeds hundreds of images")
-	}
+	needs.Time(t)
 	t.Parallel()
 	n := 300
 	if *faults {
@@ -49,7 +47,7 @@ func TestMutatedImagesThroughEmbed(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	m.must("encoder", "show", "demo")
+	m.hasDemo()
 	args := []string{"embed", table(t, dir, names), "--encoder", "demo", "--max-failures", "inf", "--json"}
 	cmd := m.command(args...)
 	cmd.Path, cmd.Args = "/bin/sh", append([]string{"sh", "-c", `ulimit -v 4194304 2>/dev/null; exec "$0" "$@"`, m.program}, args...)

@@ -16,9 +16,7 @@ import (
 // at once, and a third finds all of them there. The password is said on the command
 // line and printed nowhere.
 func TestSharedCache(t *testing.T) {
-	if testing.Short() {
-		t.Skip("draws images")
-	}
+	needs.Time(t)
 	t.Parallel()
 	const password = "hunter2 & Söhne"
 	address := needs.PostgreSQL(t)

@@ -29,9 +29,7 @@ func TestRunWithoutANetwork(t *testing.T) {
 	if os.Geteuid() == 0 {
 		alone = []string{"unshare", "-n"}
 	}
-	if out, err := exec.Command(alone[0], append(alone[1:], "true")...).CombinedOutput(); err != nil {
-		t.Skipf("no process without a network can be started here (%v: %s)", err, bytes.TrimSpace(out))
-	}
+	needs.Granted(t, "namespace", exec.Command(alone[0], append(alone[1:], "true")...).Run())
 	m := newMachine(t)
 	yaml := filepath.Join(m.home, "experiment.yaml")
 	text := "data: {format: csv, path: " + filepath.Join(phantoms(t), "labels.csv") + ", labels: [effusion]}\nencoder: demo\nheads: [logistic]\ncurve: {shots: [2], draws: 1}\n"
@@ -116,9 +114,7 @@ func TestFormulasInTables(t *testing.T) {
 
 // Real files of real modalities: what they call the patient is nowhere in what leaves.
 func TestNothingNamesARealPatient(t *testing.T) {
-	if testing.Short() {
-		t.Skip("runs and exports")
-	}
+	needs.Time(t)
 	t.Parallel()
 	data, dir, m := needs.Data(t, "dicom"), phantoms(t), newMachine(t)
 	labels, err := os.ReadFile(filepath.Join(dir, "labels.csv"))

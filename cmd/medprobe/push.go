@@ -37,20 +37,16 @@ MEDPROBE_OCI_USERNAME and MEDPROBE_OCI_PASSWORD, or what 'docker login' left.`,
   medprobe registry push cxr@3 registry.example.org/hospital/cxr --to oci`,
 		Args: cobra.ExactArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			ref, err := registry.ParseReference(args[0])
+			ref, err := parseReference(cmd, args[0])
 			if err != nil {
-				return usagef(cmd, "%w", err)
+				return err
 			}
 			if err := checkPush(cmd, to); err != nil {
 				return err
 			}
 			note := func(what string) { s.note("%s", what) }
 			m.Note, o.Note = note, note
-			return s.usingRegistry(cmd.Context(), func(r *registry.Registry) error {
-				v, err := r.Find(cmd.Context(), ref)
-				if err != nil {
-					return err
-				}
+			return s.usingVersion(cmd.Context(), ref, func(r *registry.Registry, v *registry.Version) error {
 				if to == "oci" {
 					return s.pushOCI(cmd, r, v, args[1], o, asJSON)
 				}
@@ -64,7 +60,7 @@ MEDPROBE_OCI_USERNAME and MEDPROBE_OCI_PASSWORD, or what 'docker login' left.`,
 	flags.StringVar(&m.Model, "as", "", "mlflow: name of the registered model (default: the model's name)")
 	flags.StringArrayVar(&m.Aliases, "alias", nil, "mlflow: alias to move to the new version; may be repeated")
 	flags.BoolVar(&o.PlainHTTP, "plain-http", false, "oci: a registry without TLS, such as one on this machine")
-	flags.BoolVar(&asJSON, "json", false, "print one JSON document")
+	jsonFlag(cmd, &asJSON)
 	return cmd
 }
 

@@ -42,9 +42,7 @@ func registered(t *testing.T) *machine {
 // A push whose process is killed at any request leaves nothing half to be seen, and
 // pushing again ends where an undisturbed push does.
 func TestKilledPushGoesOn(t *testing.T) {
-	if testing.Short() {
-		t.Skip("kills a dozen processes")
-	}
+	needs.Time(t)
 	t.Parallel()
 	m := registered(t)
 	args := func(s *mlflowtest.Server) []string {
@@ -105,9 +103,7 @@ func killsAt(requests int) (kills []killAt) {
 // A push to a container registry that is killed at any request shows no tag without
 // all of its layers, and pushing again gives the digest of an undisturbed push.
 func TestKilledPushToContainersGoesOn(t *testing.T) {
-	if testing.Short() {
-		t.Skip("kills a dozen processes")
-	}
+	needs.Time(t)
 	t.Parallel()
 	m := registered(t)
 	args := func(host string) []string {

@@ -65,21 +65,35 @@ func (s *settings) usingRegistry(ctx context.Context, do func(*registry.Registry
 	return do(r)
 }
 
+// usingVersion is usingRegistry for one of its versions.
+func (s *settings) usingVersion(ctx context.Context, ref registry.Reference, do func(*registry.Registry, *registry.Version) error) error {
+	return s.usingRegistry(ctx, func(r *registry.Registry) error {
+		v, err := r.Find(ctx, ref)
+		if err != nil {
+			return err
+		}
+		return do(r, v)
+	})
+}
+
+// parseReference reads a version's name from the command line.
+func parseReference(cmd *cobra.Command, name string) (registry.Reference, error) {
+	ref, err := registry.ParseReference(name)
+	if err != nil {
+		err = usagef(cmd, "%w", err)
+	}
+	return ref, err
+}
+
 // versionCommand makes a command about one version.
 func (s *settings) versionCommand(cmd *cobra.Command, do func(*registry.Registry, *registry.Version) error) *cobra.Command {
 	cmd.Args = cobra.ExactArgs(1)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		ref, err := registry.ParseReference(args[0])
+		ref, err := parseReference(cmd, args[0])
 		if err != nil {
-			return usagef(cmd, "%w", err)
+			return err
 		}
-		return s.usingRegistry(cmd.Context(), func(r *registry.Registry) error {
-			v, err := r.Find(cmd.Context(), ref)
-			if err != nil {
-				return err
-			}
-			return do(r, v)
-		})
+		return s.usingVersion(cmd.Context(), ref, do)
 	}
 	return cmd
 }
@@ -120,7 +134,7 @@ kept twice.`,
 	}
 	cmd.Flags().StringVar(&o.Run, "run", "", "folder of a run (required)")
 	cmd.Flags().StringVar(&o.Head, "head", "", "which of its heads; not needed where there is one")
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON document")
+	jsonFlag(cmd, &asJSON)
 	return cmd
 }
 
@@ -160,8 +174,8 @@ belong to no version. It exits with 1 if anything is wrong.`,
 			var ref registry.Reference
 			if len(args) > 0 {
 				var err error
-				if ref, err = registry.ParseReference(args[0]); err != nil {
-					return usagef(cmd, "%w", err)
+				if ref, err = parseReference(cmd, args[0]); err != nil {
+					return err
 				}
 			}
 			return s.usingRegistry(cmd.Context(), func(r *registry.Registry) error {
@@ -187,12 +201,13 @@ belong to no version. It exits with 1 if anything is wrong.`,
 			})
 		},
 	}
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON document")
+	jsonFlag(cmd, &asJSON)
 	return cmd
 }
 
 func (s *settings) registryExportCommand() *cobra.Command {
 	var format, out string
+	formats := append(registry.Formats(), registry.EndToEnd)
 	cmd := &cobra.Command{
 		Use:   "export NAME[@VERSION|@ALIAS] --format F --out PATH",
 		Short: "Write a version for other programs",
@@ -211,13 +226,13 @@ func (s *settings) registryExportCommand() *cobra.Command {
 Nothing that is exported names a patient, an image or a path.`,
 		Example: "  medprobe registry export cxr@champion --format onnx --out head.onnx",
 	}
-	cmd.Flags().StringVar(&format, "format", "", "onnx, onnx-e2e, safetensors, mlflow, hf, oci or bundle (required)")
+	cmd.Flags().StringVar(&format, "format", "", strings.Join(formats, ", ")+" (required)")
 	cmd.Flags().StringVar(&out, "out", "", "file for onnx and bundle, else a new folder (required)")
 	return s.versionCommand(cmd, func(r *registry.Registry, v *registry.Version) error {
 		if out == "" {
 			return usagef(cmd, "--out is missing")
 		}
-		if err := near.Check("--format", format, append(registry.Formats(), registry.EndToEnd)); err != nil {
+		if err := near.Check("--format", format, formats); err != nil {
 			return usagef(cmd, "%w", err)
 		}
 		export := func() error { return r.Export(cmd.Context(), v, format, out) }
@@ -257,7 +272,7 @@ report and sample are absent then, and such a version cannot be compared in a ga
 			})
 		},
 	}
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON document")
+	jsonFlag(cmd, &asJSON)
 	return cmd
 }
 
@@ -269,9 +284,9 @@ func (s *settings) registryRemoveCommand() *cobra.Command {
 		Example: "  medprobe registry rm cxr@1",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			ref, err := registry.ParseReference(args[0])
+			ref, err := parseReference(cmd, args[0])
 			if err != nil {
-				return usagef(cmd, "%w", err)
+				return err
 			}
 			if ref.Number == 0 {
 				return usagef(cmd, "%q: say which version, as in %s@1", args[0], ref.Model)

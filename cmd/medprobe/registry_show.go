@@ -43,7 +43,7 @@ func (s *settings) registryListCommand() *cobra.Command {
 			})
 		},
 	}
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON document")
+	jsonFlag(cmd, &asJSON)
 	return cmd
 }
 
@@ -69,7 +69,7 @@ func (s *settings) registryShowCommand() *cobra.Command {
 		Short:   "Show what a version is, what it was made of and what it reached",
 		Example: "  medprobe registry show cxr@champion",
 	}
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON document")
+	jsonFlag(cmd, &asJSON)
 	return s.versionCommand(cmd, func(r *registry.Registry, v *registry.Version) error {
 		moves, err := r.History(cmd.Context(), v.Model)
 		if err != nil {
@@ -141,8 +141,8 @@ tested on the same samples, the difference in AUC: paired, clustered by patient.
 			var refs [2]registry.Reference
 			for i, arg := range args {
 				var err error
-				if refs[i], err = registry.ParseReference(arg); err != nil {
-					return usagef(cmd, "%w", err)
+				if refs[i], err = parseReference(cmd, arg); err != nil {
+					return err
 				}
 			}
 			return s.usingRegistry(cmd.Context(), func(r *registry.Registry) error {
@@ -157,7 +157,7 @@ tested on the same samples, the difference in AUC: paired, clustered by patient.
 			})
 		},
 	}
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON document")
+	jsonFlag(cmd, &asJSON)
 	return cmd
 }
 

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/medprobe/medprobe/internal/atomicfile"
+	"github.com/medprobe/medprobe/internal/needs"
 	"github.com/medprobe/medprobe/registry"
 )
 
@@ -23,23 +24,24 @@ type killing struct {
 	// machine may be busy at one time and idle at another.
 	whole  time.Duration
 	random *rand.Rand
+	// enough is how many are to be killed at work, a hundred by make test-faults.
+	enough int
 	// struck is how many were killed at work, ended how many were through before.
 	struck, ended int
 }
 
-func killingOf(t *testing.T, m *machine, seed uint64) *killing {
+func killingOf(t *testing.T, m *machine, seed uint64, enough int) *killing {
 	own := *m
 	own.TB = t
-	return &killing{machine: &own, t: t, random: rand.New(rand.NewPCG(3, seed))}
+	if *faults {
+		enough = 100
+	}
+	return &killing{machine: &own, t: t, random: rand.New(rand.NewPCG(3, seed)), enough: enough}
 }
 
 // more says whether to kill once more, until enough were killed at work.
 func (k *killing) more() bool {
-	enough := 3
-	if *faults {
-		enough = 100
-	}
-	return k.struck < enough && k.ended < 20+4*enough
+	return k.struck < k.enough && k.ended < 20+4*k.enough
 }
 
 // measure runs the command undisturbed.
@@ -152,12 +154,10 @@ func nothingTemporary(t *testing.T, dir string) {
 	}
 }
 
-// Whatever is killed while it writes a run, a registry or an export leaves the old
-// or the new, whole: a hundred kills of each command by make test-faults.
+// Whatever is killed while it writes a run, a head, a page, a registry or an export
+// leaves the old or the new, whole: a hundred kills of each command by make test-faults.
 func TestKilledRunAndRegistryAreOldOrNew(t *testing.T) {
-	if testing.Short() {
-		t.Skip("kills dozens of processes")
-	}
+	needs.Time(t)
 	t.Parallel()
 	m := newMachine(t)
 	yaml := filepath.Join(m.home, "experiment.yaml")
@@ -173,7 +173,7 @@ func TestKilledRunAndRegistryAreOldOrNew(t *testing.T) {
 		m.must("registry", "--registry", in("registry"), "add", "cxr", "--run", in(run))
 	}
 	m.must("registry", "--registry", in("registry"), "export", "cxr", "--format", "bundle", "--out", in("cxr.tar"))
-	// own gives a command a copy of the registry.
+	// own gives a command a copy of the registry, which nobody has open.
 	own := func(t *testing.T, name string) string {
 		t.Helper()
 		dir := in(name)
@@ -185,48 +185,24 @@ func TestKilledRunAndRegistryAreOldOrNew(t *testing.T) {
 		}
 		return dir
 	}
-	t.Run("run", func(t *testing.T) { t.Parallel(); killRuns(killingOf(t, m, 1), yaml, in("killed-run")) })
-	t.Run("add", func(t *testing.T) { t.Parallel(); killAdds(killingOf(t, m, 2), own(t, "adding"), in("run2")) })
-	t.Run("alias", func(t *testing.T) { t.Parallel(); killAliases(killingOf(t, m, 3), own(t, "naming")) })
-	t.Run("import", func(t *testing.T) { t.Parallel(); killImports(killingOf(t, m, 4), own(t, "importing"), in("cxr.tar")) })
+	writeProblem(t, m.home)
+	t.Run("run", func(t *testing.T) { t.Parallel(); killRuns(killingOf(t, m, 1, 8), yaml, in("killed-run")) })
+	t.Run("fit", func(t *testing.T) { t.Parallel(); killFits(killingOf(t, m, 7, 8), in("head.safetensors")) })
+	t.Run("report", func(t *testing.T) { t.Parallel(); killReports(killingOf(t, m, 8, 8), in("run0"), in("page.html")) })
+	t.Run("add", func(t *testing.T) { t.Parallel(); killAdds(killingOf(t, m, 2, 3), own(t, "adding"), in("run2")) })
+	t.Run("alias", func(t *testing.T) { t.Parallel(); killAliases(killingOf(t, m, 3, 3), own(t, "naming")) })
+	t.Run("import", func(t *testing.T) {
+		t.Parallel()
+		killImports(killingOf(t, m, 4, 3), own(t, "importing"), in("cxr.tar"))
+	})
 	t.Run("rm", func(t *testing.T) {
 		t.Parallel()
-		killRemovals(killingOf(t, m, 5), func() string { return own(t, "removing") })
+		killRemovals(killingOf(t, m, 5, 3), func() string { return own(t, "removing") })
 	})
-	t.Run("export", func(t *testing.T) { t.Parallel(); killExports(killingOf(t, m, 6), in("registry"), in("exports")) })
-}
-
-// killRuns: every file of a run is absent or whole, and a manifest is there only
-// when all are.
-func killRuns(k *killing, yaml, out string) {
-	args := []string{"run", yaml, "--out", out}
-	k.measure(args...)
-	whole := k.files(out)
-	for i := 0; k.more(); i++ {
-		if i%2 == 0 { // else over what the last one left
-			if err := os.RemoveAll(out); err != nil {
-				k.t.Fatal(err)
-			}
-		}
-		k.strike(args...)
-		there := k.files(out)
-		for name, b := range there {
-			if !atomicfile.IsTemporary(filepath.Base(name)) && b != whole[name] {
-				k.t.Errorf("%s of a killed run has %d bytes, which are not the %d of a whole one", name, len(b), len(whole[name]))
-			}
-		}
-		if _, is := there["manifest.json"]; !is {
-			continue
-		}
-		for name := range whole {
-			if _, is := there[name]; !is {
-				k.t.Errorf("there is a manifest, and no %s", name)
-			}
-		}
-	}
-	k.must(args...)
-	nothingTemporary(k.t, out)
-	k.done()
+	t.Run("export", func(t *testing.T) {
+		t.Parallel()
+		killExports(killingOf(t, m, 6, 3), own(t, "exporting"), in("exports"))
+	})
 }
 
 func killAdds(k *killing, dir, run string) {

@@ -2,113 +2,82 @@ package main
 
 import (
 	"bytes"
-	"crypto/sha256"
-	"encoding/json"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
+	"github.com/medprobe/medprobe/internal/atomicfile"
 	"github.com/medprobe/medprobe/internal/npy"
 )
 
-// A run, a head and a page whose writers are killed at any moment are absent or whole,
-// and the same command writes them afterwards.
-func TestKilledRunIsWholeOrAbsent(t *testing.T) {
-	if testing.Short() {
-		t.Skip("kills dozens of processes")
-	}
-	t.Parallel()
-	kills := 24
-	if *faults {
-		kills = 100
-	}
-	m := newMachine(t)
-	yaml, run := filepath.Join(m.home, "experiment.yaml"), filepath.Join(m.home, "run")
-	text := "data: {format: csv, path: " + filepath.Join(phantoms(t), "labels.csv") + ", labels: [effusion]}\nencoder: demo\nheads: [logistic]\ncurve: {shots: [2], draws: 2}\n"
-	if err := os.WriteFile(yaml, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	writeProblem(t, m.home)
-	steps := []struct {
-		out   string
-		args  []string
-		whole func(path string) error
-	}{
-		{run, []string{"run", yaml, "--out", run}, wholeRun},
-		{filepath.Join(m.home, "head.safetensors"), []string{"fit", "--features", "X.npy", "--labels", "Y.csv", "--head", "logistic", "--out", "head.safetensors"}, func(path string) error {
-			if text, code := m.run(m.command("predict", "--head", path, "--features", "X.npy", "--out", "S.csv")); code != exitOK {
-				return fmt.Errorf("predict: exit %d: %s", code, text)
+// killRuns: every file of a run is absent or whole, and a manifest is there only
+// when all are.
+func killRuns(k *killing, yaml, out string) {
+	args := []string{"run", yaml, "--out", out}
+	k.measure(args...)
+	whole := k.files(out)
+	for i := 0; k.more(); i++ {
+		if i%2 == 0 { // else over what the last one left
+			if err := os.RemoveAll(out); err != nil {
+				k.t.Fatal(err)
 			}
-			return nil
-		}},
-		{filepath.Join(m.home, "page.html"), []string{"report", run, "--html", "page.html"}, func(path string) error {
-			page, err := os.ReadFile(path)
-			if err == nil && !bytes.HasSuffix(bytes.TrimSpace(page), []byte("</html>")) {
-				err = fmt.Errorf("%s ends with %.40q", path, page[max(0, len(page)-40):])
+		}
+		k.strike(args...)
+		there := k.files(out)
+		for name, b := range there {
+			if !atomicfile.IsTemporary(filepath.Base(name)) && b != whole[name] {
+				k.t.Errorf("%s of a killed run has %d bytes, which are not the %d of a whole one", name, len(b), len(whole[name]))
 			}
-			return err
-		}},
-	}
-	// A kill may come at any time of what a command takes here and now.
-	most := make([]int, len(steps))
-	for i, step := range steps {
-		start := time.Now()
-		m.must(step.args...)
-		most[i] = int(time.Since(start).Milliseconds()) * 5 / 4
-	}
-	random := rand.New(rand.NewPCG(5, 6))
-	whole, absent := 0, 0
-	for k := range kills {
-		i := k % len(steps)
-		step := steps[i]
-		if i == 2 { // a page is of a run
-			m.must(steps[0].args...)
-		} else if err := os.RemoveAll(step.out); err != nil {
-			t.Fatal(err)
 		}
-		m.kill(time.Duration(10+random.IntN(most[i]))*time.Millisecond, os.Kill, step.args...)
-		if _, err := os.Stat(step.out); err != nil {
-			absent++
-		} else if err := step.whole(step.out); err != nil {
-			t.Errorf("kill %d, of %s: %v", k, step.args[0], err)
-		} else {
-			whole++
+		if _, is := there["manifest.json"]; !is {
+			continue
+		}
+		for name := range whole {
+			if _, is := there[name]; !is {
+				k.t.Errorf("there is a manifest, and no %s", name)
+			}
 		}
 	}
-	for _, step := range steps {
-		m.must(step.args...)
-		if err := step.whole(step.out); err != nil {
-			t.Errorf("%s in the end: %v", step.args[0], err)
-		}
-	}
-	t.Logf("measured: %d kills of run, fit and report: %d times the target was absent or without a manifest, or else whole (%d); 0 torn", kills, absent, whole)
+	k.must(args...)
+	nothingTemporary(k.t, out)
+	k.done()
 }
 
-// wholeRun returns an error if a run's folder has a manifest and its files are not
-// those that this names.
-func wholeRun(dir string) error {
-	text, err := os.ReadFile(filepath.Join(dir, "manifest.json"))
-	if err != nil {
-		return nil // it is not a run yet, and nobody takes it for one
+func killFits(k *killing, out string) {
+	killFile(k, out, "fit", "--features", "X.npy", "--labels", "Y.csv", "--head", "logistic", "--out", out)
+	k.must("predict", "--head", out, "--features", "X.npy", "--out", "S.csv")
+}
+
+func killReports(k *killing, run, out string) {
+	killFile(k, out, "report", run, "--html", out)
+	if page := k.files(out)["."]; !strings.HasSuffix(strings.TrimSpace(page), "</html>") {
+		k.t.Errorf("%s ends with %.40q", out, page[max(0, len(page)-40):])
 	}
-	var manifest struct{ Files map[string]string }
-	if err := json.Unmarshal(text, &manifest); err != nil || len(manifest.Files) < 3 {
-		return fmt.Errorf("manifest.json: %d files, %w", len(manifest.Files), err)
-	}
-	for name, want := range manifest.Files {
-		content, err := os.ReadFile(filepath.Join(dir, filepath.FromSlash(name)))
-		if err != nil {
-			return err
+}
+
+// killFile: the one file that the command writes is absent or whole, and the command
+// writes it afterwards.
+func killFile(k *killing, out string, args ...string) {
+	k.measure(args...)
+	whole := k.files(out)
+	for k.more() {
+		if err := os.RemoveAll(out); err != nil {
+			k.t.Fatal(err)
 		}
-		if got := fmt.Sprintf("%x", sha256.Sum256(content)); got != want {
-			return fmt.Errorf("%s has digest %.12s, the manifest says %.12s", name, got, want)
+		k.strike(args...)
+		if there := k.files(out); len(there) > 0 && !maps.Equal(there, whole) {
+			k.t.Errorf("%s of a killed %s has %d bytes, which are not the %d of a whole one", out, args[0], len(there["."]), len(whole["."]))
 		}
 	}
-	return nil
+	k.must(args...)
+	if !maps.Equal(k.files(out), whole) {
+		k.t.Errorf("%s of the last %s is not that of the first", out, args[0])
+	}
+	k.done()
 }
 
 // writeProblem writes X.npy and Y.csv, which a head can be fitted to.

@@ -63,7 +63,7 @@ or, without it, for the one finding whose name stands in the text.`,
 	cmd.Flags().StringVar(&q.label, "label", "", "finding that decides what is relevant (default: the one that the text names)")
 	cmd.Flags().Float64Var(&q.mmr, "mmr", 0, "let hits differ from one another: 1 is none of that, towards 0 more (maximal marginal relevance)")
 	cmd.Flags().StringVar(&q.html, "html", "", "write a page of thumbnails to this file")
-	cmd.Flags().BoolVar(&q.json, "json", false, "print one JSON document")
+	jsonFlag(cmd, &q.json)
 	return cmd
 }
 

@@ -177,6 +177,11 @@ func (f *encoderFlags) check(cmd *cobra.Command) error {
 	return nil
 }
 
+// jsonFlag adds --json, which every command has that reports something.
+func jsonFlag(cmd *cobra.Command, asJSON *bool) {
+	cmd.Flags().BoolVar(asJSON, "json", false, "print one JSON document")
+}
+
 // texts returns the arguments and the strings of a JSON file, if one is named.
 func texts(cmd *cobra.Command, args []string, file string) ([]string, error) {
 	all := args

@@ -57,7 +57,7 @@ and give public.pem to those who are to verify.`,
 	}
 	cmd.Flags().StringVar(&key, "key", "", "file of the private key, in PEM (required)")
 	cmd.Flags().StringVar(&out, "out", "", "file of the signature (default: DIR/model.sig)")
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON document")
+	jsonFlag(cmd, &asJSON)
 	return cmd
 }
 
@@ -99,7 +99,7 @@ signature that was altered are found; it then exits with 1.`,
 	}
 	cmd.Flags().StringVar(&key, "key", "", "file of the signer's public key, in PEM (required)")
 	cmd.Flags().StringVar(&signature, "signature", "", "file of the signature (default: DIR/model.sig)")
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON document")
+	jsonFlag(cmd, &asJSON)
 	return cmd
 }
 

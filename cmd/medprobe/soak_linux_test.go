@@ -12,6 +12,7 @@ import (
 	"github.com/medprobe/medprobe/datasets"
 	"github.com/medprobe/medprobe/embedcache"
 	"github.com/medprobe/medprobe/encoder"
+	"github.com/medprobe/medprobe/internal/needs"
 )
 
 // state is what a process holds: its own memory, without files that are mapped, which
@@ -49,15 +50,13 @@ func stateNow(t testing.TB) (s state) {
 // more than it did at some time of the first half. Not parallel, since it counts what
 // is the process's.
 func TestSoak(t *testing.T) {
-	if testing.Short() {
-		t.Skip("embeds and searches for long")
-	}
+	needs.Time(t)
 	rounds, each, searches := 10, 60, 100
 	if *faults {
 		rounds, each, searches = 20, 500, 1000
 	}
 	m := newMachine(t)
-	m.must("encoder", "show", "demo")
+	m.hasDemo()
 	e, err := encoder.Open(filepath.Join(m.home, "cache", "medprobe", "encoders"), "demo", encoder.Options{Library: m.ort})
 	if err != nil {
 		t.Fatal(err)

@@ -83,7 +83,7 @@ Method: Zhdanov, Diverse mini-batch active learning, arXiv 1901.05954.`,
 	flags.StringVar(&q.Finding, "finding", "", "finding to be labelled (default: samples without any label)")
 	flags.StringVar(&out, "out", "", "CSV file to write, for a spreadsheet")
 	flags.StringVar(&q.MaxFailures, "max-failures", "5%", "how many samples may fail before the run stops: a number, a share, or inf")
-	flags.BoolVar(&asJSON, "json", false, "print one JSON document")
+	jsonFlag(cmd, &asJSON)
 	return cmd
 }
 

@@ -12,7 +12,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/medprobe/medprobe/datasets/phantom"
+	"github.com/medprobe/medprobe/internal/needs"
 	"golang.org/x/sys/unix"
 )
 
@@ -35,9 +35,7 @@ func startAtTerminal(t testing.TB, cmd *exec.Cmd) (screen *os.File) {
 func terminal(t testing.TB) (screen, program *os.File) {
 	t.Helper()
 	screen, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)
-	if err != nil {
-		t.Skipf("no terminals here: %v", err)
-	}
+	needs.Granted(t, "terminal", err)
 	t.Cleanup(func() { screen.Close() })
 	if err := unix.IoctlSetPointerInt(int(screen.Fd()), unix.TIOCSPTLCK, 0); err != nil {
 		t.Fatal(err)
@@ -61,16 +59,11 @@ var counted = regexp.MustCompile(`embed ([0-9]+)/([0-9]+)`)
 
 // A person sees how far the work has come, presses Ctrl-C and runs it again.
 func TestTerminalTakesCtrlCAndKeepsFailures(t *testing.T) {
-	if testing.Short() {
-		t.Skip("draws images of 160 patients")
-	}
+	needs.Time(t)
 	t.Parallel()
-	dir, m := t.TempDir(), newMachine(t)
-	if err := phantom.WriteDataset(t.Context(), dir, phantom.Options{Seed: 12, Train: 80, Test: 80}); err != nil {
-		t.Fatal(err)
-	}
+	dir, m := phantoms(t), newMachine(t)
 	spec := "csv:" + filepath.Join(dir, "labels.csv")
-	m.must("encoder", "show", "demo")
+	m.hasDemo()
 
 	cmd := m.command("embed", spec, "--encoder", "demo", "--workers", "1")
 	screen := startAtTerminal(t, cmd)
@@ -110,7 +103,7 @@ func TestTerminalTakesCtrlCAndKeepsFailures(t *testing.T) {
 	t.Logf("interrupted with %d stored", stored)
 
 	// A failure stays on the screen, whatever is drawn around it.
-	broken := filepath.Join(dir, "images", "P0100-1.png")
+	broken := filepath.Join(dir, "images", "P0030-1.png")
 	if err := os.WriteFile(broken, []byte("no image"), 0o644); err != nil {
 		t.Fatal(err)
 	}
@@ -125,7 +118,7 @@ func TestTerminalTakesCtrlCAndKeepsFailures(t *testing.T) {
 	if err := cmd.Wait(); err != nil {
 		t.Errorf("%v:\n%s", err, shown.String())
 	}
-	if left := remaining(shown.String()); !strings.Contains(left, "failed: images/P0100-1.png") || strings.Contains(left, "[==") {
+	if left := remaining(shown.String()); !strings.Contains(left, "failed: images/P0030-1.png") || strings.Contains(left, "[==") {
 		t.Errorf("left on the screen:\n%s", left)
 	}
 }
@@ -148,7 +141,7 @@ func remaining(text string) string {
 func TestSecondInterruptEndsAtOnce(t *testing.T) {
 	t.Parallel()
 	m := newMachine(t)
-	m.must("encoder", "show", "demo")
+	m.hasDemo()
 	// A pipe that nobody writes to is read for ever.
 	pipe := filepath.Join(m.home, "pipe.csv")
 	if err := unix.Mkfifo(pipe, 0o600); err != nil {

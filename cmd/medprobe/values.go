@@ -117,7 +117,7 @@ a bootstrap over the units of --group. Rows in which either is empty are left ou
 	flags.StringVar(&predicted, "predicted", "", "column of predicted values (required)")
 	flags.StringVar(&group, "group", "", "column of the unit that is independent, such as the patient")
 	flags.IntVar(&resamples, "resamples", 2000, "how often to resample")
-	flags.BoolVar(&asJSON, "json", false, "print one JSON document")
+	jsonFlag(cmd, &asJSON)
 	return cmd
 }
 

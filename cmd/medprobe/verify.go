@@ -77,7 +77,7 @@ finding, and the AUCs on patients that it has not seen are compared.`,
 	}
 	cmd.Flags().StringVar(&against, "against", "", "encoder to compare the vectors with")
 	cmd.Flags().StringVar(&images, "images", "", "folder of images to compare on, or a dataset with labels")
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON document")
+	jsonFlag(cmd, &asJSON)
 	return cmd
 }
 

@@ -83,7 +83,7 @@ softmax where classes exclude one another, pair where there are negative texts.`
 	cmd.Flags().BoolVar(&study, "study", false, "rank wordings and ensembles on every part but test")
 	cmd.Flags().StringVar(&z.Split, "split", "", "part of the data to look at (default: all of it)")
 	cmd.Flags().StringVar(&z.MaxFailures, "max-failures", "5%", "how many samples may fail before the run stops: a number, a share, or inf")
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON document")
+	jsonFlag(cmd, &asJSON)
 	return cmd
 }
 

@@ -42,9 +42,6 @@ const (
 	Fundus Family = "fundus" // back of the eye
 )
 
-// Families lists the families in a fixed order.
-func Families() []Family { return []Family{Chest, Blood, Skin, Fundus} }
-
 // Fact is one true statement about a phantom, such as "effusion: left".
 // What is absent is a fact too ("effusion: no") where it can be looked for.
 type Fact string
@@ -65,18 +62,6 @@ type Phantom struct {
 
 // Facts returns what is true of p, sorted.
 func (p *Phantom) Facts() []Fact { return slices.Clone(p.facts) }
-
-// Captions returns the text of every caption that is true of p, in the order
-// of [Captions].
-func (p *Phantom) Captions() []string {
-	var texts []string
-	for _, c := range Captions() {
-		if c.True(p) && (p.Described || !c.Appearance) {
-			texts = append(texts, c.Text)
-		}
-	}
-	return texts
-}
 
 // Draw returns phantom number n of a family: for [Chest], the first radiograph
 // of patient n of that seed. It panics for a family that does not exist.

@@ -28,9 +28,22 @@ func Example() {
 	// device false
 }
 
+var families = []phantom.Family{phantom.Chest, phantom.Blood, phantom.Skin, phantom.Fundus}
+
+// captions are the texts that are true of p and that training may pair it with.
+func captions(p *phantom.Phantom) []string {
+	var texts []string
+	for _, c := range phantom.Captions() {
+		if c.True(p) && (p.Described || !c.Appearance) {
+			texts = append(texts, c.Text)
+		}
+	}
+	return texts
+}
+
 func TestSameSeedDrawsTheSameBytes(t *testing.T) {
 	t.Parallel()
-	for _, f := range phantom.Families() {
+	for _, f := range families {
 		a, b := phantom.Draw(f, 5, 3), phantom.Draw(f, 5, 3)
 		if !bytes.Equal(a.Image.Pix, b.Image.Pix) || !slices.Equal(a.Facts(), b.Facts()) {
 			t.Errorf("%s: two draws of one seed differ", f)
@@ -147,7 +160,7 @@ func TestACaptionIsTrueOfWhatItDescribes(t *testing.T) {
 	t.Parallel()
 	used := map[string]bool{}
 	for i, p := range drawn() {
-		for _, c := range p.Captions() {
+		for _, c := range captions(p) {
 			used[c] = true
 			for f, words := range spoken {
 				there, absent := claims(c, words)
@@ -200,7 +213,7 @@ func TestAppearanceIsSaidOfPartOfTheChests(t *testing.T) {
 			described++
 			continue
 		}
-		for _, c := range p.Captions() {
+		for _, c := range captions(p) {
 			for _, f := range []phantom.Finding{phantom.Pneumothorax, phantom.Device} {
 				if there, absent := claims(c, spoken[f]); there || absent {
 					t.Fatalf("chest %d is not described, yet caption %q", i, c)
@@ -215,7 +228,7 @@ func TestAppearanceIsSaidOfPartOfTheChests(t *testing.T) {
 
 func TestEveryPixelIsOpaque(t *testing.T) {
 	t.Parallel()
-	for _, f := range phantom.Families() {
+	for _, f := range families {
 		img := phantom.Draw(f, 1, 1).Image
 		if b := img.Bounds(); b.Dx() != phantom.Size || b.Dy() != phantom.Size {
 			t.Errorf("%s: bounds %v", f, b)

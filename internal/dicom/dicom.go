@@ -98,9 +98,6 @@ type elements struct {
 	implicit bool
 }
 
-// TransferSyntax returns the UID that says how the pixels are coded.
-func (f *File) TransferSyntax() string { return f.syntax }
-
 // Text returns the value of a text element without the padding, or "". Of
 // several values it is the first.
 func (e elements) Text(t Tag) string {
@@ -155,8 +152,8 @@ func (f *File) Only(tags ...Tag) *File {
 	return only
 }
 
-// HasPixels reports whether there are pixels of any kind.
-func (f *File) HasPixels() bool {
+// hasPixels reports whether there are pixels of any kind.
+func (f *File) hasPixels() bool {
 	return f.encapsulated != nil || f.values[pixelData] != nil || f.values[floatPixels] != nil || f.values[doublePixels] != nil
 }
 
@@ -212,7 +209,7 @@ func (f *File) Size() (width, height int, err error) {
 	if f.values[floatPixels] != nil || f.values[doublePixels] != nil {
 		return 0, 0, fmt.Errorf("pixels in floating point (%v or %v) are not read", floatPixels, doublePixels)
 	}
-	if !f.HasPixels() {
+	if !f.hasPixels() {
 		return 0, 0, fmt.Errorf("no pixels in this file (%s)", f.kind())
 	}
 	s, err := f.shape()

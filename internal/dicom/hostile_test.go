@@ -130,7 +130,7 @@ func TestHeaderAsksForMoreUntilThePixels(t *testing.T) {
 		t.Errorf("600 bytes: %v, want ErrShort", err)
 	}
 	f, err := ParseHeader(data[:len(data)-200])
-	if err != nil || f.Text(PatientID) != "case-7" || f.Text(Study) != "2.25.5" || !f.HasPixels() {
+	if err != nil || f.Text(PatientID) != "case-7" || f.Text(Study) != "2.25.5" || !f.hasPixels() {
 		t.Errorf("%v, %v", f, err)
 	}
 }

@@ -69,7 +69,7 @@ func download(ctx context.Context, repo string, o Options) (string, error) {
 		return "", err
 	}
 	defer h.client.CloseIdleConnections()
-	cache, err := CacheDir()
+	cache, err := cacheDir()
 	if err != nil {
 		return "", err
 	}

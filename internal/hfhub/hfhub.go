@@ -24,9 +24,9 @@ var repoName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,95}/[A-Za-z0-9][
 // IsRepo reports whether a name has the form OWNER/NAME.
 func IsRepo(name string) bool { return repoName.MatchString(name) && !strings.Contains(name, "..") }
 
-// CacheDir returns the folder of the cache: $HF_HUB_CACHE, hub in $HF_HOME, or
+// cacheDir returns the folder of the cache: $HF_HUB_CACHE, hub in $HF_HOME, or
 // huggingface/hub in ~/.cache ($XDG_CACHE_HOME).
-func CacheDir() (string, error) {
+func cacheDir() (string, error) {
 	if dir := os.Getenv("HF_HUB_CACHE"); dir != "" {
 		return dir, nil
 	}
@@ -55,7 +55,7 @@ func homeDir() (string, error) {
 // Find returns the folder of the files of a repository in the cache. The error
 // wraps [ErrAbsent] where it is not there.
 func Find(repo, revision string) (string, error) {
-	dir, err := CacheDir()
+	dir, err := cacheDir()
 	if err != nil {
 		return "", err
 	}

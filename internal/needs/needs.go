@@ -5,8 +5,12 @@
 package needs
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
 	"testing"
 )
 
@@ -73,6 +77,50 @@ func Time(t testing.TB) {
 	t.Helper()
 	if testing.Short() {
 		t.Skip("takes long; go test without -short runs it")
+	}
+}
+
+// Asked skips what nobody asked for, with the command that asks: a measurement, or what
+// writes a page. It is no check that could be missed.
+func Asked(t testing.TB, asked bool, how string) {
+	t.Helper()
+	if !asked {
+		t.Skip("only when asked for: " + how)
+	}
+}
+
+// System skips a test of what other operating systems do not have.
+func System(t testing.TB, systems ...string) {
+	t.Helper()
+	if !slices.Contains(systems, runtime.GOOS) {
+		t.Skip("only on " + strings.Join(systems, " and "))
+	}
+}
+
+// grants are what a machine may refuse to its tests: a pseudo-terminal, a process in
+// namespaces of its own, a mounted disk, the folder /proc.
+var grants = []string{"terminal", "namespace", "mount", "proc"}
+
+// Granted skips a test of one of the grants where err says that there is none. Under
+// MEDPROBE_SKIP=never that is a failure, unless MEDPROBE_WITHOUT names it; several
+// names have commas between.
+func Granted(t testing.TB, grant string, err error) {
+	t.Helper()
+	var without []string
+	if text := os.Getenv("MEDPROBE_WITHOUT"); text != "" {
+		without = strings.Split(text, ",")
+	}
+	for _, name := range append(without, grant) {
+		if !slices.Contains(grants, name) {
+			t.Fatalf("MEDPROBE_WITHOUT: %q: want names of %s, with commas between", name, strings.Join(grants, ", "))
+		}
+	}
+	switch {
+	case err == nil:
+	case slices.Contains(without, grant):
+		t.Skipf("MEDPROBE_WITHOUT: no %s: %v", grant, err)
+	default:
+		Skip(t, fmt.Sprintf("no %s is to be had here (%v); MEDPROBE_WITHOUT=%s does without", grant, err, grant))
 	}
 }
 

@@ -16,6 +16,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/medprobe/medprobe/internal/needs"
 	"gonum.org/v1/gonum/blas/blas32"
 )
 
@@ -320,9 +321,7 @@ func TestArchivesThatLieAreRefused(t *testing.T) {
 // More members than a zip of the old kind can hold, and other files among them.
 func TestArchivesOfManyMembers(t *testing.T) {
 	t.Parallel()
-	if testing.Short() {
-		t.Skip("65,537 members take a second")
-	}
+	needs.Time(t)
 	one := raw(1, header1("1"), 0, 0, 0x80, 0x3f)
 	members := []member{{name: "README.txt", data: []byte("not an array")}, {name: "a..b.npy", data: one}}
 	for i := range 65_537 {

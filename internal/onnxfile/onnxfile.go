@@ -49,20 +49,6 @@ type Model struct {
 	Scalars map[string]float64
 }
 
-// Input returns the input of a name.
-func (m *Model) Input(name string) (Value, bool) { return find(m.Inputs, name) }
-
-// Output returns the output of a name.
-func (m *Model) Output(name string) (Value, bool) { return find(m.Outputs, name) }
-
-func find(values []Value, name string) (Value, bool) {
-	i := slices.IndexFunc(values, func(v Value) bool { return v.Name == name })
-	if i < 0 {
-		return Value{}, false
-	}
-	return values[i], true
-}
-
 // Inspect reads the model in a file. The error names the tensor or node that is
 // at fault.
 func Inspect(path string) (*Model, error) {

@@ -4,18 +4,17 @@
 package postgresdb
 
 import (
-	"cmp"
 	"context"
 	"database/sql"
 	"errors"
 	"fmt"
 	"io/fs"
-	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/stdlib"
+	"github.com/medprobe/medprobe/internal/sqldb"
 )
 
 // Schema is what a database of one kind must be.
@@ -32,13 +31,6 @@ type Schema struct {
 
 // table returns the full name of a table.
 func (s Schema) table(name string) string { return pgx.Identifier{s.Name, name}.Sanitize() }
-
-// steps are the names of the migrations, in order.
-func (s Schema) steps() ([]string, error) {
-	steps, err := fs.Glob(s.Migrations, "*.sql")
-	slices.Sort(steps)
-	return steps, err
-}
 
 const (
 	// connections is how many one process has at most: a server has about a
@@ -66,7 +58,7 @@ func Inspect(ctx context.Context, address string, schema Schema) error {
 
 // open connects, looks at the schema, and lets prepare have it if it is old.
 func open(ctx context.Context, address string, schema Schema, prepare func(context.Context, *sql.DB, Schema, []string) error) (*sql.DB, error) {
-	steps, err := schema.steps()
+	steps, err := sqldb.Steps(schema.Migrations)
 	if err != nil {
 		return nil, err
 	}
@@ -147,14 +139,8 @@ func migrate(ctx context.Context, db *sql.DB, schema Schema, steps []string) err
 			return err
 		}
 	}
-	for _, step := range steps[version:] {
-		statements, err := fs.ReadFile(schema.Migrations, step)
-		if err != nil {
-			return err
-		}
-		if _, err := tx.ExecContext(ctx, string(statements)); err != nil {
-			return fmt.Errorf("migration %s: %w", step, err)
-		}
+	if err := sqldb.Migrate(ctx, tx, schema.Migrations, steps[version:]); err != nil {
+		return err
 	}
 	if _, err := tx.ExecContext(ctx, `UPDATE `+schema.table("version")+` SET number = $1`, len(steps)); err != nil {
 		return err
@@ -185,17 +171,7 @@ func create(ctx context.Context, tx *sql.Tx, schema Schema) error {
 // Snapshot lets do read in one transaction, from one state of the database. It
 // holds up no writer.
 func Snapshot(ctx context.Context, db *sql.DB, do func(*sql.Conn) error) error {
-	conn, err := db.Conn(ctx)
-	if err != nil {
-		return err
-	}
-	defer conn.Close()
-	if _, err := conn.ExecContext(ctx, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"); err != nil {
-		return err
-	}
-	err = do(conn)
-	_, rollback := conn.ExecContext(context.WithoutCancel(ctx), "ROLLBACK")
-	return cmp.Or(err, rollback)
+	return sqldb.Snapshot(ctx, db, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", do)
 }
 
 // Transient reports whether a transaction that ended with the error is to be run

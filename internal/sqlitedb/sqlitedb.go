@@ -4,7 +4,6 @@
 package sqlitedb
 
 import (
-	"cmp"
 	"context"
 	"database/sql"
 	"database/sql/driver"
@@ -15,12 +14,12 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"syscall"
 	"time"
 
 	"github.com/mattn/go-sqlite3"
+	"github.com/medprobe/medprobe/internal/sqldb"
 )
 
 // Schema is what a database of one kind must be.
@@ -50,11 +49,10 @@ const (
 // only, and a folder made for it too. A file that is no database, belongs to
 // another program or has a newer schema is refused and left as it is.
 func Open(ctx context.Context, path string, schema Schema) (*sql.DB, error) {
-	steps, err := fs.Glob(schema.Migrations, "*.sql")
+	steps, err := sqldb.Steps(schema.Migrations)
 	if err != nil {
 		return nil, err
 	}
-	slices.Sort(steps)
 	if err := prepareFile(path); err != nil {
 		return nil, err
 	}
@@ -92,20 +90,9 @@ func (c connector) Driver() driver.Driver {
 func (c connector) Connect(context.Context) (driver.Conn, error) { return c.Driver().Open(c.dsn) }
 
 // Snapshot lets do read in one transaction, from one state of the file. It holds
-// up no writer.
+// up no writer, as BeginTx would, which takes the lock of one.
 func Snapshot(ctx context.Context, db *sql.DB, do func(*sql.Conn) error) error {
-	conn, err := db.Conn(ctx)
-	if err != nil {
-		return err
-	}
-	defer conn.Close()
-	// BeginTx would take the lock of a writer.
-	if _, err := conn.ExecContext(ctx, "BEGIN DEFERRED"); err != nil {
-		return err
-	}
-	err = do(conn)
-	_, rollback := conn.ExecContext(context.WithoutCancel(ctx), "ROLLBACK")
-	return cmp.Or(err, rollback)
+	return sqldb.Snapshot(ctx, db, "BEGIN DEFERRED", do)
 }
 
 // prepareFile makes the folder and an empty private file, and refuses a file
@@ -228,14 +215,8 @@ func migrate(ctx context.Context, db *sql.DB, schema Schema, steps []string) err
 	if version >= len(steps) {
 		return nil
 	}
-	for _, step := range steps[version:] {
-		statements, err := fs.ReadFile(schema.Migrations, step)
-		if err != nil {
-			return err
-		}
-		if _, err := tx.ExecContext(ctx, string(statements)); err != nil {
-			return fmt.Errorf("migration %s: %w", step, err)
-		}
+	if err := sqldb.Migrate(ctx, tx, schema.Migrations, steps[version:]); err != nil {
+		return err
 	}
 	for _, pragma := range []string{
 		fmt.Sprintf("PRAGMA application_id = %d", schema.ApplicationID),

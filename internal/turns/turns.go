@@ -14,6 +14,8 @@ import (
 	"strconv"
 	"testing"
 	"time"
+
+	"github.com/medprobe/medprobe/internal/needs"
 )
 
 // Line is what one work took, beside the same work done by a peer.
@@ -80,9 +82,7 @@ func Median(values []float64) float64 {
 func Rounds(t testing.TB) int {
 	t.Helper()
 	text := os.Getenv("MEDPROBE_ROUNDS")
-	if text == "" {
-		t.Skip("measures only when asked: make bench")
-	}
+	needs.Asked(t, text != "", "make bench")
 	n, err := strconv.Atoi(text)
 	if err != nil || n < 1 {
 		t.Fatalf("MEDPROBE_ROUNDS = %q: want a number of rounds, such as 5", text)

@@ -15,6 +15,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/medprobe/medprobe/internal/needs"
 )
 
 var imageRoot = flag.String("image-root", "", "folder with a bare Debian (debootstrap), in which TestImage takes the steps of the Dockerfile's last stage")
@@ -149,9 +151,7 @@ func (m *image) command(words ...string) *exec.Cmd {
 // The steps of the Dockerfile, taken in a bare Debian, leave a program that an
 // account without rights runs, and that finds its library.
 func TestImage(t *testing.T) {
-	if *imageRoot == "" {
-		t.Skip("needs a bare Debian and root: debootstrap --variant=minbase bookworm ROOT; mount -t proc proc ROOT/proc (the program looks there for its own folder); go test ./tools/release -run Image -image-root ROOT")
-	}
+	needs.Asked(t, *imageRoot != "", "a bare Debian, as root: debootstrap --variant=minbase bookworm ROOT; mount -t proc proc ROOT/proc (the program looks there for its own folder); go test ./tools/release -run Image -image-root ROOT")
 	text, err := os.ReadFile(filepath.Join("..", "..", "Dockerfile"))
 	if err != nil {
 		t.Fatal(err)

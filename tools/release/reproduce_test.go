@@ -13,6 +13,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/medprobe/medprobe/internal/needs"
 )
 
 var reproduce = flag.Bool("reproduce", false, "make the commit's archive twice, in two folders with compiler caches of their own")
@@ -20,9 +22,7 @@ var reproduce = flag.Bool("reproduce", false, "make the commit's archive twice, 
 // The same commit gives the same archive, byte for byte, in any folder and from an
 // empty cache of the compiler.
 func TestReproducible(t *testing.T) {
-	if !*reproduce {
-		t.Skip("compiles everything twice: make reproduce")
-	}
+	needs.Asked(t, *reproduce, "make reproduce, which compiles everything twice")
 	root, err := filepath.Abs(filepath.Join("..", ".."))
 	if err != nil {
 		t.Fatal(err)

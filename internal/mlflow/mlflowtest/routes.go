@@ -1,7 +1,9 @@
 package mlflowtest
 
 import (
+	"bytes"
 	"cmp"
+	"encoding/json"
 	"maps"
 	"net/url"
 	"path"
@@ -24,27 +26,38 @@ func pairs(m map[string]string) []pair {
 	return list
 }
 
+// routes are the endpoints by method and path.
 var routes = map[string]func(*Server, []byte) (any, error){
-	"GET experiments/get-by-name":   getExperiment,
-	"POST experiments/create":       createExperiment,
-	"POST runs/search":              searchRuns,
-	"POST runs/create":              createRun,
-	"POST runs/log-batch":           logBatch,
-	"POST runs/update":              updateRun,
-	"POST registered-models/create": createModel,
-	"POST registered-models/alias":  setAlias,
-	"GET model-versions/search":     searchVersions,
-	"GET model-versions/get":        getVersion,
-	"POST model-versions/create":    createVersion,
+	"GET experiments/get-by-name":   message(getExperiment),
+	"POST experiments/create":       message(createExperiment),
+	"POST runs/search":              message(searchRuns),
+	"POST runs/create":              message(createRun),
+	"POST runs/log-batch":           message(logBatch),
+	"POST runs/update":              message(updateRun),
+	"POST registered-models/create": message(createModel),
+	"POST registered-models/alias":  message(setAlias),
+	"GET model-versions/search":     message(searchVersions),
+	"GET model-versions/get":        message(getVersion),
+	"POST model-versions/create":    message(createVersion),
 }
 
-func getExperiment(s *Server, body []byte) (any, error) {
-	q, err := decode[struct {
-		Name string `json:"experiment_name"`
-	}](body)
-	if err != nil {
-		return nil, err
+// message lets an endpoint have its request as the message that it is; fields that
+// the message has not are refused.
+func message[Q any](answer func(*Server, Q) (any, error)) func(*Server, []byte) (any, error) {
+	return func(s *Server, body []byte) (any, error) {
+		var q Q
+		d := json.NewDecoder(bytes.NewReader(body))
+		d.DisallowUnknownFields()
+		if err := d.Decode(&q); err != nil {
+			return nil, invalid("%v", err)
+		}
+		return answer(s, q)
 	}
+}
+
+func getExperiment(s *Server, q struct {
+	Name string `json:"experiment_name"`
+}) (any, error) {
 	id, ok := s.state.Experiments[q.Name]
 	if !ok {
 		return nil, unknown("Could not find experiment with name '%s'", q.Name)
@@ -52,13 +65,9 @@ func getExperiment(s *Server, body []byte) (any, error) {
 	return map[string]any{"experiment": map[string]string{"experiment_id": id, "name": q.Name, "lifecycle_stage": "active"}}, nil
 }
 
-func createExperiment(s *Server, body []byte) (any, error) {
-	q, err := decode[struct {
-		Name string `json:"name"`
-	}](body)
-	if err != nil {
-		return nil, err
-	}
+func createExperiment(s *Server, q struct {
+	Name string `json:"name"`
+}) (any, error) {
 	if q.Name == "" || len(q.Name) > maxExperimentName {
 		return nil, invalid("Invalid experiment name: '%s'", q.Name)
 	}
@@ -72,16 +81,12 @@ func createExperiment(s *Server, body []byte) (any, error) {
 
 var tagFilter = regexp.MustCompile("^tags\\.`([^`]+)` = '([^']*)'$")
 
-func searchRuns(s *Server, body []byte) (any, error) {
-	q, err := decode[struct {
-		Experiments []string `json:"experiment_ids"`
-		Filter      string   `json:"filter"`
-		View        string   `json:"run_view_type"`
-		Max         int      `json:"max_results"`
-	}](body)
-	if err != nil {
-		return nil, err
-	}
+func searchRuns(s *Server, q struct {
+	Experiments []string `json:"experiment_ids"`
+	Filter      string   `json:"filter"`
+	View        string   `json:"run_view_type"`
+	Max         int      `json:"max_results"`
+}) (any, error) {
 	f := tagFilter.FindStringSubmatch(q.Filter)
 	if f == nil || q.Max < 1 || q.Max > 50000 || q.View != "ACTIVE_ONLY" {
 		return nil, invalid("Invalid filter string: %s", q.Filter)
@@ -117,16 +122,12 @@ func (s *Server) describe(r *run) any {
 	}
 }
 
-func createRun(s *Server, body []byte) (any, error) {
-	q, err := decode[struct {
-		Experiment string `json:"experiment_id"`
-		Name       string `json:"run_name"`
-		Start      int64  `json:"start_time"`
-		Tags       []pair `json:"tags"`
-	}](body)
-	if err != nil {
-		return nil, err
-	}
+func createRun(s *Server, q struct {
+	Experiment string `json:"experiment_id"`
+	Name       string `json:"run_name"`
+	Start      int64  `json:"start_time"`
+	Tags       []pair `json:"tags"`
+}) (any, error) {
 	if !slices.Contains(slices.Collect(maps.Values(s.state.Experiments)), q.Experiment) {
 		return nil, unknown("No Experiment with id=%s exists", q.Experiment)
 	}
@@ -141,16 +142,12 @@ func createRun(s *Server, body []byte) (any, error) {
 	return map[string]any{"run": s.describe(r)}, nil
 }
 
-func logBatch(s *Server, body []byte) (any, error) {
-	q, err := decode[struct {
-		Run     string   `json:"run_id"`
-		Params  []pair   `json:"params"`
-		Tags    []pair   `json:"tags"`
-		Metrics []metric `json:"metrics"`
-	}](body)
-	if err != nil {
-		return nil, err
-	}
+func logBatch(s *Server, q struct {
+	Run     string   `json:"run_id"`
+	Params  []pair   `json:"params"`
+	Tags    []pair   `json:"tags"`
+	Metrics []metric `json:"metrics"`
+}) (any, error) {
 	r, ok := s.state.Runs[q.Run]
 	if !ok {
 		return nil, unknown("Run with id=%s not found", q.Run)
@@ -188,15 +185,11 @@ func logBatch(s *Server, body []byte) (any, error) {
 	return map[string]any{}, nil
 }
 
-func updateRun(s *Server, body []byte) (any, error) {
-	q, err := decode[struct {
-		Run    string `json:"run_id"`
-		Status string `json:"status"`
-		End    int64  `json:"end_time"`
-	}](body)
-	if err != nil {
-		return nil, err
-	}
+func updateRun(s *Server, q struct {
+	Run    string `json:"run_id"`
+	Status string `json:"status"`
+	End    int64  `json:"end_time"`
+}) (any, error) {
 	r, ok := s.state.Runs[q.Run]
 	if !ok {
 		return nil, unknown("Run with id=%s not found", q.Run)
@@ -208,14 +201,10 @@ func updateRun(s *Server, body []byte) (any, error) {
 	return map[string]any{"run_info": map[string]string{"run_id": r.ID, "status": r.Status}}, nil
 }
 
-func createModel(s *Server, body []byte) (any, error) {
-	q, err := decode[struct {
-		Name        string `json:"name"`
-		Description string `json:"description"`
-	}](body)
-	if err != nil {
-		return nil, err
-	}
+func createModel(s *Server, q struct {
+	Name        string `json:"name"`
+	Description string `json:"description"`
+}) (any, error) {
 	if err := cmp.Or(checkModelName(q.Name), checkLength("description", maxTag, q.Description)); err != nil {
 		return nil, err
 	}
@@ -228,13 +217,9 @@ func createModel(s *Server, body []byte) (any, error) {
 
 var versionFilter = regexp.MustCompile(`^name = '([^']*)' and run_id = '([^']*)'$`)
 
-func searchVersions(s *Server, body []byte) (any, error) {
-	q, err := decode[struct {
-		Filter string `json:"filter"`
-	}](body)
-	if err != nil {
-		return nil, err
-	}
+func searchVersions(s *Server, q struct {
+	Filter string `json:"filter"`
+}) (any, error) {
 	f := versionFilter.FindStringSubmatch(q.Filter)
 	if f == nil {
 		return nil, invalid("Invalid filter string: %s", q.Filter)
@@ -259,14 +244,10 @@ func (s *Server) describeVersion(name string, i int, v *version) any {
 	return map[string]any{"name": name, "version": strconv.Itoa(i + 1), "run_id": v.Run, "source": v.Source, "status": status, "tags": pairs(v.Tags)}
 }
 
-func getVersion(s *Server, body []byte) (any, error) {
-	q, err := decode[struct {
-		Name    string `json:"name"`
-		Version string `json:"version"`
-	}](body)
-	if err != nil {
-		return nil, err
-	}
+func getVersion(s *Server, q struct {
+	Name    string `json:"name"`
+	Version string `json:"version"`
+}) (any, error) {
 	v, i, err := s.version(q.Name, q.Version)
 	if err != nil {
 		return nil, err
@@ -288,17 +269,13 @@ func (s *Server) version(name, number string) (*version, int, error) {
 	return m.Versions[i-1], i - 1, nil
 }
 
-func createVersion(s *Server, body []byte) (any, error) {
-	q, err := decode[struct {
-		Name        string `json:"name"`
-		Source      string `json:"source"`
-		Run         string `json:"run_id"`
-		Description string `json:"description"`
-		Tags        []pair `json:"tags"`
-	}](body)
-	if err != nil {
-		return nil, err
-	}
+func createVersion(s *Server, q struct {
+	Name        string `json:"name"`
+	Source      string `json:"source"`
+	Run         string `json:"run_id"`
+	Description string `json:"description"`
+	Tags        []pair `json:"tags"`
+}) (any, error) {
 	m, r := s.state.Models[q.Name], s.state.Runs[q.Run]
 	switch {
 	case m == nil:
@@ -339,15 +316,11 @@ func checkSource(source string) error {
 	return nil
 }
 
-func setAlias(s *Server, body []byte) (any, error) {
-	q, err := decode[struct {
-		Name    string `json:"name"`
-		Alias   string `json:"alias"`
-		Version string `json:"version"`
-	}](body)
-	if err != nil {
-		return nil, err
-	}
+func setAlias(s *Server, q struct {
+	Name    string `json:"name"`
+	Alias   string `json:"alias"`
+	Version string `json:"version"`
+}) (any, error) {
 	if err := checkAlias(q.Alias); err != nil {
 		return nil, err
 	}

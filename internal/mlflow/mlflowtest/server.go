@@ -179,17 +179,6 @@ func queryDocument(q url.Values) []byte {
 	return text
 }
 
-// decode reads a request and refuses fields that the message has not.
-func decode[T any](body []byte) (T, error) {
-	var v T
-	d := json.NewDecoder(strings.NewReader(string(body)))
-	d.DisallowUnknownFields()
-	if err := d.Decode(&v); err != nil {
-		return v, invalid("%v", err)
-	}
-	return v, nil
-}
-
 // put takes an artefact where the server serves them itself.
 func (s *Server) put(r *http.Request, at string, body []byte) (any, error) {
 	if s.Artifacts == "s3" {
