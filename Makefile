@@ -14,8 +14,8 @@ setup:
 	@$(GO) run ./tools/setup
 
 build:
-	@[ -x $(BIN) ] || echo "building $(BIN); the first time takes some minutes, SQLite's C code most of them"
-	$(GO) build -trimpath -ldflags "-X main.version=$(VERSION)" -o $(BIN) ./cmd/medprobe
+	@[ -x $(BIN) ] || echo "building $(BIN), which takes some minutes the first time"
+	$(GO) build -ldflags "-X main.version=$(VERSION)" -o $(BIN) ./cmd/medprobe
 
 demo: setup build
 	./$(BIN) demo
