@@ -22,6 +22,7 @@ demo: setup build
 
 # The pages' commands alone take eight minutes of two processors.
 test: setup
+	@echo "every test, then those with goroutines under the race detector; the first line comes after some minutes"
 	$(GO) test -timeout 40m ./...
 	$(GO) test -timeout 40m -race -short $(RACE)
 

@@ -214,7 +214,11 @@ type folder struct {
 func openFiles(s Spec, dir string) (*folder, error) {
 	root, err := os.OpenRoot(dir)
 	if info, statErr := os.Stat(dir); err != nil && statErr == nil && !info.IsDir() {
-		return nil, fmt.Errorf("datasets: open folder %q: a file, and a folder is wanted; for a table say csv:%s", dir, dir)
+		hint := "for a table say csv:" + dir
+		if isImageFile(dir) {
+			hint = fmt.Sprintf("the one that holds the images is %q", filepath.Dir(dir))
+		}
+		return nil, fmt.Errorf("datasets: open folder %q: a file, and a folder is wanted; %s", dir, hint)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("datasets: open folder %q: %w", dir, cause(err))

@@ -18,7 +18,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-
 )
 
 const (

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"image"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 
@@ -62,6 +63,9 @@ func filePixels(ctx context.Context, e *encoder.Encoder, file string, o datasets
 }
 
 func readImage(ctx context.Context, file string, o datasets.ImageOptions) (image.Image, error) {
+	if info, err := os.Stat(file); err == nil && info.IsDir() {
+		return nil, fmt.Errorf("%s: a folder; name the files in it, such as %s", file, filepath.Join(file, "*.png"))
+	}
 	data, err := os.ReadFile(file)
 	if err != nil {
 		return nil, err

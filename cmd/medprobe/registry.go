@@ -215,7 +215,7 @@ Nothing that is exported names a patient, an image or a path.`,
 	cmd.Flags().StringVar(&out, "out", "", "file for onnx and bundle, else a new folder (required)")
 	return s.versionCommand(cmd, func(r *registry.Registry, v *registry.Version) error {
 		if out == "" {
-			return usagef(cmd, "--out is missing")
+			return usagef(cmd, "--out is missing; name the file or, but for onnx and bundle, the new folder to write")
 		}
 		if err := near.Check("--format", format, append(registry.Formats(), registry.EndToEnd)); err != nil {
 			return usagef(cmd, "%w", err)
