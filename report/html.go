@@ -320,7 +320,7 @@ func newDifferenceRow(a axis, name string, d evaluate.Difference, class, n strin
 		Name: name, Difference: signed(d.Difference.Point), Interval: signedInterval(d.Difference),
 		P: pValue(d.P), Adjusted: pValue(d.AdjustedP), Mark: "undecided", N: n, Strip: differenceStrip(a, d, class),
 	}
-	if d.AdjustedP < alpha {
+	if differs(d.AdjustedP, d.Difference) {
 		if row.Mark = "better"; d.Difference.Point < 0 {
 			row.Mark = "worse"
 		}
