@@ -14,13 +14,15 @@ setup:
 	@$(GO) run ./tools/setup
 
 build:
-	$(GO) build -trimpath -ldflags "-X main.version=$(VERSION)" -o $(BIN) ./cmd/medprobe
+	@[ -x $(BIN) ] || echo "building $(BIN), which takes some minutes the first time"
+	$(GO) build -ldflags "-X main.version=$(VERSION)" -o $(BIN) ./cmd/medprobe
 
 demo: setup build
 	./$(BIN) demo
 
 # The pages' commands alone take eight minutes of two processors.
 test: setup
+	@echo "every test, then those with goroutines under the race detector; the first line comes after some minutes"
 	$(GO) test -timeout 40m ./...
 	$(GO) test -timeout 40m -race -short $(RACE)
 

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"flag"
-	"io/fs"
 	"math"
 	"os"
 	"os/exec"
@@ -417,32 +416,4 @@ func keysOf(of reflect.Type, prefix string) []string {
 	}
 	slices.Sort(keys)
 	return keys
-}
-
-var link = regexp.MustCompile(`\]\(([^)#\s]+)(#[^)]*)?\)`)
-
-// A link within the project leads to a file that is there.
-func TestLinksLeadSomewhere(t *testing.T) {
-	t.Parallel()
-	err := fs.WalkDir(os.DirFS("."), ".", func(page string, entry fs.DirEntry, err error) error {
-		if err == nil && entry.IsDir() && page == ".ort" {
-			return fs.SkipDir // what others wrote
-		}
-		if err != nil || entry.IsDir() || filepath.Ext(page) != ".md" {
-			return err
-		}
-		text, err := os.ReadFile(page)
-		for _, m := range link.FindAllStringSubmatch(string(text), -1) {
-			if strings.Contains(m[1], "://") || strings.HasPrefix(m[1], "mailto:") {
-				continue
-			}
-			if _, err := os.Stat(filepath.Join(filepath.Dir(page), m[1])); err != nil {
-				t.Errorf("%s: link to %s: %v", page, m[1], err)
-			}
-		}
-		return err
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
 }

@@ -92,8 +92,11 @@ func (d *Dataset) labelByClass(names []string, s Spec) error {
 		classes = slices.Compact(slices.Sorted(slices.Values(names)))
 		classes = slices.DeleteFunc(classes, func(n string) bool { return n == "" })
 	}
-	if len(classes) < 2 {
-		return fmt.Errorf("datasets: %s: %d classes (%s), and telling apart takes two", d.Spec, len(classes), strings.Join(classes, ", "))
+	switch len(classes) {
+	case 0:
+		return fmt.Errorf("datasets: %s: no sample has a class, and telling apart takes two", d.Spec)
+	case 1:
+		return fmt.Errorf("datasets: %s: the only class is %q, and telling apart takes two", d.Spec, classes[0])
 	}
 	if s.Positive != "" {
 		if err := near.Check("positive class", s.Positive, classes); err != nil {

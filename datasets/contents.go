@@ -27,6 +27,8 @@ type Contents struct {
 	// Pixels are digests of the decoded pixels of the sample's region: files that
 	// were written anew, or in another format without loss, have the same ones.
 	Pixels [][sha256.Size]byte
+	// OnTheirSide are the samples of [Content.OnItsSide].
+	OnTheirSide []int
 }
 
 // ContentOptions says how to read contents.
@@ -52,14 +54,14 @@ func ReadContents(ctx context.Context, d *Dataset, o ContentOptions) (Contents, 
 		o.Workers = runtime.GOMAXPROCS(0)
 	}
 	budget := raster.NewBudget(0)
-	wrong := make([]error, n)
+	wrong, turned := make([]error, n), make([]bool, n)
 	var mu sync.Mutex
 	done := 0
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(o.Workers)
 	for i := range d.Samples {
 		group.Go(func() error {
-			wrong[i] = c.read(ctx, d, i, budget)
+			turned[i], wrong[i] = c.read(ctx, d, i, budget)
 			mu.Lock()
 			defer mu.Unlock()
 			if done++; o.Progress != nil {
@@ -73,6 +75,9 @@ func ReadContents(ctx context.Context, d *Dataset, o ContentOptions) (Contents, 
 	}
 	var problems []Problem
 	for i, err := range wrong {
+		if turned[i] {
+			c.OnTheirSide = append(c.OnTheirSide, i)
+		}
 		if err != nil {
 			problems = append(problems, Problem{Where: d.Samples[i].ID, What: err.Error()})
 		}
@@ -80,21 +85,22 @@ func ReadContents(ctx context.Context, d *Dataset, o ContentOptions) (Contents, 
 	return c, problems, nil
 }
 
-func (c *Contents) read(ctx context.Context, d *Dataset, i int, budget *raster.Budget) error {
+// read names what sample i shows, and says whether it is to be turned.
+func (c *Contents) read(ctx context.Context, d *Dataset, i int, budget *raster.Budget) (turned bool, err error) {
 	content, err := d.Content(d.Samples[i].Source)
 	if err != nil {
-		return err
+		return false, err
 	}
-	c.Bytes[i] = content.Digest()
+	c.Bytes[i], turned = content.Digest(), content.OnItsSide()
 	if c.Pixels == nil || content.Vector() != nil {
-		return nil
+		return turned, nil
 	}
 	pixels, err := content.Pixels()
 	if err != nil {
-		return err
+		return turned, err
 	}
 	if err := budget.Acquire(ctx, pixels); err != nil {
-		return err
+		return turned, err
 	}
 	defer budget.Release(pixels)
 	img, err := content.Decode(ctx, 0)
@@ -102,10 +108,10 @@ func (c *Contents) read(ctx context.Context, d *Dataset, i int, budget *raster.B
 		img, err = Crop(img, d.Samples[i].Source.Region)
 	}
 	if err != nil {
-		return err
+		return turned, err
 	}
 	c.Pixels[i] = PixelDigest(img)
-	return nil
+	return turned, nil
 }
 
 // PixelDigest returns the SHA-256 of the size and the colours of an image, which

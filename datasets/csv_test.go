@@ -125,7 +125,7 @@ func TestBadTablesNameRowColumnAndRemedy(t *testing.T) {
 		{"header only", "path,effusion\n", Spec{Labels: []string{"effusion"}}, []string{"no sample"}},
 		{"id twice", "path,effusion\na,1\na,0\n", Spec{}, []string{`"a" stands twice, in lines 2 and 3`}},
 		{"not UTF-8", "path,effusion\n\xff\xfe,1\n", Spec{}, []string{"line 2", "UTF-8"}},
-		{"one class", "path,label\na,x\nb,x\n", Spec{}, []string{"1 classes"}},
+		{"one class", "path,label\na,x\nb,x\n", Spec{}, []string{`the only class is "x", and telling apart takes two`}},
 		{"class not asked for", "path,label\na,x\nb,y\n", Spec{Classes: []string{"x", "z"}}, []string{`unknown class "z"`}},
 	} {
 		_, err := openCSV(t, tt.text, tt.spec)

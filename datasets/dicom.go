@@ -54,7 +54,7 @@ func readDICOM(ctx context.Context, d *Dataset, s Spec) error {
 		return fmt.Errorf("datasets: dicom %s: %w", s.Path, err)
 	}
 	if len(files) == 0 {
-		return fmt.Errorf("datasets: dicom %s: the folder holds no file that may be DICOM", s.Path)
+		return fmt.Errorf("datasets: dicom %s: the folder holds no file that may be DICOM; pictures such as PNG in a folder for each class are imagefolder:%s", s.Path, s.Path)
 	}
 	for _, a := range dicomAttributes {
 		d.Attributes = append(d.Attributes, a.name)
@@ -70,6 +70,7 @@ func readDICOM(ctx context.Context, d *Dataset, s Spec) error {
 	if len(d.Samples) == 0 {
 		return d.finish(s, "patient")
 	}
+	d.sayFrames(files, headers, s)
 	table, err := labelTable(s)
 	switch {
 	case err != nil && s.asksForLabels():
@@ -183,6 +184,27 @@ func (d *Dataset) addInstance(name string, h *dicom.File, s Spec) error {
 		d.Samples = append(d.Samples, one)
 	}
 	return nil
+}
+
+// sayFrames says how many files have frames that nobody asked for.
+func (d *Dataset) sayFrames(files []string, headers []header, s Spec) {
+	if s.Frame != "" || s.FrameColumn != "" {
+		return
+	}
+	several, first := 0, ""
+	for i, h := range headers {
+		if h.err != nil {
+			continue
+		}
+		if n, err := h.file.Frames(); err == nil && n > 1 {
+			if several++; several == 1 {
+				first = fmt.Sprintf("%q with %d", files[i], n)
+			}
+		}
+	}
+	if several > 0 {
+		d.problem(d.Spec, "files of several frames: %d, the first: %s; of each the first frame is taken; say frame: all, middle or a number for others", several, first)
+	}
 }
 
 // validateFrame checks the word for frames.

@@ -38,14 +38,24 @@ func TestDICOMTree(t *testing.T) {
 	if s.Patient != "case-7" || s.Study != "2.25.5" || s.Series != "2.25.6" || d.Attr(1, "modality") != "CR" || d.Attr(1, "site") != "A" || s.Labels[0] != Positive {
 		t.Errorf("%+v", s)
 	}
-	if len(d.Excluded) != 2 || len(d.Problems) != 1 {
+	if len(d.Excluded) != 2 || len(d.Problems) != 2 {
 		t.Errorf("excluded %v, problems %v", d.Excluded, d.Problems)
+	}
+	const frames = `files of several frames: 1, the first: "a/b/mr_frames.dcm" with 3; of each the first frame is taken`
+	said := func(d *Dataset) bool {
+		return slices.ContainsFunc(d.Problems, func(p Problem) bool { return strings.HasPrefix(p.What, frames) })
+	}
+	if !said(d) {
+		t.Errorf("frames that nobody asked for: %v", d.Problems)
 	}
 	decodes(t, d)
 
 	all := open(t, Spec{Format: "dicom", Path: dir, Labels: []string{"effusion"}, Frame: "all"})
 	if got := ids(all); !slices.Equal(got, []string{"a/b/mr_frames.dcm", "a/b/mr_frames.dcm#frame 2", "a/b/mr_frames.dcm#frame 3", "a/cr12.dcm"}) {
 		t.Errorf("%v", got)
+	}
+	if said(all) {
+		t.Errorf("all frames were asked for: %v", all.Problems)
 	}
 	decodes(t, all)
 	middle := open(t, Spec{Format: "dicom", Path: dir, Labels: []string{"effusion"}, Frame: "middle"})

@@ -16,7 +16,6 @@ import (
 	"strings"
 	"sync"
 
-	"github.com/medprobe/medprobe/internal/dicom"
 	"github.com/medprobe/medprobe/internal/texttab"
 	"github.com/parquet-go/parquet-go"
 	"go.yaml.in/yaml/v4"
@@ -32,7 +31,7 @@ func readHF(ctx context.Context, d *Dataset, s Spec) error {
 	if err != nil {
 		return fmt.Errorf("datasets: hf %s: %w", s.Path, err)
 	}
-	store := &parquetImages{window: s.Window}
+	store := &parquetImages{look: s.look()}
 	d.files = store
 	for _, name := range names {
 		shard, err := openShard(name, s.Image)
@@ -242,7 +241,7 @@ func cardNames(card []byte) map[string][]string {
 // parquetImages gives access to the images within Parquet files.
 type parquetImages struct {
 	shards []*shard
-	window *dicom.Window
+	look
 }
 
 // table shows all shards as one table; its first columns are of our own.
@@ -405,7 +404,7 @@ func (p *parquetImages) read(s Source) (Content, error) {
 	if len(data) == 0 {
 		return Content{}, fmt.Errorf("read %s, row %d: no image bytes; a table that only names files wants the format parquet", s.Path, s.Row+1)
 	}
-	return Content{data: data, frame: s.Frame, window: p.window}, nil
+	return Content{data: data, frame: s.Frame, look: p.look}, nil
 }
 
 // image returns the bytes of the image in a row. Rows are mostly asked for in

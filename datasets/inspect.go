@@ -106,6 +106,15 @@ func Inspect(d *Dataset) Inspection {
 	return in
 }
 
+// SayTurned says of n samples, the first by its id, that they are shown as they are
+// stored.
+func SayTurned(n int, first string) string {
+	if n == 1 {
+		return fmt.Sprintf("by its EXIF data the image %q lies on a side, upside down or mirrored; it is taken as it is stored, as MedSigLIP's own preprocessing takes it; upright: true in the SPEC turns it", first)
+	}
+	return fmt.Sprintf("by their EXIF data %d images lie on a side, upside down or mirrored, the first: %q; they are taken as they are stored, as MedSigLIP's own preprocessing takes them; upright: true in the SPEC turns them", n, first)
+}
+
 // AddContents adds the leaks that the contents show, and how many images are
 // there more than once.
 func (in *Inspection) AddContents(d *Dataset, c Contents) {
@@ -114,6 +123,9 @@ func (in *Inspection) AddContents(d *Dataset, c Contents) {
 		parts[i] = d.Samples[i].Split
 	}
 	in.Leakage = append([]Leak{}, Leaks(d, parts, c)...)
+	if n := len(c.OnTheirSide); n > 0 {
+		in.Problems = append(in.Problems, Problem{Where: d.Spec, What: SayTurned(n, d.Samples[c.OnTheirSide[0]].ID)})
+	}
 	for _, kind := range []struct {
 		what    string
 		digests [][sha256.Size]byte

@@ -34,9 +34,9 @@ type Content struct {
 	data []byte
 	// raw is the shape height×width×channels of array data, zero for a file.
 	raw [3]int
-	// frame and window say which image of a DICOM file is meant.
-	frame  int
-	window *dicom.Window
+	// frame says which image of a DICOM file is meant.
+	frame int
+	look
 	vector []float32
 	// digest, if not nil, is that of data, worked out once for all frames.
 	digest func() [sha256.Size]byte
@@ -47,8 +47,8 @@ func (c Content) Vector() []float32 { return c.vector }
 
 // Digest returns the SHA-256 that names the content: of a file's bytes, so
 // that a renamed file keeps its name; of the shape and the bytes of an image
-// in an array; of the file's digest and the window, where one is asked for; of
-// the numbers of a vector.
+// in an array; of the file's digest and what else was asked for that changes the
+// pixels, a window or a turn; of the numbers of a vector.
 func (c Content) Digest() [sha256.Size]byte {
 	h := sha256.New()
 	of := c.digest
@@ -62,12 +62,29 @@ func (c Content) Digest() [sha256.Size]byte {
 	case c.raw[0] != 0:
 		fmt.Fprintf(h, "uint8 %dx%dx%d\n", c.raw[0], c.raw[1], c.raw[2])
 		h.Write(c.data)
-	case c.window != nil && dicom.Is(c.data):
-		fmt.Fprintf(h, "%x%s\n", of(), windowName(c.window))
+	case c.changed() != "":
+		fmt.Fprintf(h, "%x%s\n", of(), c.changed())
 	default:
 		return of()
 	}
 	return [sha256.Size]byte(h.Sum(nil))
+}
+
+// changed says what look does to this content; nothing, mostly.
+func (c Content) changed() string {
+	switch {
+	case dicom.Is(c.data):
+		return windowName(c.window)
+	case c.upright && raster.Orientation(c.data) != 1:
+		return " upright"
+	}
+	return ""
+}
+
+// OnItsSide reports whether the file says in EXIF that its pixels are to be turned,
+// and they are not.
+func (c Content) OnItsSide() bool {
+	return c.vector == nil && c.raw[0] == 0 && !c.upright && !dicom.Is(c.data) && raster.Orientation(c.data) != 1
 }
 
 // Pixels returns how many pixels decoding will take, without decoding.
@@ -98,7 +115,7 @@ func (c Content) Decode(ctx context.Context, maxPixels int64) (image.Image, erro
 		return nil, errors.New("a ready vector has no pixels")
 	}
 	if c.raw[0] == 0 {
-		return DecodeImage(ctx, c.data, dicom.Options{Frame: c.frame, Window: c.window, MaxPixels: maxPixels})
+		return DecodeImage(ctx, c.data, ImageOptions{dicom.Options{Frame: c.frame, Window: c.window, MaxPixels: maxPixels}, c.upright})
 	}
 	h, w := c.raw[0], c.raw[1]
 	if c.raw[2] == 1 {
@@ -112,21 +129,32 @@ func (c Content) Decode(ctx context.Context, maxPixels int64) (image.Image, erro
 	return img, nil
 }
 
+// ImageOptions says which image of a file is meant, and how it is shown.
+type ImageOptions struct {
+	// Options are for DICOM, but for MaxPixels; other files have one frame.
+	dicom.Options
+	// Upright turns a photograph as its EXIF data says.
+	Upright bool
+}
+
 // DecodeImage returns the image that the bytes of a file hold: PNG, JPEG, TIFF,
-// BMP, WebP, GIF or DICOM. The options' frame and window are for DICOM; other
-// files have one frame.
-func DecodeImage(ctx context.Context, data []byte, o dicom.Options) (image.Image, error) {
+// BMP, WebP, GIF or DICOM.
+func DecodeImage(ctx context.Context, data []byte, o ImageOptions) (image.Image, error) {
 	if !dicom.Is(data) {
 		if o.Frame > 0 {
 			return nil, fmt.Errorf("frame %d of a file that has one image", o.Frame+1)
 		}
-		return raster.Decode(data, o.MaxPixels)
+		img, err := raster.Decode(data, o.MaxPixels)
+		if err != nil || !o.Upright {
+			return img, err
+		}
+		return raster.Upright(img, raster.Orientation(data)), nil
 	}
 	f, err := dicom.Parse(data)
 	if err != nil {
 		return nil, err
 	}
-	return f.Image(ctx, o)
+	return f.Image(ctx, o.Options)
 }
 
 // Crop returns the region of img, or img itself for an empty region. A region
@@ -169,7 +197,7 @@ type folder struct {
 	dir     string
 	outside bool
 	remote  *remote // nil where the network is not allowed
-	window  *dicom.Window
+	look
 	// ending is what the last name without one was completed by.
 	ending string
 
@@ -186,12 +214,16 @@ type folder struct {
 func openFiles(s Spec, dir string) (*folder, error) {
 	root, err := os.OpenRoot(dir)
 	if info, statErr := os.Stat(dir); err != nil && statErr == nil && !info.IsDir() {
-		return nil, fmt.Errorf("datasets: open folder %q: a file, and a folder is wanted; for a table say csv:%s", dir, dir)
+		hint := "for a table say csv:" + dir
+		if isImageFile(dir) {
+			hint = fmt.Sprintf("the one that holds the images is %q", filepath.Dir(dir))
+		}
+		return nil, fmt.Errorf("datasets: open folder %q: a file, and a folder is wanted; %s", dir, hint)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("datasets: open folder %q: %w", dir, cause(err))
 	}
-	f := &folder{root: root, dir: dir, outside: s.AllowOutside, window: s.Window}
+	f := &folder{root: root, dir: dir, outside: s.AllowOutside, look: s.look()}
 	if s.AllowRemote {
 		f.remote = newRemote()
 	}
@@ -203,7 +235,7 @@ func (f *folder) Close() error { return f.root.Close() }
 func (f *folder) read(s Source) (Content, error) {
 	if isRemote(s.Path) {
 		data, err := f.remote.bytes(s.Path)
-		return Content{data: data, frame: s.Frame, window: f.window}, err
+		return Content{data: data, frame: s.Frame, look: f.look}, err
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -211,7 +243,7 @@ func (f *folder) read(s Source) (Content, error) {
 		f.mu.Unlock()
 		data, err := f.bytes(s.Path)
 		f.mu.Lock()
-		c := Content{data: data, window: f.window, frame: s.Frame}
+		c := Content{data: data, look: f.look, frame: s.Frame}
 		if err != nil || !dicom.Is(data) {
 			return c, err
 		}

@@ -100,6 +100,9 @@ type Spec struct {
 	Frame string `yaml:"frame"`
 	// Window shows DICOM pixels through another window than the file's own.
 	Window *dicom.Window `yaml:"window"`
+	// Upright turns photographs as their EXIF data says. MedSigLIP's own
+	// preprocessing does not, and nothing does by default.
+	Upright bool `yaml:"upright" json:",omitempty"`
 	// Aggregate makes one vector of those of a study, series or patient.
 	Aggregate Aggregate `yaml:"aggregate"`
 	// Embeddings names the array of ready vectors in an npz.

@@ -37,7 +37,7 @@ func Split(d *Dataset, parts []Part, seed uint64) ([]string, error) {
 		total += p.Share
 	}
 	if math.Abs(total-1) > 1e-6 {
-		return nil, fmt.Errorf("datasets: split: the shares add up to %v: want 1", total)
+		return nil, fmt.Errorf("datasets: split: the shares add up to %.6g: want 1, as 0.7,0.1,0.2 do", total)
 	}
 	shares := make([]float64, len(parts))
 	for k, p := range parts {

@@ -13,7 +13,7 @@ import (
 // written, replaced or moved in place has another one.
 type Stamp struct {
 	// File names the file by device and inode, and what of it is meant: the
-	// member of an archive, and the window.
+	// member of an archive, and how it is shown.
 	File string
 	Size int64
 	// Modified and Changed are the times of the content and of the inode, in
@@ -57,7 +57,7 @@ func (f *folder) stamp(s Source) (Stamp, bool) {
 	if err != nil {
 		return Stamp{}, false
 	}
-	return stampOf(info, windowName(f.window))
+	return stampOf(info, f.name())
 }
 
 func (a *archives) stamp(s Source) (Stamp, bool) {
@@ -69,7 +69,23 @@ func (a *archives) stamp(s Source) (Stamp, bool) {
 	if err != nil {
 		return Stamp{}, false
 	}
-	return stampOf(info, "#"+s.Member+windowName(a.window))
+	return stampOf(info, "#"+s.Member+a.name())
+}
+
+// look says how files are shown: DICOM pixels through a window, photographs turned as
+// EXIF says.
+type look struct {
+	window  *dicom.Window
+	upright bool
+}
+
+func (s Spec) look() look { return look{s.Window, s.Upright} }
+
+func (l look) name() string {
+	if l.upright {
+		return windowName(l.window) + " upright"
+	}
+	return windowName(l.window)
 }
 
 func windowName(w *dicom.Window) string {

@@ -18,8 +18,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-
-	"github.com/medprobe/medprobe/internal/dicom"
 )
 
 const (
@@ -45,7 +43,7 @@ func readWebDataset(ctx context.Context, d *Dataset, s Spec) error {
 	if err != nil {
 		return fmt.Errorf("datasets: webdataset %s: %w", s.Path, err)
 	}
-	store := &archives{window: s.Window}
+	store := &archives{look: s.look()}
 	d.files = store
 	reader := &tarReader{dataset: d, spec: s, attrs: map[string]int{}}
 	if reader.patient, err = s.patientPattern(); err != nil {
@@ -414,8 +412,8 @@ func plain(value any) string {
 
 // archives reads members at their places.
 type archives struct {
-	open   []*os.File
-	window *dicom.Window
+	open []*os.File
+	look
 }
 
 // place returns the archive that holds a member, and where in it.
@@ -442,7 +440,7 @@ func (a *archives) read(s Source) (Content, error) {
 	if _, err := archive.ReadAt(data, at); err != nil {
 		return Content{}, fmt.Errorf("read %s: %w", s.Path, cause(err))
 	}
-	return Content{data: data, frame: s.Frame, window: a.window}, nil
+	return Content{data: data, frame: s.Frame, look: a.look}, nil
 }
 
 func (a *archives) Close() error {

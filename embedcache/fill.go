@@ -65,6 +65,9 @@ type Filled struct {
 	Cached   int
 	// Failed is in the order of the samples.
 	Failed []Failure
+	// OnTheirSide are the samples embedded now of [datasets.Content.OnItsSide], in
+	// their order.
+	OnTheirSide []int
 	// Keys has one entry per sample; the zero key where it failed.
 	Keys []Key
 }
@@ -112,6 +115,7 @@ func (c *Cache) Fill(ctx context.Context, d *datasets.Dataset, enc ImageEncoder,
 	group.Go(func() error { return f.settle(ctx, items) })
 	err = group.Wait()
 	f.result.Failed = f.failures()
+	slices.Sort(f.result.OnTheirSide)
 	return &f.result, cmp.Or(err, f.finish(context.WithoutCancel(ctx)))
 }
 
@@ -302,6 +306,9 @@ func (f *fill) encode(ctx context.Context, batch []item) error {
 	for _, it := range batch {
 		f.result.Embedded++
 		f.result.Keys[it.index] = it.key
+		if it.turned {
+			f.result.OnTheirSide = append(f.result.OnTheirSide, it.index)
+		}
 	}
 	return nil
 }

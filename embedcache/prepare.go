@@ -21,6 +21,8 @@ type item struct {
 	pixels []float32
 	// vector is ready and needs no encoder.
 	vector []float32
+	// turned: the file says that its pixels are to be turned, and they are not.
+	turned bool
 	// file, if not nil, is what the sample was read from.
 	file *seen
 	err  error
@@ -169,6 +171,7 @@ func (f *fill) decode(ctx context.Context, content datasets.Content, missing []i
 		it.err = at(StepDecode, err)
 		if err == nil {
 			it.pixels, it.err = f.preprocess(img, it.key.Region)
+			it.turned = content.OnItsSide()
 		}
 		if err := send(it); err != nil {
 			return err

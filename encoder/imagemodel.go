@@ -238,7 +238,7 @@ func (e *ImageModel) Rules() string {
 	p, c := e.preprocess, &e.config
 	filter := map[int]string{2: "bilinear", 3: "bicubic"}[c.Resample]
 	var b strings.Builder
-	fmt.Fprintf(&b, "Decode to RGB, 8 bits a channel: grey is repeated, alpha dropped, 16 bits scaled by their maximum, EXIF orientation not applied.\n")
+	fmt.Fprintf(&b, "Decode to RGB, 8 bits a channel: grey is repeated, alpha dropped, 16 bits scaled by their maximum, EXIF orientation applied to TIFF only, unless the data said upright: true.\n")
 	switch {
 	case p.profile == ProfileBigVision:
 		fmt.Fprintf(&b, "Stretch to %d×%d as tf.image.resize does, bilinear without antialiasing, and cut to bytes.\n", p.size, p.size)

@@ -32,7 +32,7 @@ const (
 
 // preprocessRevision changes whenever the same file gives other pixels, be it by
 // what stands here or by internal/raster, which decodes it.
-const preprocessRevision = 2
+const preprocessRevision = 3
 
 // maxSide bounds the table of a filter's weights, which grows with the side.
 const maxSide = 1 << 22
@@ -172,7 +172,7 @@ func (p *Preprocessor) Size() int { return p.size }
 // Pixels returns the image as [3, size, size] float32, red first: stretched or
 // padded to the square, then (byte·rescale_factor − mean)/std. Grey is repeated
 // to three channels, alpha is dropped, 16 bits are scaled by their maximum to
-// 8, and EXIF orientation is not applied.
+// 8. What EXIF says of the orientation is the caller's to apply.
 //
 // Oracle: Pillow 9.4 and NumPy (testdata/preprocess). Resizing equals Pillow's to
 // the bit for hf and padded, and tf.image.resize's rule for big-vision; colours

@@ -188,7 +188,11 @@ func newScoreReader(header []string, c ScoreColumns) (*scoreReader, error) {
 	var errs []error
 	for _, name := range wanted {
 		if at, ok := r.column[name]; !ok {
-			errs = append(errs, near.Check("column", name, names))
+			err := near.Check("column", name, names)
+			if len(header) == 1 && strings.ContainsAny(header[0], ";\t") {
+				return nil, fmt.Errorf("%w; the header holds no comma: want columns parted by commas, and numbers with a point", err)
+			}
+			errs = append(errs, err)
 		} else if at < 0 {
 			errs = append(errs, fmt.Errorf("column %q stands twice in the header", name))
 		}

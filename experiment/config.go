@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/medprobe/medprobe/datasets"
 	"github.com/medprobe/medprobe/encoder"
@@ -131,6 +132,9 @@ const zeroShot = "zero-shot"
 func Load(path string) (*Config, error) {
 	c := &Config{}
 	if err := yamlfile.Load(path, c); err != nil {
+		if ending := filepath.Ext(path); slices.Contains(datasets.Formats(), strings.TrimPrefix(ending, ".")) {
+			err = fmt.Errorf("%w; an experiment is a YAML file, with data: %s:%s in it", err, ending[1:], filepath.Base(path))
+		}
 		return nil, fmt.Errorf("experiment: %w", err)
 	}
 	c.Data = c.Data.Relative(filepath.Dir(path))

@@ -34,6 +34,9 @@ type Options struct {
 	Memory int64
 	// Failed, if not nil, is told of each sample that failed.
 	Failed func(embedcache.Failure)
+	// Note, if not nil, is told what was seen of images that were embedded now and
+	// is worth a word, once a dataset.
+	Note func(string)
 }
 
 // Run does the experiment. The encoder must be the one the experiment names.
@@ -154,6 +157,9 @@ func (w *work) embed(ctx context.Context) error {
 	}
 	if err != nil {
 		return err
+	}
+	if n := len(w.filled.OnTheirSide); n > 0 && w.options.Note != nil {
+		w.options.Note(datasets.SayTurned(n, part.Samples[w.filled.OnTheirSide[0]].ID))
 	}
 	byID := map[string]embedcache.Failure{}
 	for _, f := range w.filled.Failed {

@@ -2,6 +2,7 @@ package report
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/medprobe/medprobe/evaluate"
@@ -101,6 +102,12 @@ type covariatePart struct {
 type headedTable struct {
 	Header []string
 	Rows   [][]string
+}
+
+// Words reports whether a column holds words, which the page begins at the left and
+// breaks, and not figures.
+func (t headedTable) Words(column int) bool {
+	return slices.Contains([]string{"method", "methods", "on", "fitted"}, t.Header[column])
 }
 
 func newCovariatePart(r *evaluate.Report) *covariatePart {

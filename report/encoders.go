@@ -69,9 +69,9 @@ func encoderVerdict(r *evaluate.Report, method, label string) verdicts {
 		}
 		v.comparisons++
 		switch d := c.Difference; {
-		case d.AdjustedP < alpha && d.Difference.Point > 0:
+		case differs(d.AdjustedP, d.Difference) && d.Difference.Point > 0:
 			v.better++
-		case d.AdjustedP < alpha && d.Difference.Point < 0:
+		case differs(d.AdjustedP, d.Difference) && d.Difference.Point < 0:
 			v.worse++
 		default:
 			v.undecided++

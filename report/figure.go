@@ -251,7 +251,7 @@ func histogramFigure(f evaluate.Finding, stem string) figure {
 
 func subgroupFigure(r *evaluate.Report, f evaluate.Finding, stem string) figure {
 	chance := 0.5
-	fig := figure{Name: "subgroups-" + stem, Title: "Subgroups: " + findingName(f), X: "AUC", Mark: &chance, Description: forestNote(r)}
+	fig := figure{Name: "subgroups-" + stem, Title: "Subgroups: " + findingName(f), X: "AUC", Mark: &chance, Description: forestNote(r, subgroupMethod(r))}
 	method := subgroupMethod(r)
 	s := series{Method: methodName(method), K: min(1, max(0, len(methodsOf(r))-1))}
 	for _, g := range r.Subgroups {

@@ -42,11 +42,18 @@ func withEverything(t *testing.T) *evaluate.Report {
 		for i := range labels {
 			trial.Groups = append(trial.Groups, fmt.Sprint(i/2))
 		}
-		groups, err := trial.Subgroups("linear-probe", []evaluate.Attributed{sex}, 0.5, "patient")
-		if err != nil {
-			t.Fatal(err)
+		reversed := make([]float64, len(scores)) // a head that takes the findings for their absence
+		for i, p := range scores {
+			reversed[i] = 1 - p
 		}
-		r.Subgroups = append(r.Subgroups, groups...)
+		trial.Methods = append(trial.Methods, evaluate.Scored{Method: "logistic", Scores: reversed, Probabilities: reversed})
+		for _, method := range []string{"linear-probe", "logistic"} {
+			groups, err := trial.Subgroups(method, []evaluate.Attributed{sex}, 0.5, "patient")
+			if err != nil {
+				t.Fatal(err)
+			}
+			r.Subgroups = append(r.Subgroups, groups...)
+		}
 		at, err := evaluate.Operate(scores, labels, trial.Groups, 0.4, "patient")
 		if err != nil {
 			t.Fatal(err)
@@ -86,6 +93,32 @@ func TestEveryPartIsShown(t *testing.T) {
 		if name != "report.html" && !strings.Contains(written(t, write, r), "sex F") {
 			t.Errorf("%s: no subgroups", name)
 		}
+	}
+}
+
+// The subgroups of every method are on the page: the first head's open, the others'
+// folded, each with its own figures, in its own colour and hidden with it.
+func TestSubgroupsOfEveryMethod(t *testing.T) {
+	t.Parallel()
+	r := withEverything(t)
+	_, section, _ := strings.Cut(written(t, HTML, r), `<h2 id="subgroups">`)
+	section, _, _ = strings.Cut(section, "</section>")
+	open, folded, found := strings.Cut(section, `<details class="screen by2"><summary>Logistic</summary>`)
+	if !found || strings.Contains(folded, "<details") {
+		t.Fatal("want one part folded, of logistic")
+	}
+	for _, part := range []struct{ name, method, class, text string }{{"open", "linear-probe", "m1 by1", open}, {"folded", "logistic", "m2 by2", folded}} {
+		if !strings.Contains(part.text, `<g class="`+part.class+`">`) {
+			t.Errorf("%s: nothing is drawn in the colour of %s", part.name, part.method)
+		}
+		for _, g := range r.Subgroups {
+			if here := strings.Contains(part.text, "AUC "+g.AUC.String()); here != (g.Score == part.method) {
+				t.Errorf("%s: %s of %s, %s: there %v", part.name, g.AUC, g.Score, g.Label, here)
+			}
+		}
+	}
+	if !strings.Contains(open, `<div class="by1">`) {
+		t.Error("the filters do not hide the first head's")
 	}
 }
 

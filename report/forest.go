@@ -3,10 +3,18 @@ package report
 import (
 	"fmt"
 	"math"
+	"strconv"
 	"strings"
 
 	"github.com/medprobe/medprobe/evaluate"
 )
+
+// forestPart is the subgroups of every finding by one method.
+type forestPart struct {
+	// Title names the method, Class lets the filters hide it.
+	Title, Class, Note string
+	Forests            []forest
+}
 
 // forest is the subgroups of one finding.
 type forest struct {
@@ -26,7 +34,8 @@ type forestRow struct {
 
 type forestCell struct{ Name, Figure, Interval, Mark string }
 
-// subgroupMethod returns the method whose subgroups people see: the report's head.
+// subgroupMethod returns the method whose subgroups people see first: the report's
+// head.
 func subgroupMethod(r *evaluate.Report) string {
 	methods := methodsOf(r)
 	if len(methods) == 0 {
@@ -35,17 +44,17 @@ func subgroupMethod(r *evaluate.Report) string {
 	return methods[min(1, len(methods)-1)]
 }
 
-func forestNote(r *evaluate.Report) string {
+func forestNote(r *evaluate.Report, method string) string {
 	threshold := "0.5"
 	for _, f := range r.Findings {
 		for _, m := range f.Methods {
-			if _, rule := m.SharedThreshold(); m.Method == subgroupMethod(r) && rule != "" {
+			if _, rule := m.SharedThreshold(); m.Method == method && rule != "" {
 				threshold = rule
 			}
 		}
 	}
 	return fmt.Sprintf("AUC of the %s among the test samples of each subgroup, with %s interval over %ss; the difference is to all others, its p adjusted over every subgroup of every finding by Holm. A subgroup with fewer than %d %ss of a class is not judged. Observed less predicted is the share of positives less the mean probability. Sensitivity and specificity are at one threshold for all: %s.",
-		methodName(subgroupMethod(r)), percent(evaluate.Level), unitOf(r), evaluate.FewUnits, unitOf(r), threshold)
+		methodName(method), percent(evaluate.Level), unitOf(r), evaluate.FewUnits, unitOf(r), threshold)
 }
 
 // forestAxis is one for all subgroups.
@@ -59,8 +68,10 @@ func forestAxis(r *evaluate.Report) axis {
 	return axis{from: math.Floor(low*10+1e-9) / 10, to: 1, start: 8, end: stripWidth - 8}
 }
 
-func newForests(r *evaluate.Report) []forest {
-	a, method := forestAxis(r), subgroupMethod(r)
+// newForests returns the subgroups of each finding by one method, drawn in the
+// colours of the class.
+func newForests(r *evaluate.Report, method, class string) []forest {
+	a := forestAxis(r)
 	var forests []forest
 	for _, f := range r.Findings {
 		one := forest{Finding: f.Name, Name: findingName(f), Scale: aucScale(a)}
@@ -69,7 +80,7 @@ func newForests(r *evaluate.Report) []forest {
 			if g.Label != f.Name || g.Score != method {
 				continue
 			}
-			row := newForestRow(a, g)
+			row := newForestRow(a, g, class)
 			row.First = g.By != by
 			by = g.By
 			one.Rows = append(one.Rows, row)
@@ -81,7 +92,7 @@ func newForests(r *evaluate.Report) []forest {
 	return forests
 }
 
-func newForestRow(a axis, g evaluate.Subgroup) forestRow {
+func newForestRow(a axis, g evaluate.Subgroup, class string) forestRow {
 	row := forestRow{
 		By: g.By, Group: g.Group,
 		Strip: strip{Width: stripWidth, Height: 20, Chance: a.at(0.5), Title: "AUC: not estimable"},
@@ -92,7 +103,7 @@ func newForestRow(a axis, g evaluate.Subgroup) forestRow {
 	auc := forestCell{Name: "AUC", Figure: "–", Interval: lacking(g)}
 	if g.AUC != nil {
 		auc.Figure, auc.Interval = number(g.AUC.Point), interval(*g.AUC)
-		row.Strip.Spreads = []spread{a.spread("m1", *g.AUC, 10)}
+		row.Strip.Spreads = []spread{a.spread(class, *g.AUC, 10)}
 		row.Strip.Title = "AUC " + g.AUC.String()
 	}
 	rest, p := signedCell("to the rest", g.Difference), forestCell{Name: "p, adjusted", Figure: "–"}
@@ -142,10 +153,21 @@ func lacking(g evaluate.Subgroup) string {
 	return "wants " + strings.Join(parts, ", ")
 }
 
-func (p *page) addForests(r *evaluate.Report) {
-	if p.Forests = newForests(r); p.Forests != nil {
-		p.ForestNote = forestNote(r)
+// newForestParts returns the parts of all methods, the report's head first.
+func newForestParts(r *evaluate.Report) []forestPart {
+	var parts []forestPart
+	first := subgroupMethod(r)
+	for k, method := range methodsOf(r) {
+		part := forestPart{Title: capital(methodName(method)), Class: "by" + strconv.Itoa(k), Note: forestNote(r, method), Forests: newForests(r, method, class(k))}
+		switch {
+		case part.Forests == nil:
+		case method == first:
+			parts = append([]forestPart{part}, parts...)
+		default:
+			parts = append(parts, part)
+		}
 	}
+	return parts
 }
 
 func (c forestCell) text() string {
@@ -160,7 +182,7 @@ var forestHeader = []string{"finding", "subgroup", "positive", "AUC", "to the re
 
 func forestTable(r *evaluate.Report) [][]string {
 	var rows [][]string
-	for _, f := range newForests(r) {
+	for _, f := range newForests(r, subgroupMethod(r), "") {
 		for _, row := range f.Rows {
 			auc, rest, p, positive := row.Cells[0], row.Cells[1], row.Cells[2], row.Cells[6]
 			if auc.Figure == "–" {
@@ -194,6 +216,6 @@ func markdownSubgroups(b *strings.Builder, r *evaluate.Report) {
 	if table == nil {
 		return
 	}
-	fmt.Fprintf(b, "%s\n\n", markdownText(forestNote(r)))
+	fmt.Fprintf(b, "%s\n\n", markdownText(forestNote(r, subgroupMethod(r))))
 	markdownTable(b, table)
 }

@@ -79,9 +79,7 @@ type page struct {
 
 	ROC, PR     []squarePlot
 	Reliability []squarePlot
-	Forests     []forest
-	ForestNote  string
-	ForestScale scale
+	Forests     []forestPart
 	Mistakes    *mistakePart
 	Filters     *filters
 	Histograms  []histogramPlot
@@ -186,7 +184,7 @@ func newPage(r *evaluate.Report) *page {
 		}
 		p.addFigures(f)
 	}
-	p.addForests(r)
+	p.Forests = newForestParts(r)
 	p.Mistakes = newMistakePart(r)
 	if p.Twins.shows() || p.Mistakes.shows() {
 		p.Head.Policy += "; img-src data:" // pictures within the page, and no others
@@ -322,7 +320,7 @@ func newDifferenceRow(a axis, name string, d evaluate.Difference, class, n strin
 		Name: name, Difference: signed(d.Difference.Point), Interval: signedInterval(d.Difference),
 		P: pValue(d.P), Adjusted: pValue(d.AdjustedP), Mark: "undecided", N: n, Strip: differenceStrip(a, d, class),
 	}
-	if d.AdjustedP < alpha {
+	if differs(d.AdjustedP, d.Difference) {
 		if row.Mark = "better"; d.Difference.Point < 0 {
 			row.Mark = "worse"
 		}

@@ -36,7 +36,7 @@ func newReliabilityPlot(f evaluate.Finding) *squarePlot {
 		})
 		p.Lines[len(p.Lines)-1].Path = "" // bins of few samples jump
 		if m.ECE != nil {
-			figure := "calibration error " + number(m.ECE.Point)
+			figure := "error " + number(m.ECE.Point)
 			p.Under = append(p.Under, labelled{class(k), methodName(m.Method), figure})
 			words = append(words, methodName(m.Method)+": "+figure)
 		}

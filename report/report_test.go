@@ -205,7 +205,7 @@ func hostile(t *testing.T) *evaluate.Report {
 		}
 		for j := range r.Subgroups {
 			if g := &r.Subgroups[j]; g.Label == name {
-				g.Label, g.Score = f.Name, badTexts[1]
+				g.Label, g.Score = f.Name, badTexts[1+slices.Index([]string{"linear-probe", "logistic"}, g.Score)]
 				next(&g.By)
 				next(&g.Group)
 			}
@@ -281,6 +281,12 @@ func TestHeadlineSaysWhatTheFiguresSay(t *testing.T) {
 		}
 	}
 	better, worse, same := finding(0.1, 0.01), finding(-0.1, 0.01), finding(0.1, 0.05)
+	// Of fewer than ten units of a class a figure counts as not estimable.
+	few := finding(0.1, 0.01)
+	few.Differences[0].Difference.Warnings = []evaluate.Warning{{Code: evaluate.WarnFewUnits, Text: "have 4"}}
+	if row := newDifferenceRow(axis{}, "", few.Differences[0], "m1", ""); row.Mark != "undecided" {
+		t.Errorf("of too few units it is said: %s", row.Mark)
+	}
 	oneClass := evaluate.Finding{Methods: better.Methods}
 	for _, c := range []struct {
 		findings []evaluate.Finding
@@ -292,6 +298,8 @@ func TestHeadlineSaysWhatTheFiguresSay(t *testing.T) {
 		{[]evaluate.Finding{same}, "The linear probe and zero-shot cannot be told apart on this test set."},
 		{[]evaluate.Finding{better, better}, "The linear probe beats zero-shot on all 2 findings."},
 		{[]evaluate.Finding{better, worse, same, same}, "The linear probe beats zero-shot on 1 of 4 findings, is worse on 1 and cannot be told from it on 2."},
+		{[]evaluate.Finding{few}, "The linear probe and zero-shot cannot be told apart on this test set."},
+		{[]evaluate.Finding{better, few}, "The linear probe beats zero-shot on 1 of 2 findings and cannot be told from it on 1."},
 		{[]evaluate.Finding{same, same}, "The linear probe beats zero-shot on none of 2 findings and cannot be told from it on 2."},
 		{[]evaluate.Finding{oneClass}, "No finding has both positives and negatives in the test part, so nothing can be compared."},
 		{[]evaluate.Finding{{Methods: better.Methods[:1]}}, "Zero-shot was measured on 1 finding."},

@@ -32,6 +32,12 @@ func TestValuesAreShown(t *testing.T) {
 	}
 	page := written(t, HTML, r)
 	checkPage(t, "values", page)
+	// Words begin at the left and are broken; figures stand at the right, whole.
+	for _, want := range []string{`<th scope="col">method</th>`, `<td><bdi>ridge</bdi></td>`, `<td><bdi>α = 1 &amp; more</bdi></td>`, `<th scope="col" class="n">MAE</th>`} {
+		if !strings.Contains(page, want) {
+			t.Errorf("the page lacks %s", want)
+		}
+	}
 	for name, form := range map[string]string{"page": page, "text": written(t, Text, r), "Markdown": written(t, Markdown, r)} {
 		for _, want := range []string{"Spearman", "2.35e", "−0.010", "none", "few indeed", "2 of 42 training and 3 of 63 test samples", "Holm"} {
 			if !strings.Contains(form, want) {

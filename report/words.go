@@ -12,6 +12,12 @@ import (
 // alpha is the adjusted p below which a difference is said to be one.
 const alpha = 0.05
 
+// differs reports whether a difference is said to be one: never where it counts as
+// not estimable, for want of units of a class.
+func differs(adjustedP float64, difference evaluate.Estimate) bool {
+	return adjustedP < alpha && fewMark(difference) == ""
+}
+
 // notADevice stands on everything that people may read.
 const notADevice = "Research software, not a medical device. Not for diagnosis or treatment."
 
@@ -114,9 +120,9 @@ func compared(r *evaluate.Report, method string) (verdicts, bool) {
 			found, v.baseline = true, d.B
 			v.comparisons++
 			switch {
-			case d.AdjustedP < alpha && d.Difference.Point > 0:
+			case differs(d.AdjustedP, d.Difference) && d.Difference.Point > 0:
 				v.better++
-			case d.AdjustedP < alpha && d.Difference.Point < 0:
+			case differs(d.AdjustedP, d.Difference) && d.Difference.Point < 0:
 				v.worse++
 			default:
 				v.undecided++

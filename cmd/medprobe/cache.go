@@ -131,7 +131,11 @@ Exit code 1 says that something is bad and was not repaired.`,
 				return err
 			}
 			if !found.OK {
-				return fmt.Errorf("cache %s: %d things are bad; 'medprobe cache check --repair' drops them, and the next embed computes them anew", embedcache.Shown(path), len(found.Bad))
+				bad := "one thing is bad"
+				if n := len(found.Bad); n > 1 {
+					bad = fmt.Sprintf("%d things are bad", n)
+				}
+				return fmt.Errorf("cache %s: %s; 'medprobe cache check --repair' keeps what is good, and the next embed computes the rest anew", embedcache.Shown(path), bad)
 			}
 			return nil
 		},

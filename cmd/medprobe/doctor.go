@@ -116,6 +116,9 @@ func (s *settings) printDiagnosis(d diagnosis) error {
 	for _, p := range d.Problems {
 		fmt.Fprintf(s.out, "problem: %s\n", quoteControl(p))
 	}
+	if len(d.Problems) == 0 {
+		fmt.Fprintln(s.out, "nothing is wrong: ONNX Runtime loads, and cache and encoders can be written")
+	}
 	return nil
 }
 

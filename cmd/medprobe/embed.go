@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/medprobe/medprobe/datasets"
 	"github.com/medprobe/medprobe/embedcache"
 	"github.com/medprobe/medprobe/experiment"
 	"github.com/medprobe/medprobe/internal/near"
@@ -64,6 +65,9 @@ are not read again.`,
 				}
 				if err != nil {
 					return err
+				}
+				if n := len(filled.OnTheirSide); n > 0 {
+					s.note("note: %s", datasets.SayTurned(n, d.Samples[filled.OnTheirSide[0]].ID))
 				}
 				return s.showFilled(filled, time.Since(start), asJSON)
 			})

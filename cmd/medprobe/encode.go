@@ -6,9 +6,9 @@ import (
 	"fmt"
 	"io"
 
+	"github.com/medprobe/medprobe/datasets"
 	"github.com/medprobe/medprobe/encoder"
 	"github.com/medprobe/medprobe/internal/atomicfile"
-	"github.com/medprobe/medprobe/internal/dicom"
 	"github.com/medprobe/medprobe/internal/npy"
 	"github.com/medprobe/medprobe/internal/vec"
 	"github.com/spf13/cobra"
@@ -231,7 +231,7 @@ func (s *settings) encodeLogitsCommand() *cobra.Command {
 }
 
 // logits returns image·textᵀ·scale + bias of unit vectors, [n, m].
-func logits(ctx context.Context, e *encoder.Encoder, files, all []string, o dicom.Options) (blas32.General, error) {
+func logits(ctx context.Context, e *encoder.Encoder, files, all []string, o datasets.ImageOptions) (blas32.General, error) {
 	if e.HasText() && e.LogitScale() == 0 {
 		return blas32.General{}, fmt.Errorf("%s does not say by what the cosine is scaled in a logit: write logit_scale and logit_bias into its medprobe.yaml and import it again", e.Name())
 	}

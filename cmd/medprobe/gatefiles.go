@@ -31,6 +31,9 @@ func gateFiles(ctx context.Context, name string) (func(string) ([]byte, error), 
 	}
 	return func(file string) ([]byte, error) {
 		f, err := os.Open(filepath.Join(dir, file))
+		if cause, ok := errors.AsType[*fs.PathError](err); ok && errors.Is(err, fs.ErrNotExist) {
+			return nil, fmt.Errorf("%s holds no %s (%w): want the folder of a run, as 'medprobe run' leaves it", dir, file, cause.Err)
+		}
 		if err != nil {
 			return nil, err
 		}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"image"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 
@@ -14,19 +15,21 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// imageFlags say which image of a DICOM file is meant.
+// imageFlags say which image of a file is meant, and how it is shown.
 type imageFlags struct {
-	frame  int
-	window string
+	frame   int
+	window  string
+	upright bool
 }
 
 func (f *imageFlags) add(cmd *cobra.Command) {
 	cmd.Flags().IntVar(&f.frame, "frame", 1, "frame of DICOM files, from 1")
 	cmd.Flags().StringVar(&f.window, "window", "", "window of DICOM files, as CENTER,WIDTH (default: the file's own)")
+	cmd.Flags().BoolVar(&f.upright, "upright", false, "turn photographs as their EXIF data says")
 }
 
-func (f *imageFlags) options(cmd *cobra.Command) (dicom.Options, error) {
-	o := dicom.Options{Frame: f.frame - 1}
+func (f *imageFlags) options(cmd *cobra.Command) (datasets.ImageOptions, error) {
+	o := datasets.ImageOptions{Options: dicom.Options{Frame: f.frame - 1}, Upright: f.upright}
 	if f.frame < 1 {
 		return o, usagef(cmd, "--frame %d: want 1 or more", f.frame)
 	}
@@ -47,7 +50,7 @@ func (f *imageFlags) options(cmd *cobra.Command) (dicom.Options, error) {
 }
 
 // filePixels reads, decodes and preprocesses one image file.
-func filePixels(ctx context.Context, e *encoder.Encoder, file string, o dicom.Options) ([]float32, error) {
+func filePixels(ctx context.Context, e *encoder.Encoder, file string, o datasets.ImageOptions) ([]float32, error) {
 	img, err := readImage(ctx, file, o)
 	if err != nil {
 		return nil, err
@@ -59,7 +62,10 @@ func filePixels(ctx context.Context, e *encoder.Encoder, file string, o dicom.Op
 	return pixels, nil
 }
 
-func readImage(ctx context.Context, file string, o dicom.Options) (image.Image, error) {
+func readImage(ctx context.Context, file string, o datasets.ImageOptions) (image.Image, error) {
+	if info, err := os.Stat(file); err == nil && info.IsDir() {
+		return nil, fmt.Errorf("%s: a folder; name the files in it, such as %s", file, filepath.Join(file, "*.png"))
+	}
 	data, err := os.ReadFile(file)
 	if err != nil {
 		return nil, err
@@ -72,7 +78,7 @@ func readImage(ctx context.Context, file string, o dicom.Options) (image.Image, 
 }
 
 // fileVectors encodes the files a few at a time, so that memory stays flat.
-func fileVectors(ctx context.Context, e *encoder.Encoder, files []string, o dicom.Options) ([][]float32, error) {
+func fileVectors(ctx context.Context, e *encoder.Encoder, files []string, o datasets.ImageOptions) ([][]float32, error) {
 	const batch = 16
 	var vectors [][]float32
 	for len(files) > 0 {

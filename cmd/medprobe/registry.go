@@ -230,7 +230,7 @@ Nothing that is exported names a patient, an image or a path.`,
 	cmd.Flags().StringVar(&out, "out", "", "file for onnx and bundle, else a new folder (required)")
 	return s.versionCommand(cmd, func(r *registry.Registry, v *registry.Version) error {
 		if out == "" {
-			return usagef(cmd, "--out is missing")
+			return usagef(cmd, "--out is missing; name the file or, but for onnx and bundle, the new folder to write")
 		}
 		if err := near.Check("--format", format, formats); err != nil {
 			return usagef(cmd, "%w", err)

@@ -118,6 +118,10 @@ func (s *settings) withEncoder(ctx context.Context, name, profile string, do fun
 					steps.finish() // the next stroke of the bar would take the note away
 					s.note("failed: %s: %s", f.ID, f.Reason)
 				},
+				Note: func(text string) {
+					steps.finish()
+					s.note("note: %s", text)
+				},
 			})
 		})
 	})

@@ -12,7 +12,6 @@ import (
 	"github.com/medprobe/medprobe/embedcache"
 	"github.com/medprobe/medprobe/encoder"
 	"github.com/medprobe/medprobe/evaluate"
-	"github.com/medprobe/medprobe/internal/dicom"
 	"github.com/medprobe/medprobe/internal/near"
 	"github.com/spf13/cobra"
 )
@@ -21,7 +20,7 @@ import (
 type search struct {
 	enc         encoderFlags
 	how         imageFlags
-	image       dicom.Options
+	image       datasets.ImageOptions
 	text, file  string
 	spec, label string
 	where       []string

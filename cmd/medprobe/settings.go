@@ -229,7 +229,8 @@ func needFlags(cmd *cobra.Command, names ...string) error {
 	case 0:
 		return nil
 	case 1:
-		return usagef(cmd, "%s is missing", missing[0])
+		what := strings.TrimSuffix(cmd.Flag(strings.TrimPrefix(missing[0], "--")).Usage, " (required)")
+		return usagef(cmd, "%s is missing: %s", missing[0], what)
 	}
 	return usagef(cmd, "%s are missing", strings.Join(missing, ", "))
 }

@@ -14,7 +14,6 @@ import (
 	"github.com/medprobe/medprobe/encoder"
 	"github.com/medprobe/medprobe/examples"
 	"github.com/medprobe/medprobe/experiment"
-	"github.com/medprobe/medprobe/internal/dicom"
 	"github.com/spf13/cobra"
 	"gonum.org/v1/gonum/blas/blas32"
 )
@@ -125,7 +124,7 @@ func (s *settings) agreement(ctx context.Context, names [2]string, images string
 	var vectors [2][][]float32
 	for k, name := range names {
 		err := s.using(ctx, name, "", func(e *encoder.Encoder) (err error) {
-			vectors[k], err = fileVectors(ctx, e, files, dicom.Options{})
+			vectors[k], err = fileVectors(ctx, e, files, datasets.ImageOptions{})
 			return err
 		})
 		if err != nil {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"os"
 	"slices"
 	"strings"
 )
@@ -30,6 +31,9 @@ type Archive struct {
 
 // OpenArchive opens an .npz file and checks its table of contents.
 func OpenArchive(path string) (*Archive, error) {
+	if info, err := os.Stat(path); err == nil && info.IsDir() {
+		return nil, fmt.Errorf("npy: open %s: a folder, and an .npz archive is a file", path)
+	}
 	z, err := zip.OpenReader(path)
 	if errors.Is(err, zip.ErrFormat) {
 		return nil, fmt.Errorf("npy: open %s: not an .npz archive", path)

@@ -57,9 +57,10 @@ func Size(data []byte) (width, height int, format string, err error) {
 
 // Decode returns the image, or the first frame of several, in the colours that
 // Pillow gives: see [JPEGColors]; a transparent colour of a GIF is kept; alpha of
-// a lossy WebP is dropped. EXIF orientation is not applied. An image of more
-// than maxPixels pixels (0: [DefaultMaxPixels]) is a *[TooLargeError], found
-// before it is decoded.
+// a lossy WebP is dropped. A TIFF is turned as it says, which Pillow does too; what
+// EXIF data says of others is not applied: see [Orientation]. An image of more than
+// maxPixels pixels (0: [DefaultMaxPixels]) is a *[TooLargeError], found before it is
+// decoded.
 func Decode(data []byte, maxPixels int64) (img image.Image, err error) {
 	defer recovered(&err)
 	if maxPixels == 0 {
@@ -87,6 +88,9 @@ func Decode(data []byte, maxPixels int64) (img image.Image, err error) {
 	if b := img.Bounds(); b.Empty() {
 		return nil, fmt.Errorf("broken %s image: no pixels", format)
 	}
+	if format == "tiff" {
+		return upright(img, data), nil
+	}
 	switch m := img.(type) {
 	case *image.YCbCr:
 		if format == "webp" {
@@ -95,10 +99,6 @@ func Decode(data []byte, maxPixels int64) (img image.Image, err error) {
 		return JPEGColors(m), nil
 	case *image.NYCbCrA:
 		return webpColors(&m.YCbCr), nil
-	case *image.Gray:
-		if format == "tiff" && faxIsInverted(data) {
-			invert(m)
-		}
 	case *image.Paletted:
 		if format == "gif" {
 			return onScreen(m, width, height, background), nil

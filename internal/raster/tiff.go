@@ -19,6 +19,20 @@ func faxIsInverted(data []byte) bool {
 	return (c == group3 || c == group4) && tiffTag(data, photometric) == blackIsZero
 }
 
+// upright returns the first page as Pillow shows it.
+func upright(img image.Image, data []byte) image.Image {
+	if m, grey := img.(*image.Gray); grey && faxIsInverted(data) {
+		invert(m)
+	}
+	if m, ycc := img.(*image.YCbCr); ycc {
+		img = JPEGColors(m)
+	}
+	return Upright(img, int(tiffTag(data, orientation)))
+}
+
+// orientation is the tag of [Orientation].
+const orientation = 274
+
 // tiffTag returns the number of a tag of type SHORT of the first page, or 0.
 func tiffTag(data []byte, tag uint16) uint16 {
 	if len(data) < 8 {

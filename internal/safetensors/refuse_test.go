@@ -103,6 +103,7 @@ var crafted = []struct {
 	// Python's.
 	{"pickle of protocol 4", "a pickle", []byte("\x80\x04\x95\x1e\x00\x00\x00\x00\x00\x00\x00\x8c\x08builtins\x8c\x04eval\x93.")},
 	{"pickle of protocol 2", "a pickle", []byte("\x80\x02}q\x00X\x01\x00\x00\x00aq\x01K\x01s.")},
+	{"an array of numpy.save", "a NumPy array, and no safetensors", []byte("\x93NUMPY\x01\x00v\x00{'descr': '<f4'")},
 	{"torch.save's archive", "pickle is not read, export safetensors", []byte("PK\x03\x04\x00\x00\x08\x08\x00\x00\x00\x00archive/data.pkl")},
 }
 

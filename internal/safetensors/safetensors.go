@@ -87,7 +87,7 @@ func (f *File) readHeader() error {
 	length := binary.LittleEndian.Uint64(prefix[:])
 	f.tensors, f.metadata, err = readTensors(f.f, length, info.Size())
 	if err != nil {
-		return errors.Join(pickle(prefix), err)
+		return cmp.Or(otherFormat(prefix), err)
 	}
 	f.byName = make(map[string]int, len(f.tensors))
 	for i := range f.tensors {
@@ -120,13 +120,15 @@ func readTensors(r io.ReaderAt, length uint64, size int64) ([]Tensor, map[string
 	return tensors, metadata, cover(tensors, size-8-int64(length))
 }
 
-// pickle explains a refusal by what torch.save and pickle.dump put at a file's
-// beginning. It says nothing about a file that is accepted: a header of 640
+// otherFormat explains a refusal by what torch.save, pickle.dump and numpy.save put
+// at a file's beginning. It says nothing about a file that is accepted: a header of 640
 // bytes begins like a pickle.
-func pickle(prefix [8]byte) error {
+func otherFormat(prefix [8]byte) error {
 	switch {
 	case bytes.HasPrefix(prefix[:], []byte("PK\x03\x04")):
 		return errors.New("a zip archive, as torch.save writes; pickle is not read, export safetensors")
+	case bytes.HasPrefix(prefix[:], []byte("\x93NUMPY")):
+		return errors.New("a NumPy array, and no safetensors; a head is what 'medprobe fit' and 'medprobe run' write")
 	case prefix[0] == 0x80 && prefix[1] >= 2 && prefix[1] <= 5:
 		return errors.New("a pickle; pickle is not read, export safetensors")
 	}

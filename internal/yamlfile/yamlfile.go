@@ -12,6 +12,7 @@ import (
 	"reflect"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/medprobe/medprobe/internal/near"
@@ -24,6 +25,9 @@ const maxBytes = 8 << 20
 // Load reads the file into v, a pointer to a struct.
 func Load(path string, v any) error {
 	info, err := os.Stat(path)
+	if err == nil && info.IsDir() {
+		return fmt.Errorf("read %s: a folder, and a YAML file is wanted", path)
+	}
 	if err == nil && info.Size() > maxBytes {
 		return fmt.Errorf("read %s: %d bytes, more than the %d such a file may have", path, info.Size(), maxBytes)
 	}
@@ -58,8 +62,9 @@ func Parse(name string, data []byte, v any) error {
 
 var unknownField = regexp.MustCompile(`field (\S+) not found in type [\w.]+`)
 
-// unfit is the library's word for a scalar that does not fit the Go type.
-var unfit = regexp.MustCompile("cannot construct !!\\w+ `(.*?)` into (\\S+[^;\\s])")
+// unfit is the library's word for a value that does not fit the Go type; it shows
+// scalars only.
+var unfit = regexp.MustCompile("cannot construct !!(\\w+)(?: `(.*?)`)? into (\\S+[^;\\s])")
 
 var digits = regexp.MustCompile(`^[0-9]+$`)
 
@@ -77,7 +82,7 @@ func wanted(goType string) string {
 	case goType == "string":
 		return "text"
 	}
-	return "keys with values"
+	return "keys with values, such as {key: value}"
 }
 
 // explain turns the library's words about unknown fields, and about values of
@@ -87,7 +92,11 @@ func explain(message string, t reflect.Type) string {
 	message = strings.TrimPrefix(message, "construct errors: ")
 	message = unfit.ReplaceAllStringFunc(message, func(m string) string {
 		got := unfit.FindStringSubmatch(m)
-		return fmt.Sprintf("%q: want %s", got[1], wanted(got[2]))
+		what := strconv.Quote(got[2])
+		if kind, ok := map[string]string{"seq": "a list", "map": "keys with values"}[got[1]]; ok {
+			what = kind
+		}
+		return what + ": want " + wanted(got[3])
 	})
 	if strings.Contains(message, "found character that cannot start any token") {
 		message += "; is it a tab? indent with spaces"
