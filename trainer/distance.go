@@ -25,8 +25,10 @@ const (
 	most      = 2
 	doubt     = 150
 	// With a probability of surprise a few patients show all there is to see: what
-	// was learnt from them separates with a coefficient of 3 ± 1.
+	// was learnt from them separates with a coefficient of 3 ± 1. Fewer than enough
+	// patients lie apart by chance.
 	surprise = 0.003
+	enough   = 7
 	// useless is the least that zero-shot is taken to be worth.
 	useless = 0.1
 	// leastWeight is below which weight a penalty is left out.
@@ -57,8 +59,8 @@ const (
 // T + ρ·Δ/τ with ρ = (b/sd(d))/(a/sd(z)), as the best linear discriminant of two
 // scores is, but ρ at least 0 and at most 1. With few patients the prior decides,
 // which is that zero-shot knows something and the labels little yet; with many the
-// held-out rows do. The prior of b has a second part, N(3, 1) with a probability of
-// surprise: held-out rows of a few patients that lie apart altogether are seldom
+// held-out rows do. From enough patients on the prior of b has a second part, N(3, 1)
+// with a probability of surprise: held-out rows of a few patients that lie apart altogether are seldom
 // chance. ρ is the mean of both parts, weighted by their evidence as Laplace's
 // method has it (MacKay, Neural Computation 4 (1992) 415–447).
 //
@@ -270,12 +272,20 @@ func (p *departure) distance() float64 {
 	}
 	worth, learnt := knowledge*min(1, p.units/known), math.Pow(max(0, p.units-2)/settled, 1.5)
 	usual, evidence := p.under([]float64{1, min(most, learnt)}, []float64{worth, p.units / doubt})
+	if p.units < enough {
+		return p.toScale(usual)
+	}
 	rare, other := p.under([]float64{1, 3}, []float64{worth, 1})
 	odds := surprise / (1 - surprise) * math.Exp(other-evidence)
 	rho := rare
 	if !math.IsInf(odds, 1) {
 		rho = (usual + odds*rare) / (1 + odds)
 	}
+	return p.toScale(rho)
+}
+
+// toScale turns ρ into a share of two heads of different scales.
+func (p *departure) toScale(rho float64) float64 {
 	return rho * p.scale / (1 + rho*(p.scale-1))
 }
 

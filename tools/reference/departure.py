@@ -53,6 +53,8 @@ def distance(z, d, y, weight, units):
         return min(1, max(0, v[1]) / sd / (max(0.1, v[0]) / sz)), evidence
 
     usual, evidence = under(min(2, (max(0, units - 2) / 36) ** 1.5), units / 150)
+    if units < 7:
+        return usual, 0
     rare, other = under(3, 1)
     odds = 0.003 / 0.997 * np.exp(other - evidence)
     return (usual + odds * rare) / (1 + odds), odds
@@ -61,7 +63,7 @@ def distance(z, d, y, weight, units):
 arrays = {}
 for number, (rows, k, units, sense, apart) in enumerate([
     (16, 1, 16, 0.7, 0.6), (120, 1, 90, 0.2, 0.6), (60, 3, 48.5, 0.5, 0.6), (30, 1, 20, -3, 0.6),
-    (12, 1, 12, 0.7, 5), (12, 3, 6, 0.7, 4),
+    (12, 1, 12, 0.7, 5), (12, 3, 9, 0.7, 4), (4, 1, 4, 0.7, 5),
 ]):
     kinds = max(2, k)
     y = np.arange(rows) % kinds
