@@ -20,13 +20,13 @@ const (
 	// than known patients ± knowledge·u/known, and what was learnt from u patients
 	// with ((u−2)/settled)^1.5, at most most, ± u/doubt.
 	knowledge = 0.5
-	known     = 48
-	settled   = 36
+	known     = 32
+	settled   = 45
 	most      = 2
 	doubt     = 150
 	// With a probability of surprise a few patients show all there is to see: what
-	// was learnt from them separates with a coefficient of 3 ± 1. Fewer than enough
-	// patients lie apart by chance.
+	// was learnt from them separates with a coefficient of 3 ± 1, of which the head
+	// goes no further than u/settled. Fewer than enough patients lie apart by chance.
 	surprise = 0.003
 	enough   = 7
 	// useless is the least that zero-shot is taken to be worth.
@@ -61,8 +61,9 @@ const (
 // which is that zero-shot knows something and the labels little yet; with many the
 // held-out rows do. From enough patients on the prior of b has a second part, N(3, 1)
 // with a probability of surprise: held-out rows of a few patients that lie apart altogether are seldom
-// chance. ρ is the mean of both parts, weighted by their evidence as Laplace's
-// method has it (MacKay, Neural Computation 4 (1992) 415–447).
+// chance. Its ρ is at most u/settled: of some hundred such sets one is chance. ρ is
+// the mean of both parts, weighted by their evidence as Laplace's method has it
+// (MacKay, Neural Computation 4 (1992) 415–447).
 //
 // Rows of one patient are taken to be alike by one half: m of them count as
 // 2m/(1+m) rows of different patients (Kish's design effect with an intra-class
@@ -276,6 +277,7 @@ func (p *departure) distance() float64 {
 		return p.toScale(usual)
 	}
 	rare, other := p.under([]float64{1, 3}, []float64{worth, 1})
+	rare = min(rare, p.units/settled)
 	odds := surprise / (1 - surprise) * math.Exp(other-evidence)
 	rho := rare
 	if !math.IsInf(odds, 1) {

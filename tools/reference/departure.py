@@ -30,7 +30,7 @@ def distance(z, d, y, weight, units):
     sz, sd = spread(z, y, weight, k), spread(d, y, weight, k)
     if k == 1:  # the middle of the classes' means at 0, so that c is near 0
         z, d = (s - (np.average(s[y == 0, 0], weights=weight[y == 0]) + np.average(s[y == 1, 0], weights=weight[y == 1])) / 2 for s in (z, d))
-    worth = 0.5 * min(1, units / 48)
+    worth = 0.5 * min(1, units / 32)
 
     def under(learnt, dev):
         """ρ and the logarithm of the evidence under a prior of b."""
@@ -52,10 +52,11 @@ def distance(z, d, y, weight, units):
         evidence = -cost(v) - np.linalg.slogdet(np.array(curvature))[1] / 2 - np.log(worth * dev)
         return min(1, max(0, v[1]) / sd / (max(0.1, v[0]) / sz)), evidence
 
-    usual, evidence = under(min(2, (max(0, units - 2) / 36) ** 1.5), units / 150)
+    usual, evidence = under(min(2, (max(0, units - 2) / 45) ** 1.5), units / 150)
     if units < 7:
         return usual, 0
     rare, other = under(3, 1)
+    rare = min(rare, units / 45)
     odds = 0.003 / 0.997 * np.exp(other - evidence)
     return (usual + odds * rare) / (1 + odds), odds
 
