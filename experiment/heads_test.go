@@ -243,32 +243,66 @@ func TestHeadsQuality(t *testing.T) {
 	}
 }
 
-// withRows returns the tables with the rows that others have in their place. Both
-// must be of as many draws, of the same data.
+// withRows returns the tables with the rows that others have: in their place, or at a
+// table's end if they are new. Both must be of as many draws, of the same data.
 func withRows(tables, others string) (string, error) {
-	rows, section := map[string]string{}, ""
-	for _, line := range strings.SplitAfter(others, "\n") {
-		if strings.HasPrefix(line, "#") || strings.HasPrefix(line, "Made by") {
-			section = line
-		}
-		if cells := strings.Split(line, " | "); len(cells) > 1 || line == section {
-			rows[section+cells[0]] = line
-		}
+	ours, theirs := sections(tables), sections(others)
+	if len(ours) != len(theirs) {
+		return "", fmt.Errorf("%d sections and %d new ones: take the same data", len(ours), len(theirs))
 	}
 	var out strings.Builder
-	for _, line := range strings.SplitAfter(tables, "\n") {
-		if strings.HasPrefix(line, "#") || strings.HasPrefix(line, "Made by") {
-			section = line
-			if rows[section+line] != line {
-				return "", fmt.Errorf("%q is not in the new tables: take as many draws as the others have, of the same data", line)
+	for k, lines := range ours {
+		if lines[0] != theirs[k][0] {
+			return "", fmt.Errorf("%q, and %q in the new tables: take as many draws as the others have, of the same data", lines[0], theirs[k][0])
+		}
+		for _, row := range theirs[k] {
+			name, _, isRow := strings.Cut(row, " | ")
+			if !isRow {
+				continue
+			}
+			if at := slices.IndexFunc(lines, func(line string) bool { return strings.HasPrefix(line, name+" | ") }); at >= 0 {
+				lines[at] = row
+			} else {
+				end := slices.IndexFunc(lines, func(line string) bool { return strings.HasPrefix(line, "|") })
+				for end < len(lines) && strings.HasPrefix(lines[end], "|") {
+					end++
+				}
+				lines = slices.Insert(lines, end, row)
 			}
 		}
-		if row, ok := rows[section+strings.Split(line, " | ")[0]]; ok {
-			line = row
-		}
-		out.WriteString(line)
+		out.WriteString(strings.Join(lines, ""))
 	}
 	return out.String(), nil
+}
+
+// sections divides tables into lines: those before the first, which end with how many
+// draws there were, and those of each.
+func sections(tables string) (out [][]string) {
+	for _, line := range strings.SplitAfter(tables, "\n") {
+		if len(out) == 0 || strings.HasPrefix(line, "#") || strings.HasPrefix(line, "Made by") {
+			out = append(out, nil)
+		}
+		out[len(out)-1] = append(out[len(out)-1], line)
+	}
+	return out
+}
+
+// Rows of other heads take the place of older ones or follow the last, and tables of
+// other draws or data are refused.
+func TestRowsOfHeads(t *testing.T) {
+	table := func(draws, name, rows string) string {
+		return "# How good\n\nMade by it: " + draws + " draws\n\n## " + name + "\n\n| head | 1 |\n|---|---|\n" + rows + "\n## last\n\n| head | 1 |\n|---|---|\n" + rows
+	}
+	before, after := table("20", "worlds", "| a | 1 |\n| b | 2 |\n"), table("20", "worlds", "| b | 3 |\n| c | 4 |\n")
+	got, err := withRows(before, after)
+	if want := table("20", "worlds", "| a | 1 |\n| b | 3 |\n| c | 4 |\n"); err != nil || got != want {
+		t.Errorf("got %q, %v, want %q", got, err, want)
+	}
+	for _, other := range []string{table("5", "worlds", "| b | 3 |\n"), table("20", "cells", "| b | 3 |\n"), after + "\n## more\n"} {
+		if got, err := withRows(before, other); err == nil {
+			t.Errorf("%q and %q make %q", before, other, got)
+		}
+	}
 }
 
 func qualityTable(t *testing.T, s source, kinds []string, by trainer.Multiplier) string {

@@ -16,11 +16,19 @@ const (
 	// trust is how fast the weight of a penalty falls with its held-out loss.
 	trust = 0.3
 	// Before the labels are seen, zero-shot is taken to separate the classes with
-	// a coefficient of 1 ± knowledge per standard deviation of its score, and what
-	// was learnt from u patients with (u/settled)^1.5, at most 1, ± u/doubt.
+	// a coefficient of 1 ± knowledge per standard deviation of its score, with fewer
+	// than known patients ± knowledge·u/known, and what was learnt from u patients
+	// with ((u−2)/settled)^1.5, at most most, ± u/doubt.
 	knowledge = 0.5
-	settled   = 50
+	known     = 32
+	settled   = 45
+	most      = 2
 	doubt     = 150
+	// With a probability of surprise a few patients show all there is to see: what
+	// was learnt from them separates with a coefficient of 3 ± 1, of which the head
+	// goes no further than u/settled. Fewer than enough patients lie apart by chance.
+	surprise = 0.003
+	enough   = 7
 	// useless is the least that zero-shot is taken to be worth.
 	useless = 0.1
 	// leastWeight is below which weight a penalty is left out.
@@ -43,13 +51,19 @@ const (
 // the zero-shot score z = x·T and of what the mean adds to it, d = x·Δ/τ, which
 // is of folds that did not see the row, a logistic regression
 //
-//	a·z/sd(z) + b·d/sd(d) + c,   a ~ N(1, knowledge²),   b ~ N(min(1, (u/settled)^1.5), (u/doubt)²)
+//	a·z/sd(z) + b·d/sd(d) + c,   a ~ N(1, (knowledge·min(1, u/known))²),
+//	b ~ N(min(most, ((u−2)/settled)^1.5), (u/doubt)²)
 //
 // is fitted with these priors; sd is that within classes, u the number of
-// patients. The head is T + ρ·Δ/τ with ρ = (b/sd(d))/(a/sd(z)), as the best
-// linear discriminant of two scores is, but ρ at least 0 and at most 1. With few
-// patients the prior decides, which is that zero-shot knows something and the
-// labels little yet; with many the held-out rows do.
+// patients, of which a mean for each of two classes takes two. The head is
+// T + ρ·Δ/τ with ρ = (b/sd(d))/(a/sd(z)), as the best linear discriminant of two
+// scores is, but ρ at least 0 and at most 1. With few patients the prior decides,
+// which is that zero-shot knows something and the labels little yet; with many the
+// held-out rows do. From enough patients on the prior of b has a second part, N(3, 1)
+// with a probability of surprise: held-out rows of a few patients that lie apart altogether are seldom
+// chance. Its ρ is at most u/settled: of some hundred such sets one is chance. ρ is
+// the mean of both parts, weighted by their evidence as Laplace's method has it
+// (MacKay, Neural Computation 4 (1992) 415–447).
 //
 // Rows of one patient are taken to be alike by one half: m of them count as
 // 2m/(1+m) rows of different patients (Kish's design effect with an intra-class
@@ -257,11 +271,43 @@ func (p *departure) distance() float64 {
 	case p.free:
 		return 1
 	}
-	means := []float64{1, min(1, math.Pow(p.units/settled, 1.5))}
-	devs := []float64{knowledge, p.units / doubt}
-	theta, _ := p.coefficients(means, devs)
-	rho := min(1, max(0, theta[1])*p.ratio/max(useless, theta[0]))
+	worth, learnt := knowledge*min(1, p.units/known), math.Pow(max(0, p.units-2)/settled, 1.5)
+	usual, evidence := p.under([]float64{1, min(most, learnt)}, []float64{worth, p.units / doubt})
+	if p.units < enough {
+		return p.toScale(usual)
+	}
+	rare, other := p.under([]float64{1, 3}, []float64{worth, 1})
+	rare = min(rare, p.units/settled)
+	odds := surprise / (1 - surprise) * math.Exp(other-evidence)
+	rho := rare
+	if !math.IsInf(odds, 1) {
+		rho = (usual + odds*rare) / (1 + odds)
+	}
+	return p.toScale(rho)
+}
+
+// toScale turns ρ into a share of two heads of different scales.
+func (p *departure) toScale(rho float64) float64 {
 	return rho * p.scale / (1 + rho*(p.scale-1))
+}
+
+// under returns ρ under a prior of a and b, and the logarithm of the prior's evidence
+// less what all priors have in common.
+func (p *departure) under(mean, dev []float64) (rho, evidence float64) {
+	theta, minimum := p.coefficients(mean, dev)
+	rho = min(1, max(0, theta[1])*p.ratio/max(useless, theta[0]))
+	mean, dev = p.freed(mean, dev)
+	_, _, curvature := p.penalized(theta, mean, dev)
+	n := len(theta)
+	factor, ok := lapack64.Potrf(blas64.Symmetric{N: n, Stride: n, Uplo: blas.Upper, Data: curvature})
+	if !ok { // rounding left no curvature, and so no evidence
+		return rho, math.Inf(-1)
+	}
+	evidence = -minimum
+	for j, deviation := range dev {
+		evidence -= math.Log(deviation * factor.Data[j*n+j])
+	}
+	return rho, evidence
 }
 
 // coefficients minimises
@@ -272,9 +318,7 @@ func (p *departure) distance() float64 {
 // coefficient of the feature that is 1 is all but free: it has a
 // deviation of 30.
 func (s *sample) coefficients(mean, dev []float64) (theta []float64, minimum float64) {
-	if s.outputs == 1 {
-		mean, dev = append(slices.Clone(mean), 0), append(slices.Clone(dev), 30)
-	}
+	mean, dev = s.freed(mean, dev)
 	theta = slices.Clone(mean)
 	value, gradient, curvature := s.penalized(theta, mean, dev)
 	for damping := 1e-9; damping < 1e9; {
@@ -296,6 +340,15 @@ func (s *sample) coefficients(mean, dev []float64) (theta []float64, minimum flo
 		damping = max(damping/10, 1e-9)
 	}
 	return theta, value
+}
+
+// freed returns a prior with that of the coefficient of the feature that is 1, if there
+// is one.
+func (s *sample) freed(mean, dev []float64) (means, devs []float64) {
+	if s.outputs == 1 {
+		return append(slices.Clone(mean), 0), append(slices.Clone(dev), 30)
+	}
+	return mean, dev
 }
 
 // newtonStep returns θ less the gradient over the curvature, whose diagonal is

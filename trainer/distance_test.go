@@ -17,7 +17,7 @@ func TestDistanceEqualsSciPy(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer archive.Close()
-	for number := range 4 {
+	for number := range 7 {
 		read := func(name string) []float64 {
 			_, values := readArray(t, archive, name+"%d", number)
 			out := make([]float64, len(values))
