@@ -68,9 +68,9 @@ func (f *matrixFlags) add(cmd *cobra.Command) {
 }
 
 // check returns how images are to be read.
-func (f *matrixFlags) check(cmd *cobra.Command) (dicom.Options, error) {
+func (f *matrixFlags) check(cmd *cobra.Command) (datasets.ImageOptions, error) {
 	if err := needOut(cmd, f.encoderFlags, f.out); err != nil {
-		return dicom.Options{}, err
+		return datasets.ImageOptions{}, err
 	}
 	return f.images.options(cmd)
 }

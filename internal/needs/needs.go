@@ -5,6 +5,7 @@
 package needs
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -103,7 +104,7 @@ var grants = []string{"terminal", "namespace", "mount", "proc"}
 
 // Granted skips a test of one of the grants where err says that there is none. Under
 // MEDPROBE_SKIP=never that is a failure, unless MEDPROBE_WITHOUT names it; several
-// names have commas between.
+// names have commas between. What is refused so is noted in the file MEDPROBE_REFUSED.
 func Granted(t testing.TB, grant string, err error) {
 	t.Helper()
 	var without []string
@@ -118,9 +119,28 @@ func Granted(t testing.TB, grant string, err error) {
 	switch {
 	case err == nil:
 	case slices.Contains(without, grant):
+		note(t, grant, err)
 		t.Skipf("MEDPROBE_WITHOUT: no %s: %v", grant, err)
 	default:
 		Skip(t, fmt.Sprintf("no %s is to be had here (%v); MEDPROBE_WITHOUT=%s does without", grant, err, grant))
+	}
+}
+
+// note adds a line on what was refused to the file MEDPROBE_REFUSED, if that is set: a
+// passing package's output shows no skips.
+func note(t testing.TB, grant string, refused error) {
+	t.Helper()
+	name := os.Getenv("MEDPROBE_REFUSED")
+	if name == "" {
+		return
+	}
+	f, err := os.OpenFile(name, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = fmt.Fprintf(f, "%s: no %s: %v\n", t.Name(), grant, refused)
+	if err := errors.Join(err, f.Close()); err != nil {
+		t.Fatal(err)
 	}
 }
 

@@ -2,6 +2,8 @@ package needs
 
 import (
 	"errors"
+	"os"
+	"path/filepath"
 	"runtime"
 	"strings"
 	"testing"
@@ -14,6 +16,7 @@ type said struct {
 }
 
 func (s *said) Helper()                   {}
+func (s *said) Name() string              { return "TestSaid" }
 func (s *said) Skip(args ...any)          { s.skipped = args[0].(string); runtime.Goexit() }
 func (s *said) Fatal(args ...any)         { s.failed = args[0].(string); runtime.Goexit() }
 func (s *said) Skipf(f string, _ ...any)  { s.Skip(f) }
@@ -74,5 +77,18 @@ func TestWhatIsSkippedAndWhatFails(t *testing.T) {
 		if got := becomes(c.test); got != c.want {
 			t.Errorf("%s: the test %s: want that it %s", c.name, got, c.want)
 		}
+	}
+}
+
+// A gate can say what was refused, though a package that passes shows no skips.
+func TestRefusalsAreNoted(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "refused")
+	t.Setenv("MEDPROBE_REFUSED", name)
+	t.Setenv("MEDPROBE_SKIP", "never")
+	t.Setenv("MEDPROBE_WITHOUT", "mount,proc")
+	becomes(func(t testing.TB) { Granted(t, "mount", errors.New("not permitted")) })
+	becomes(func(t testing.TB) { Granted(t, "proc", nil) })
+	if got, err := os.ReadFile(name); err != nil || string(got) != "TestSaid: no mount: not permitted\n" {
+		t.Errorf("%q, %v", got, err)
 	}
 }
