@@ -202,8 +202,14 @@ func (s *selectionStudy) judge(slack float64) {
 		logistic, _, _ := s.cell(k, 1)
 		least, _, _ := s.cell(k, 2)
 		total += above
-		if worst < -0.05 {
-			s.t.Errorf("%d shots: a run lies %.3f below zero-shot", n, -worst)
+		strays := 0
+		for _, auc := range s.results[k] {
+			if auc[probe] < auc[0]-0.05 {
+				strays++
+			}
+		}
+		if strays > s.worlds/100 { // of fewer than a hundred, none
+			s.t.Errorf("%d shots: %d runs lie more than .05 below zero-shot, the worst %.3f", n, strays, -worst)
 		}
 		if above < 0.9-1/float64(s.worlds) {
 			s.t.Errorf("%d shots: %.0f %% of the runs at or above zero-shot − .002, want 90 %% and one run of grace", n, 100*above)
