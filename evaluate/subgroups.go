@@ -285,7 +285,10 @@ func newSubgroup(in, rest Column, probabilities bool, o SummaryOptions, unit str
 }
 
 // calibration sets the figures of probabilities. The interval of the excess is
-// Student's over the units' sums, and absent where those have no spread.
+// Student's over the units' sums, and absent where those have no spread. Where no label
+// lies on the other side of ½ than its probability, as none may in a few samples of
+// which the head is sure, it also holds what the share of units would do that may
+// surprise although none did, by Wilson's interval.
 func (g *Subgroup) calibration(in Column, unit string) error {
 	ece, err := ECE(in.Scores, in.Labels)
 	if err != nil {
@@ -303,8 +306,9 @@ func (g *Subgroup) calibration(in Column, unit string) error {
 		return err
 	}
 	e := Estimate{Point: g.Observed.Point - mean, Level: Level, Method: "student", N: g.N, Positives: g.Positives, Units: units, Unit: unit}
-	sums := make([]float64, units)
+	sums, surprised := make([]float64, units), false
 	for i, p := range in.Scores {
+		surprised = surprised || in.Labels[i] != (p >= 0.5)
 		d := -p - e.Point
 		if in.Labels[i] {
 			d++
@@ -320,7 +324,11 @@ func (g *Subgroup) calibration(in Column, unit string) error {
 	}
 	e.StdErr = math.Sqrt(float64(units)/float64(units-1)*squares) / n
 	t := distuv.StudentsT{Mu: 0, Sigma: 1, Nu: float64(units - 1)}.Quantile(0.5 + Level/2)
-	e.Low, e.High = max(-1, e.Point-t*e.StdErr), min(1, e.Point+t*e.StdErr)
+	reach := t * e.StdErr
+	if !surprised {
+		reach = max(reach, unseen(units, Level))
+	}
+	e.Low, e.High = max(-1, e.Point-reach), min(1, e.Point+reach)
 	g.Excess = &e
 	return nil
 }

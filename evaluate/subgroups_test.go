@@ -135,3 +135,34 @@ func TestSubgroupsOfATable(t *testing.T) {
 		t.Errorf("men: %+v", m)
 	}
 }
+
+// Of fifty samples of which a head is all but sure, and right, the excess may still be
+// what one in some dozens does: its interval reaches as far as that of no misses in
+// fifty (Wilson, 1927, by hand: z²/(50+z²)). One miss, and the samples speak for themselves.
+func TestSureSubgroupHasAnExcessOfSomeWidth(t *testing.T) {
+	t.Parallel()
+	var patients []string
+	for i := range 50 {
+		patients = append(patients, fmt.Sprint(i))
+	}
+	for _, groups := range [][]string{nil, patients} {
+		in := Column{Scores: make([]float64, 50), Labels: make([]bool, 50), Groups: groups}
+		for i := range in.Scores {
+			in.Labels[i] = i < 20
+			if in.Scores[i] = 0.00001 * float64(1+i%3); in.Labels[i] {
+				in.Scores[i] = 1 - in.Scores[i]
+			}
+		}
+		g := Subgroup{N: 50, Positives: 20, Observed: &Estimate{Point: 0.4}}
+		if err := g.calibration(in, "patient"); err != nil {
+			t.Fatal(err)
+		}
+		within(t, "reach", g.Excess.High-g.Excess.Point, 0.0713476, 1e-6)
+		within(t, "reach", g.Excess.Point-g.Excess.Low, 0.0713476, 1e-6)
+		in.Labels[0], g.Observed.Point = false, 0.38
+		if err := g.calibration(in, "patient"); err != nil {
+			t.Fatal(err)
+		}
+		within(t, "reach by Student", g.Excess.High-g.Excess.Point, 0.0401917, 1e-4)
+	}
+}
