@@ -71,24 +71,19 @@ func Fit(ctx context.Context, x blas32.General, y Targets, groups []string, o Op
 
 // fit fits a head of its kind.
 func (h *Head) fit(ctx context.Context, x blas32.General, y Targets, groups []string, o Options) error {
-	switch o.Head {
-	case Ensemble:
-		return fitEnsemble(ctx, x, y, groups, o, h)
-	case GolearnLogistic:
-		return fitGolearn(ctx, x, y, o, h)
-	case GolearnKNN, GolearnTrees:
-		return fitVotes(ctx, x, y, o, h)
-	case Logistic, LinearProbe:
-		if o.L1Ratio > 0 {
-			return fitElastic(ctx, x, y, groups, o, h)
-		}
-		tasks, err := newTasks(x, y, groups, o)
-		if err != nil {
-			return err
-		}
-		return fitTasks(ctx, tasks, h)
+	return kindOf(o.Head).fit(ctx, x, y, groups, o, h)
+}
+
+// fitLogistic fits logistic and linear-probe.
+func fitLogistic(ctx context.Context, x blas32.General, y Targets, groups []string, o Options, h *Head) error {
+	if o.L1Ratio > 0 {
+		return fitElastic(ctx, x, y, groups, o, h)
 	}
-	return fitShots(ctx, x, y, groups, o, h)
+	tasks, err := newTasks(x, y, groups, o)
+	if err != nil {
+		return err
+	}
+	return fitTasks(ctx, tasks, h)
 }
 
 // tasksTogether is of how many tasks the problems are solved together: so many

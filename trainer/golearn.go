@@ -44,7 +44,7 @@ var golearnLock sync.Mutex
 // about is returned as an error.
 //
 // Oracle: "logistic" on the same data (TestGolearnAgrees).
-func fitGolearn(ctx context.Context, x blas32.General, y Targets, o Options, h *Head) error {
+func fitGolearn(ctx context.Context, x blas32.General, y Targets, _ []string, o Options, h *Head) error {
 	if y.Exclusive {
 		h.Notes = append(h.Notes, "golearn-logistic fits each class against the others: the softmax of its logits is not calibrated")
 		y.Exclusive = false

@@ -42,7 +42,11 @@ const (
 // Source: Google's notebook for data-efficient classifiers on MedSigLIP, its MLP
 // of 512 and 256 units. Weights start as Keras has them (Glorot's uniform). No
 // part is held out, so that no epoch is chosen.
-func fitNetwork(ctx context.Context, tasks []*task, y Targets, h *Head) error {
+func fitNetwork(ctx context.Context, x blas32.General, y Targets, groups []string, o Options, h *Head) error {
+	tasks, err := shotTasks(x, y, groups, o)
+	if err != nil {
+		return err
+	}
 	d, o := tasks[0].design, tasks[0].o
 	random := newRandom(o.Seed, 6)
 	net := newNetwork(random, d.dim, append(append([]int(nil), hiddenUnits...), len(y.Classes)))

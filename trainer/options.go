@@ -9,29 +9,6 @@ import (
 	"github.com/medprobe/medprobe/internal/near"
 )
 
-// The kinds of heads.
-const (
-	Logistic    = "logistic"
-	LinearProbe = "linear-probe"
-	TipAdapter  = "tip-adapter"
-	TipAdapterF = "tip-adapter-f"
-	GDA         = "gda"
-	Prototype   = "prototype"
-	KNN         = "knn"
-	MLP         = "mlp"
-	LPPlusPlus  = "lp++"
-	CLAP        = "clap"
-	SSText      = "ss-text"
-	Ensemble    = "ensemble"
-	// GolearnLogistic is LIBLINEAR as golearn ships it, at C or else at C = 1,
-	// without class weights or standardisation.
-	GolearnLogistic = "golearn-logistic"
-	// GolearnKNN is golearn's nearest neighbours, whose votes for k = 1, 3, 5, 7 and
-	// 9 are counted, GolearnTrees a forest of 100 of its trees. They choose nothing.
-	GolearnKNN   = "golearn-knn"
-	GolearnTrees = "golearn-forest"
-)
-
 // Options says how to fit. The zero value asks for a linear probe with a
 // penalty chosen by cross-validation.
 type Options struct {
@@ -96,17 +73,6 @@ func (o *Options) setDefaults() {
 	if o.Folds == 0 {
 		o.Folds = 5
 	}
-}
-
-// Kinds lists the kinds of heads, the default first.
-func Kinds() []string {
-	return []string{LinearProbe, Logistic, TipAdapter, TipAdapterF, GDA, Prototype, KNN, MLP, LPPlusPlus, CLAP, SSText, Ensemble, GolearnLogistic, GolearnKNN, GolearnTrees}
-}
-
-// NeedsPrior reports whether a kind of head is nothing without a zero-shot
-// classifier.
-func NeedsPrior(kind string) bool {
-	return slices.Contains([]string{TipAdapter, TipAdapterF, LPPlusPlus, CLAP, SSText}, kind)
 }
 
 func (o *Options) validate(classes, dim int) error {

@@ -6,20 +6,12 @@ import (
 	"slices"
 )
 
-// peaks hold, for each kind of head, how much memory a fit takes beside the vectors
-// themselves: as multiples of the n×D float32 matrix; of an n×n, of a D×D matrix of
-// float64, and of one as wide as the span of the vectors, the lesser of both; and as
-// float64 values for each row and class. They are rough, and rather too much than too
-// little. TestFootprints holds all of them to what fits take, and TestMemoryOfFits
-// logistic at 10,000 × 1152.
-var peaks = map[string]struct{ matrices, rows, dims, span, columns float64 }{
-	Logistic: {2, 0, 0, 2, 0}, LinearProbe: {2, 0, 0, 2, 0}, // a sweep takes sweepColumns more
-	TipAdapter: {7, 0.2, 0, 2, 50}, TipAdapterF: {40, 1.5, 2, 0, 50}, KNN: {3, 0.2, 0, 0, 50},
-	GDA: {3, 0, 0, 8, 50}, Prototype: {2, 0, 0, 0, 30}, SSText: {2, 0, 0, 0, 30}, LPPlusPlus: {3, 0, 0, 0, 40}, CLAP: {4, 0, 2, 0, 50},
-	MLP: {4, 0, 0, 0, 50}, Ensemble: {6, 0.2, 0, 8, sweepColumns},
-	GolearnLogistic: {11, 0, 0, 0, 50}, GolearnKNN: {2, 0, 0, 0, 10}, GolearnTrees: {4, 0, 0, 0, 100},
-	Ridge: {7, 0, 0, 2, 70}, RidgePrior: {7, 0, 0, 2, 70},
-}
+// footprint is how much memory a fit takes beside the vectors themselves: as multiples
+// of the n×D float32 matrix; of an n×n, of a D×D matrix of float64, and of one as wide
+// as the span of the vectors, the lesser of both; and as float64 values for each row and
+// class. They are rough, and rather too much than too little. TestFootprints holds all
+// of them to what fits take, and TestMemoryOfFits logistic at 10,000 × 1152.
+type footprint struct{ matrices, rows, dims, span, columns float64 }
 
 const (
 	// sweepColumns is how many float64 values a sweep of C takes for each row and
@@ -42,7 +34,7 @@ func Peak(rows, cols, classes int, o Options) int64 {
 	if kind == "" {
 		kind = LinearProbe
 	}
-	of, network := peaks[kind], 0.0
+	of, network := kindOf(kind).footprint, 0.0
 	if kind == Logistic || kind == LinearProbe {
 		if o.C == 0 { // a sweep, with columns for each class
 			of.matrices += 1 + 0.12*float64(classes-1)
@@ -53,7 +45,7 @@ func Peak(rows, cols, classes int, o Options) int64 {
 		network = 8 * networkCopies * float64(cols*hiddenUnits[0]+hiddenUnits[0]*hiddenUnits[1]+hiddenUnits[1]*classes)
 	}
 	for _, member := range o.Members {
-		other := peaks[member]
+		other := kindOf(member).footprint
 		of.matrices, of.rows = max(of.matrices, other.matrices+2), max(of.rows, other.rows)
 		of.dims, of.span = max(of.dims, other.dims), max(of.span, other.span)
 	}

@@ -17,15 +17,6 @@ import (
 	"gonum.org/v1/gonum/lapack/lapack64"
 )
 
-// The kinds of heads whose outputs are values and not logits.
-const (
-	Ridge      = "ridge"
-	RidgePrior = "ridge-prior"
-)
-
-// ValueKinds lists the kinds of heads for continuous targets.
-func ValueKinds() []string { return []string{Ridge, RidgePrior} }
-
 // Values holds continuous targets of n samples, such as laboratory values.
 type Values struct {
 	Names []string

@@ -227,33 +227,27 @@ func (t *task) least(ctx context.Context, losses func(rest, fold []int) ([]float
 	return best, sums[best] / held, true, nil
 }
 
-// fitShots fits the heads of papers.
-func fitShots(ctx context.Context, x blas32.General, y Targets, groups []string, o Options, h *Head) error {
-	tasks, err := shotTasks(x, y, groups, o)
-	if err != nil {
-		return err
-	}
-	if o.Head == MLP {
-		return fitNetwork(ctx, tasks, y, h)
-	}
-	fit := map[string]func(*task, context.Context, *Head) error{
-		Prototype: (*task).fitPrototype, GDA: (*task).fitGDA, SSText: (*task).fitSSText,
-		LPPlusPlus: (*task).fitLPPlusPlus, CLAP: (*task).fitCLAP,
-		TipAdapter: (*task).fitTipAdapter, TipAdapterF: (*task).fitTipAdapter, KNN: (*task).fitKNN,
-	}[o.Head]
-	for _, t := range tasks {
-		t.fit = ClassFit{Class: t.name, Converged: true}
-		t.fit.count(t.y)
-		if t.name == "" {
-			t.fit.Positives, t.fit.Negatives = len(t.y), 0
-		}
-		if err := fit(t, ctx, h); err != nil {
+// byTask fits the heads of papers, each class by itself.
+func byTask(fit func(*task, context.Context, *Head) error) fitting {
+	return func(ctx context.Context, x blas32.General, y Targets, groups []string, o Options, h *Head) error {
+		tasks, err := shotTasks(x, y, groups, o)
+		if err != nil {
 			return err
 		}
-		h.Fits = append(h.Fits, t.fit)
-		if t.note != "" {
-			h.Notes = append(h.Notes, t.note)
+		for _, t := range tasks {
+			t.fit = ClassFit{Class: t.name, Converged: true}
+			t.fit.count(t.y)
+			if t.name == "" {
+				t.fit.Positives, t.fit.Negatives = len(t.y), 0
+			}
+			if err := fit(t, ctx, h); err != nil {
+				return err
+			}
+			h.Fits = append(h.Fits, t.fit)
+			if t.note != "" {
+				h.Notes = append(h.Notes, t.note)
+			}
 		}
+		return nil
 	}
-	return nil
 }

@@ -99,7 +99,7 @@ func notBelow(v float64) float32 {
 //
 // Oracle: [GolearnNeighbours] and [GolearnForest]; scikit-learn's
 // KNeighborsClassifier (testdata/golearn).
-func fitVotes(ctx context.Context, x blas32.General, y Targets, o Options, h *Head) error {
+func fitVotes(ctx context.Context, x blas32.General, y Targets, _ []string, o Options, h *Head) error {
 	if y.Exclusive {
 		h.Notes = append(h.Notes, o.Head+" judges each class against the others: the softmax of its shares of votes is not calibrated")
 		y.Exclusive = false

@@ -47,7 +47,7 @@ of class names; for ridge and ridge-prior, columns of numbers or nothing. With a
 			if err := errors.Join(near.Check("--head", f.options.Head, fitKinds()), near.Check("--class-weight", f.options.ClassWeight, []string{"none", "balanced"}), near.Check("--calibrate", f.options.Calibrate, append([]string{""}, trainer.Calibrations()...))); err != nil {
 				return usagef(cmd, "%w", err)
 			}
-			if (trainer.NeedsPrior(f.options.Head) || f.options.Head == trainer.RidgePrior) && f.prior == "" {
+			if trainer.NeedsPrior(f.options.Head) && f.prior == "" {
 				return usagef(cmd, "--head %s starts from zero-shot: name its texts with --prior T.npy", f.options.Head)
 			}
 			if err := f.parseGrid(cmd); err != nil {
