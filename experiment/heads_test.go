@@ -218,7 +218,6 @@ func TestHeadsQuality(t *testing.T) {
 	var out strings.Builder
 	fmt.Fprintf(&out, "# How good the heads are\n\nMade by `make bench-heads`: %d draws at each number of shots (of all samples of a data set, one). Each cell: mean\nAUC over classes and draws; share of the draws at or above zero-shot − .002; how far the worst draw lies below zero-shot.\n", *headDraws)
 	kinds := append([]string{zeroShot}, trainer.Kinds()...)
-	kinds = slices.DeleteFunc(kinds, func(k string) bool { return k == trainer.GolearnKNN || k == trainer.GolearnTrees }) // hours of it
 	if *headKinds != "" {
 		kinds = append([]string{zeroShot}, strings.Split(*headKinds, ",")...)
 	}
