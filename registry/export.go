@@ -15,8 +15,54 @@ import (
 	"github.com/medprobe/medprobe/internal/atomicfile"
 )
 
+// exportFormat is one that Export writes: its name, what it is in the words of a help
+// text, and how a version is written to a path.
+type exportFormat struct {
+	name, what string
+	write      func(ctx context.Context, r *Registry, v *Version, path string) error
+}
+
+func exportFormats() []exportFormat {
+	folder := func(files func(*Registry, *Version) (map[string][]byte, error)) func(context.Context, *Registry, *Version, string) error {
+		return func(_ context.Context, r *Registry, v *Version, path string) error {
+			return r.exportFolder(v, path, func(v *Version) (map[string][]byte, error) { return files(r, v) })
+		}
+	}
+	return []exportFormat{
+		{"onnx", "a model file: embedding [N, D] in, label [N] and probabilities\n[N, C] out, calibration folded in, core operators only",
+			func(_ context.Context, r *Registry, v *Version, path string) error { return r.exportONNX(v, path) }},
+		{"safetensors", "a folder with the head, a model card and lines for PyTorch", folder((*Registry).safetensorsFiles)},
+		{"mlflow", "a folder that mlflow.pyfunc.load_model loads", folder((*Registry).mlflowFiles)},
+		{"oci", "an OCI image layout with a ModelPack artefact",
+			func(ctx context.Context, r *Registry, v *Version, path string) error { return r.writeOCI(ctx, v, path) }},
+		{"hf", "a folder as Hugging Face's Hub wants it", folder((*Registry).huggingFaceFiles)},
+		{"bundle", "the whole version as one file, for 'medprobe registry import'",
+			func(_ context.Context, r *Registry, v *Version, path string) error {
+				return atomicfile.Write(path, func(w io.Writer) error { return r.WriteBundle(w, v) })
+			}},
+		{EndToEnd, "a folder with the encoder and the head in one model: pixels\n[N, 3, H, W] in; the encoder must be imported", nil},
+	}
+}
+
 // Formats lists what Export writes.
-func Formats() []string { return []string{"onnx", "safetensors", "mlflow", "oci", "hf", "bundle"} }
+func Formats() (names []string) {
+	for _, f := range exportFormats() {
+		if f.write != nil {
+			names = append(names, f.name)
+		}
+	}
+	return names
+}
+
+// FormatWords says what a format is, [EndToEnd] among them, in lines for a help text.
+func FormatWords(format string) string {
+	for _, f := range exportFormats() {
+		if f.name == format {
+			return f.what
+		}
+	}
+	return ""
+}
 
 // EndToEnd is the format of [Registry.ExportEndToEnd], which needs an encoder.
 const EndToEnd = "onnx-e2e"
@@ -29,24 +75,12 @@ const EndToEnd = "onnx-e2e"
 // whole or not at all; a folder must be new or empty. What is exported names no
 // patient, image or path.
 func (r *Registry) Export(ctx context.Context, v *Version, format, path string) error {
-	var err error
-	switch format {
-	case "onnx":
-		err = r.exportONNX(v, path)
-	case "safetensors":
-		err = r.exportFolder(v, path, r.safetensorsFiles)
-	case "mlflow":
-		err = r.exportFolder(v, path, r.mlflowFiles)
-	case "hf":
-		err = r.exportFolder(v, path, r.huggingFaceFiles)
-	case "oci":
-		err = r.writeOCI(ctx, v, path)
-	case "bundle":
-		err = atomicfile.Write(path, func(w io.Writer) error { return r.WriteBundle(w, v) })
-	default:
+	formats := exportFormats()
+	i := slices.IndexFunc(formats, func(f exportFormat) bool { return f.name == format && f.write != nil })
+	if i < 0 {
 		return fmt.Errorf("registry: export: format %q: want one of %q", format, Formats())
 	}
-	if err != nil {
+	if err := formats[i].write(ctx, r, v, path); err != nil {
 		return fmt.Errorf("registry: export %s: %w", v.Reference(), err)
 	}
 	return nil

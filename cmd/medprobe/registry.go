@@ -208,22 +208,15 @@ belong to no version. It exits with 1 if anything is wrong.`,
 func (s *settings) registryExportCommand() *cobra.Command {
 	var format, out string
 	formats := append(registry.Formats(), registry.EndToEnd)
+	var words []string
+	for _, name := range formats {
+		words = append(words, fmt.Sprintf("  %-11s  %s", name, strings.ReplaceAll(registry.FormatWords(name), "\n", "\n"+strings.Repeat(" ", 15))))
+	}
 	cmd := &cobra.Command{
 		Use:   "export NAME[@VERSION|@ALIAS] --format F --out PATH",
 		Short: "Write a version for other programs",
-		Long: `Export writes a version. --format is:
-
-  onnx         a model file: embedding [N, D] in, label [N] and probabilities
-               [N, C] out, calibration folded in, core operators only
-  onnx-e2e     a folder with the encoder and the head in one model: pixels
-               [N, 3, H, W] in; the encoder must be imported
-  safetensors  a folder with the head, a model card and lines for PyTorch
-  mlflow       a folder that mlflow.pyfunc.load_model loads
-  hf           a folder as Hugging Face's Hub wants it
-  oci          an OCI image layout with a ModelPack artefact
-  bundle       the whole version as one file, for 'medprobe registry import'
-
-Nothing that is exported names a patient, an image or a path.`,
+		Long: "Export writes a version. --format is:\n\n" + strings.Join(words, "\n") +
+			"\n\nNothing that is exported names a patient, an image or a path.",
 		Example: "  medprobe registry export cxr@champion --format onnx --out head.onnx",
 	}
 	cmd.Flags().StringVar(&format, "format", "", strings.Join(formats, ", ")+" (required)")
