@@ -67,7 +67,7 @@ func TestWhatIsSkippedAndWhatFails(t *testing.T) {
 		{"this system", "SKIP=never", func(t testing.TB) { System(t, "plan9", runtime.GOOS) }, "passes"},
 		{"another system", "SKIP=never", func(t testing.TB) { System(t, "plan9") }, "is skipped"},
 	} {
-		for _, name := range []string{"SKIP", "OPINIONS", "WITHOUT"} {
+		for _, name := range []string{"SKIP", "OPINIONS", "WITHOUT", "REFUSED"} {
 			t.Setenv("MEDPROBE_"+name, "")
 		}
 		for pair := range strings.FieldsSeq(c.environment) {
