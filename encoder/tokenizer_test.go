@@ -8,7 +8,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 	"unicode/utf8"
 
 	"github.com/medprobe/medprobe/internal/needs"
@@ -119,6 +118,8 @@ func TestCharactersAsInPython(t *testing.T) {
 	}
 }
 
+// Nor does a long text take more than its length: in work that grew with the square of a
+// megabyte go test would stop waiting.
 func TestTextsAreAlways64Tokens(t *testing.T) {
 	t.Parallel()
 	tok, size := loadTokenizer(t, smallModel), 1<<20
@@ -130,11 +131,7 @@ func TestTextsAreAlways64Tokens(t *testing.T) {
 		"a megabyte": strings.Repeat("Pleural effusion, left. ", size/24), "a megabyte of one word": strings.Repeat("e", size),
 		"a megabyte of special tokens": strings.Repeat("<unk> ", size/6), "a megabyte that is not UTF-8": strings.Repeat("\xff", size),
 	} {
-		start := time.Now()
 		ids := tok.Encode(text)
-		if took := time.Since(start); took > 10*time.Second {
-			t.Errorf("%s: took %v", name, took)
-		}
 		if len(ids) != 64 || ids[63] != 1 {
 			t.Errorf("%s: %d ids, want 64 that end with 1", name, len(ids))
 		}

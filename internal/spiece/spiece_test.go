@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"google.golang.org/protobuf/encoding/protowire"
 )
@@ -64,18 +63,16 @@ func TestPieces(t *testing.T) {
 	}
 }
 
-func TestAMegabyteIsCutInAMoment(t *testing.T) {
+// Work that grew with the square of a megabyte would not end before go test stops
+// waiting.
+func TestAMegabyteIsCut(t *testing.T) {
 	t.Parallel()
 	m, size := load(t, "small.model"), 1<<20
 	if testing.Short() {
 		size = 1 << 16
 	}
 	for _, text := range []string{"a", "pleural effusion ", "ﷺ", "\xff", "🫁", "e\u0301\u0323", " "} {
-		start := time.Now()
 		m.Encode(strings.Repeat(text, size/len(text)))
-		if took := time.Since(start); took > 10*time.Second {
-			t.Errorf("a megabyte of %q took %v", text, took)
-		}
 	}
 }
 
