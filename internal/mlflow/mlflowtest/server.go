@@ -57,9 +57,10 @@ func Start(t testing.TB) *Server {
 	t.Helper()
 	s := &Server{Artifacts: "mlflow-artifacts", MaxParam: 500, blobs: map[string][]byte{}}
 	s.state.init()
-	h := httptest.NewServer(s)
+	h := httptest.NewUnstartedServer(s)
+	s.URL = "http://" + h.Listener.Addr().String()
+	h.Start()
 	t.Cleanup(h.Close)
-	s.URL = h.URL
 	return s
 }
 
