@@ -60,10 +60,10 @@ const (
 // scores is, but ρ at least 0 and at most 1. With few patients the prior decides,
 // which is that zero-shot knows something and the labels little yet; with many the
 // held-out rows do. From enough patients on the prior of b has a second part, N(3, 1)
-// with a probability of surprise: held-out rows of a few patients that lie apart altogether are seldom
-// chance. Its ρ is at most u/settled: of some hundred such sets one is chance. ρ is
-// the mean of both parts, weighted by their evidence as Laplace's method has it
-// (MacKay, Neural Computation 4 (1992) 415–447).
+// with a probability of surprise: held-out rows of a few patients that lie apart
+// altogether are seldom chance. Its ρ is at most u/settled: of some hundred such sets
+// one is chance. ρ is the mean of both parts, weighted by their evidence as Laplace's
+// method has it (MacKay, Neural Computation 4 (1992) 415–447).
 //
 // Rows of one patient are taken to be alike by one half: m of them count as
 // 2m/(1+m) rows of different patients (Kish's design effect with an intra-class
@@ -278,12 +278,12 @@ func (p *departure) distance() float64 {
 	}
 	rare, other := p.under([]float64{1, 3}, []float64{worth, 1})
 	rare = min(rare, p.units/settled)
-	odds := surprise / (1 - surprise) * math.Exp(other-evidence)
-	rho := rare
-	if !math.IsInf(odds, 1) {
-		rho = (usual + odds*rare) / (1 + odds)
+	// The weight of the second part; none where rounding left neither an evidence.
+	weight := 1 / (1 + (1-surprise)/surprise*math.Exp(evidence-other))
+	if math.IsNaN(weight) {
+		weight = 0
 	}
-	return p.toScale(rho)
+	return p.toScale((1-weight)*usual + weight*rare)
 }
 
 // toScale turns ρ into a share of two heads of different scales.
