@@ -37,7 +37,7 @@ func TestPushToMLflow(t *testing.T) {
 	files := contents(t, exported(t, r, v, "mlflow"))
 	for _, artifacts := range []string{"mlflow-artifacts", "http", "s3"} {
 		s := mlflowtest.Start(t)
-		s.Artifacts, s.Pending = artifacts, true
+		s.Behave(func(b *mlflowtest.Behaviour) { b.Artifacts, b.Pending = artifacts, true })
 		p := push(t, r, v, s, quickly())
 		if p.Experiment != "cxr" || p.Model != "cxr" || p.Version != "1" || s.Alias("cxr", "champion") != "1" {
 			t.Errorf("%s: pushed %+v, champion is %q", artifacts, p, s.Alias("cxr", "champion"))
@@ -153,21 +153,22 @@ func TestPushSurvivesEveryFault(t *testing.T) {
 		for at := range requests {
 			s := mlflowtest.Start(t)
 			passing := !strings.HasPrefix(name, "refused")
-			if passing { // once
-				s.Fault = func(n int, _ *http.Request) (f mlflowtest.Fault) {
+			if passing {
+				once := func(n int, _ *http.Request) (f mlflowtest.Fault) {
 					if n == at {
 						f = fault
 					}
 					return f
 				}
+				s.Behave(func(b *mlflowtest.Behaviour) { b.Fault = once })
 				if push(t, r, v, s, quickly()); s.State() != want {
 					t.Errorf("%s at request %d: another end\n%s", name, at, s.State())
 				}
 				s = mlflowtest.Start(t)
 			}
-			var down atomic.Bool // from then on
+			var down atomic.Bool
 			down.Store(true)
-			s.Fault = func(n int, _ *http.Request) (f mlflowtest.Fault) {
+			fromThenOn := func(n int, _ *http.Request) (f mlflowtest.Fault) {
 				if half := s.HalfVisibleNow(files); half != nil {
 					t.Errorf("%s at request %d: %q", name, at, half)
 				}
@@ -176,6 +177,7 @@ func TestPushSurvivesEveryFault(t *testing.T) {
 				}
 				return f
 			}
+			s.Behave(func(b *mlflowtest.Behaviour) { b.Fault = fromThenOn })
 			if _, err := r.PushMLflow(t.Context(), v, s.URL, quickly()); err == nil {
 				t.Errorf("%s from request %d on: the push says it is well", name, at)
 			}
@@ -199,12 +201,13 @@ func TestPushEndsWhenItIsCancelled(t *testing.T) {
 	v := add(t, r, "cxr", fit(t, 1, trainer.Options{Head: trainer.Logistic, C: 1}))
 	s := mlflowtest.Start(t)
 	ctx, cancel := context.WithCancel(t.Context())
-	s.Fault = func(n int, _ *http.Request) (f mlflowtest.Fault) {
+	unavailable := func(n int, _ *http.Request) (f mlflowtest.Fault) {
 		if n == 3 {
 			f.Status = http.StatusServiceUnavailable
 		}
 		return f
 	}
+	s.Behave(func(b *mlflowtest.Behaviour) { b.Fault = unavailable })
 	o := quickly()
 	o.Backoff = time.Hour // only the end of the context ends it
 	o.Note = func(string) { cancel() }
@@ -228,9 +231,9 @@ func TestPushCredentials(t *testing.T) {
 		"":                   {},
 	} {
 		s := mlflowtest.Start(t)
-		s.Authorization = want
+		s.Behave(func(b *mlflowtest.Behaviour) { b.Authorization = want })
 		push(t, r, v, s, o)
-		s.Authorization = "Bearer another"
+		s.Behave(func(b *mlflowtest.Behaviour) { b.Authorization = "Bearer another" })
 		if _, err := r.PushMLflow(t.Context(), v, s.URL, o); err == nil {
 			t.Errorf("%q is let in with another", want)
 		}
@@ -249,9 +252,9 @@ func TestPushRefusals(t *testing.T) {
 	moved := httptest.NewServer(http.RedirectHandler(away.URL+"/?token=x", http.StatusTemporaryRedirect))
 	t.Cleanup(moved.Close)
 	foreign := mlflowtest.Start(t)
-	foreign.Artifacts = "foreign"
+	foreign.Behave(func(b *mlflowtest.Behaviour) { b.Artifacts = "foreign" })
 	locked := mlflowtest.Start(t)
-	locked.Authorization = "Bearer another"
+	locked.Behave(func(b *mlflowtest.Behaviour) { b.Authorization = "Bearer another" })
 	o := quickly()
 	with := func(change func(*registry.MLflowOptions)) registry.MLflowOptions {
 		o := o

@@ -53,18 +53,18 @@ func TestKilledPushGoesOn(t *testing.T) {
 	files := strings.Count(strings.Join(whole.Seen(), "\n"), "PUT ")
 	kills := 0
 	for _, k := range killsAt(whole.Requests()) {
-		s := mlflowtest.Start(t)
-		cmd := m.command(args(s)...)
-		s.Fault = func(n int, _ *http.Request) (f mlflowtest.Fault) {
+		s, process := mlflowtest.Start(t), make(chan *os.Process, 1)
+		fault := func(n int, _ *http.Request) (f mlflowtest.Fault) {
 			if n == k.at {
 				f.Drop, f.After = true, k.after
-				if err := cmd.Process.Kill(); err != nil {
+				if err := (<-process).Kill(); err != nil {
 					t.Error(err)
 				}
 			}
 			return f
 		}
-		if err := cmd.Run(); err == nil {
+		s.Behave(func(b *mlflowtest.Behaviour) { b.Fault = fault })
+		if err := ends(m.command(args(s)...), process); err == nil {
 			t.Errorf("killed at request %+v, and it ends well", k)
 		}
 		if half := s.HalfVisible(files); half != nil {
@@ -77,6 +77,15 @@ func TestKilledPushGoesOn(t *testing.T) {
 		kills++
 	}
 	t.Logf("%d pushes to MLflow killed", kills)
+}
+
+// ends starts a command, hands its process to who is to kill it, and returns how it ends.
+func ends(cmd *exec.Cmd, process chan<- *os.Process) error {
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	process <- cmd.Process
+	return cmd.Wait()
 }
 
 // killAt is the request at which a push is killed, before or after it was answered.
@@ -122,7 +131,7 @@ func TestKilledPushToContainersGoesOn(t *testing.T) {
 	kills := killsAt(int(requests.Load()))
 	for _, k := range kills {
 		var n atomic.Int64
-		var cmd *exec.Cmd
+		process := make(chan *os.Process, 1)
 		host := containersThat(t, func(answer func()) {
 			if n.Add(1)-1 != int64(k.at) {
 				answer()
@@ -131,13 +140,12 @@ func TestKilledPushToContainersGoesOn(t *testing.T) {
 			if k.after {
 				answer()
 			}
-			if err := cmd.Process.Kill(); err != nil {
+			if err := (<-process).Kill(); err != nil {
 				t.Error(err)
 			}
 			panic(http.ErrAbortHandler)
 		})
-		cmd = m.command(args(host)...)
-		if err := cmd.Run(); err == nil {
+		if err := ends(m.command(args(host)...), process); err == nil {
 			t.Errorf("killed at request %+v, and it ends well", k)
 		}
 		wholeOrAbsent(t, "http://"+host+"/v2/a/cxr/")
@@ -263,13 +271,17 @@ func TestSecretsStaySecret(t *testing.T) {
 	s.say(1, "registry", "sign", signed, "--key", public)
 
 	server := mlflowtest.Start(t)
-	server.Authorization = "Bearer " + token
 	once := map[int]int{2: http.StatusServiceUnavailable, 5: http.StatusTooManyRequests}
-	server.Fault = func(n int, r *http.Request) mlflowtest.Fault { return mlflowtest.Fault{Status: once[n]} }
+	server.Behave(func(b *mlflowtest.Behaviour) {
+		b.Authorization = "Bearer " + token
+		b.Fault = func(n int, _ *http.Request) mlflowtest.Fault { return mlflowtest.Fault{Status: once[n]} }
+	})
 	if out := s.say(0, "registry", "push", "cxr", server.URL, "--to", "mlflow", "--alias", "champion"); !strings.Contains(out, "[secret]") || !strings.Contains(out, "cxr@1 is version 1 of cxr") {
 		t.Errorf("the push says %q: want the careless server's words without the token", out)
 	}
-	server.Fault = func(int, *http.Request) mlflowtest.Fault { return mlflowtest.Fault{Status: http.StatusForbidden} }
+	server.Behave(func(b *mlflowtest.Behaviour) {
+		b.Fault = func(int, *http.Request) mlflowtest.Fault { return mlflowtest.Fault{Status: http.StatusForbidden} }
+	})
 	s.say(1, "registry", "push", "cxr", server.URL, "--to", "mlflow")
 	s.say(1, "registry", "push", "cxr", strings.Replace(server.URL, "http://", "http://ada:"+password+"@", 1), "--to", "mlflow")
 	s.say(1, "registry", "push", "cxr", strings.Replace(server.URL, "http://", "ada:"+password+"@", 1), "--to", "oci", "--plain-http")

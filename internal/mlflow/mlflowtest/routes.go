@@ -107,7 +107,7 @@ func (s *Server) describe(r *run) any {
 		last[m.Key] = m
 	}
 	root := "mlflow-artifacts:/" + r.place()
-	switch s.Artifacts {
+	switch s.behaviour.Artifacts {
 	case "http":
 		root = s.URL + "/api/2.0/mlflow-artifacts/artifacts/" + r.place()
 	case "s3":
@@ -157,7 +157,7 @@ func logBatch(s *Server, q struct {
 	}
 	had := map[string]bool{}
 	for _, p := range q.Params {
-		if err := cmp.Or(checkName("parameter", p.Key), checkLength("Param value", s.MaxParam, p.Value)); err != nil {
+		if err := cmp.Or(checkName("parameter", p.Key), checkLength("Param value", s.behaviour.MaxParam, p.Value)); err != nil {
 			return nil, err
 		}
 		if old, ok := r.Params[p.Key]; ok && old != p.Value || had[p.Key] {
@@ -238,7 +238,7 @@ func searchVersions(s *Server, q struct {
 func (s *Server) describeVersion(name string, i int, v *version) any {
 	v.asked++
 	status := "READY"
-	if s.Pending && v.asked < 3 {
+	if s.behaviour.Pending && v.asked < 3 {
 		status = "PENDING_REGISTRATION"
 	}
 	return map[string]any{"name": name, "version": strconv.Itoa(i + 1), "run_id": v.Run, "source": v.Source, "status": status, "tags": pairs(v.Tags)}

@@ -29,9 +29,8 @@ type Fault struct {
 	Header http.Header
 }
 
-// Server is a tracking server.
-type Server struct {
-	URL string
+// Behaviour is what a test may choose of a server, at any time.
+type Behaviour struct {
 	// Authorization, if not empty, is what every request must carry.
 	Authorization string
 	// Artifacts is the scheme under which runs keep artefacts: "mlflow-artifacts"
@@ -43,11 +42,17 @@ type Server struct {
 	Pending bool
 	// Fault, if not nil, says what becomes of the n-th request, from 0.
 	Fault func(n int, r *http.Request) Fault
+}
 
-	mu       sync.Mutex
-	requests int
-	seen     []string
-	state    state
+// Server is a tracking server.
+type Server struct {
+	URL string
+
+	mu        sync.Mutex
+	behaviour Behaviour
+	requests  int
+	seen      []string
+	state     state
 	// blobs are artefacts by their path in the store.
 	blobs map[string][]byte
 }
@@ -55,13 +60,20 @@ type Server struct {
 // Start starts a server and ends it with the test.
 func Start(t testing.TB) *Server {
 	t.Helper()
-	s := &Server{Artifacts: "mlflow-artifacts", MaxParam: 500, blobs: map[string][]byte{}}
+	s := &Server{behaviour: Behaviour{Artifacts: "mlflow-artifacts", MaxParam: 500}, blobs: map[string][]byte{}}
 	s.state.init()
 	h := httptest.NewUnstartedServer(s)
 	s.URL = "http://" + h.Listener.Addr().String()
 	h.Start()
 	t.Cleanup(h.Close)
 	return s
+}
+
+// Behave changes the server's behaviour between two requests.
+func (s *Server) Behave(change func(*Behaviour)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	change(&s.behaviour)
 }
 
 // Requests is how many requests came.
@@ -106,8 +118,8 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.requests++
 	s.seen = append(s.seen, r.Method+" "+r.URL.Path)
 	var f Fault
-	if s.Fault != nil {
-		f = s.Fault(n, r)
+	if s.behaviour.Fault != nil {
+		f = s.behaviour.Fault(n, r)
 	}
 	body, err := io.ReadAll(r.Body)
 	if err != nil {
@@ -141,7 +153,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // handle is the server without its faults.
 func (s *Server) handle(r *http.Request, body []byte) (any, error) {
-	if s.Authorization != "" && r.Header.Get("Authorization") != s.Authorization {
+	if s.behaviour.Authorization != "" && r.Header.Get("Authorization") != s.behaviour.Authorization {
 		return nil, &apiError{http.StatusUnauthorized, "", "You are not authenticated."}
 	}
 	if at, ok := strings.CutPrefix(r.URL.Path, "/api/2.0/mlflow-artifacts/artifacts/"); ok {
@@ -182,7 +194,7 @@ func queryDocument(q url.Values) []byte {
 
 // put takes an artefact where the server serves them itself.
 func (s *Server) put(r *http.Request, at string, body []byte) (any, error) {
-	if s.Artifacts == "s3" {
+	if s.behaviour.Artifacts == "s3" {
 		return nil, &apiError{http.StatusServiceUnavailable, "", "The server is not serving artifacts."}
 	}
 	if r.Method != http.MethodPut {

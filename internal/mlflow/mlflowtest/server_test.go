@@ -14,7 +14,7 @@ import (
 func TestServerEnforcesTheContract(t *testing.T) {
 	t.Parallel()
 	s := Start(t)
-	s.Authorization = "Bearer x"
+	s.Behave(func(b *Behaviour) { b.Authorization = "Bearer x" })
 	call := func(method, path, body string) (int, map[string]any) {
 		t.Helper()
 		r, err := http.NewRequestWithContext(t.Context(), method, s.URL+path, strings.NewReader(body))
