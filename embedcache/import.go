@@ -167,6 +167,12 @@ func (v *Vectors) Dim() int { return v.space.Dim }
 // Tokens returns how many vectors an image has.
 func (v *Vectors) Tokens() int { return v.space.Tokens }
 
+// Source returns "": it is not known who made the vectors.
+func (v *Vectors) Source() string { return "" }
+
+// License returns "": it is not known.
+func (v *Vectors) License() string { return "" }
+
 // LogitScale returns 1: it is not known, and no prompt will ask for it.
 func (v *Vectors) LogitScale() float64 { return 1 }
 

@@ -108,6 +108,12 @@ func (e *Encoder) Close() error {
 // Name returns the name the encoder was imported under.
 func (e *Encoder) Name() string { return e.manifest.Name }
 
+// Source is where the encoder came from, in its importer's words.
+func (e *Encoder) Source() string { return e.manifest.Source }
+
+// License is what the source said of its terms; empty where it said nothing.
+func (e *Encoder) License() string { return e.manifest.License }
+
 // Fingerprint names the weights, graphs, vocabulary and precision: encoders of
 // one fingerprint give the same vectors for the same pixels.
 func (e *Encoder) Fingerprint() string { return e.manifest.Fingerprint }

@@ -126,6 +126,10 @@ type EncoderFacts struct {
 	PreprocessFingerprint string  `json:"preprocess_fingerprint"`
 	LogitScale            float64 `json:"logit_scale,omitempty"`
 	Dim                   int     `json:"dim,omitempty"`
+	// Source is where the encoder came from, in its importer's words, License what
+	// that said of its terms: empty where it is not known.
+	Source  string `json:"source,omitempty"`
+	License string `json:"license,omitempty"`
 }
 
 // Finding is one finding, or one class against the others, on the test part.

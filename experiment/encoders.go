@@ -139,6 +139,7 @@ func factsOf(e Encoder, profile string) evaluate.EncoderFacts {
 	return evaluate.EncoderFacts{
 		Name: e.Name(), Fingerprint: e.Fingerprint(), Preprocess: profile,
 		PreprocessFingerprint: e.PreprocessFingerprint(), LogitScale: e.LogitScale(), Dim: e.Dim(),
+		Source: e.Source(), License: e.License(),
 	}
 }
 

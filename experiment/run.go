@@ -16,6 +16,8 @@ type Encoder interface {
 	embedcache.ImageEncoder
 	TextEncoder
 	Name() string
+	Source() string
+	License() string
 }
 
 // Options says with what to run.

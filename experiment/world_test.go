@@ -30,6 +30,8 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 type quadrants struct{ encoded int }
 
 func (*quadrants) Name() string                  { return "quadrants" }
+func (*quadrants) Source() string                { return "drawn/quadrants" }
+func (*quadrants) License() string               { return "cc0-1.0" }
 func (*quadrants) Fingerprint() string           { return strings.Repeat("ab", 32) }
 func (*quadrants) PreprocessFingerprint() string { return strings.Repeat("cd", 32) }
 func (*quadrants) Dim() int                      { return 5 }

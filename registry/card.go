@@ -54,8 +54,12 @@ it and have a licence of their own.
 `)
 	for _, row := range [][2]string{
 		{"data", l.Dataset.Digest}, {"split", l.Split}, {"experiment", l.Experiment}, {"encoder", l.Encoder.Fingerprint},
+		{"encoder from", l.Encoder.Source}, {"encoder's licence", l.Encoder.License},
 		{"preprocessing", l.Encoder.PreprocessFingerprint}, {"seed", fmt.Sprint(l.Seed)}, {"medprobe", l.Code}, {"machine", l.Environment},
 	} {
+		if row[1] == "" {
+			continue
+		}
 		fmt.Fprintf(&b, "- %s: `%s`\n", row[0], strings.ReplaceAll(plain(row[1]), "`", ""))
 	}
 	return b.Bytes()

@@ -293,8 +293,11 @@ func TestHuggingFaceFolder(t *testing.T) {
 		t.Fatalf("no front matter in %q", files["README.md"])
 	}
 	var front struct {
-		License, LicenseName, LicenseLink, Library, Pipeline, BaseModel string
-		Index                                                           []struct {
+		License     string
+		LicenseName string `yaml:"license_name"`
+		LicenseLink string `yaml:"license_link"`
+		BaseModel   string `yaml:"base_model"`
+		Index       []struct {
 			Name    string
 			Results []struct {
 				Task, Dataset map[string]string
@@ -319,10 +322,10 @@ func TestHuggingFaceFolder(t *testing.T) {
 			}
 		}
 	}
-	if front.License != "other" || len(front.Index) != 1 || len(front.Index[0].Results) != 1 {
+	if front.License != "other" || front.LicenseName != "of-the-hospital" || front.LicenseLink != "https://example.org/terms" || front.BaseModel != "hospital/encoder" || len(front.Index) != 1 || len(front.Index[0].Results) != 1 {
 		t.Errorf("front matter %+v", front)
 	}
-	for _, want := range []string{"no medical device", "## Figures", "effusion", "safe_open"} {
+	for _, want := range []string{"no medical device", "## Figures", "effusion", "safe_open", "encoder's licence: `other, of-the-hospital, https://example.org/terms`"} {
 		if !strings.Contains(parts[2], want) {
 			t.Errorf("the card does not say %q", want)
 		}

@@ -4,18 +4,21 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"regexp"
+	"strings"
 
+	"github.com/medprobe/medprobe/evaluate"
 	"go.yaml.in/yaml/v4"
 )
 
 // frontMatter is what the Hub reads of a model card.
 type frontMatter struct {
 	License     string       `yaml:"license"`
-	LicenseName string       `yaml:"license_name"`
-	LicenseLink string       `yaml:"license_link"`
+	LicenseName string       `yaml:"license_name,omitempty"`
+	LicenseLink string       `yaml:"license_link,omitempty"`
 	Library     string       `yaml:"library_name"`
 	Pipeline    string       `yaml:"pipeline_tag"`
-	BaseModel   string       `yaml:"base_model"`
+	BaseModel   string       `yaml:"base_model,omitempty"`
 	Tags        []string     `yaml:"tags"`
 	Index       []indexEntry `yaml:"model-index"`
 }
@@ -70,15 +73,37 @@ func (r *Registry) huggingFaceFiles(v *Version) (map[string][]byte, error) {
 	return files, nil
 }
 
+// repository is what the Hub calls a model by.
+var repository = regexp.MustCompile(`^[A-Za-z0-9][\w.-]*/[\w.-]+$`)
+
+// ofEncoder says whose model the head is derived from, since that one's terms may
+// speak of what is derived from it, and which they are. Nothing is said that the
+// encoder's source did not say.
+func (f *frontMatter) ofEncoder(e evaluate.EncoderFacts) {
+	if repository.MatchString(e.Source) {
+		f.BaseModel = e.Source
+	}
+	f.License = "unknown" // the Hub's word for it
+	for i, said := range strings.Split(e.License, ", ") {
+		switch {
+		case said == "":
+		case i == 0:
+			f.License = said
+		case f.LicenseName != "" || strings.HasPrefix(said, "https://"):
+			f.LicenseLink = said
+		default:
+			f.LicenseName = said
+		}
+	}
+}
+
 func front(v *Version) frontMatter {
 	d := &v.Document
 	f := frontMatter{
-		// The head was made with an encoder whose terms speak of what is derived
-		// from it.
-		License: "other", LicenseName: "health-ai-developer-foundations", LicenseLink: "https://developers.google.com/health-ai-developer-foundations/terms",
-		Library: "medprobe", Pipeline: "image-classification", BaseModel: "google/medsiglip-448",
+		Library: "medprobe", Pipeline: "image-classification",
 		Tags: []string{"medical", "few-shot", "linear-probe", "medprobe"}, Index: []indexEntry{{Name: v.Model}},
 	}
+	f.ofEncoder(d.Lineage.Encoder)
 	for _, m := range d.Metrics {
 		if m.AUC == nil {
 			continue // a value is required

@@ -112,7 +112,10 @@ func runOf(t testing.TB, h *trainer.Head, n int, of trainer.Space) string {
 		Mistakes: &evaluate.Mistakes{Method: h.Kind, Findings: []evaluate.FindingMistakes{{
 			Finding: "effusion", Positive: []evaluate.Mistake{{Image: []byte("pixels of Doe"), Nearest: []evaluate.Neighbour{}}}, Negative: []evaluate.Mistake{},
 		}}},
-		Encoder: evaluate.EncoderFacts{Name: "demo", Fingerprint: of.Encoder, Preprocess: "hf", PreprocessFingerprint: of.Preprocess, Dim: h.W.Cols},
+		Encoder: evaluate.EncoderFacts{
+			Name: "demo", Fingerprint: of.Encoder, Preprocess: "hf", PreprocessFingerprint: of.Preprocess, Dim: h.W.Cols,
+			Source: "hospital/encoder", License: "other, of-the-hospital, https://example.org/terms",
+		},
 	}
 	files := map[string]*bytes.Buffer{}
 	for _, name := range []string{"report.json", "predictions.parquet", "experiment.json", "sample.safetensors", "heads/" + h.Kind + ".safetensors"} {
