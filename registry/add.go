@@ -43,6 +43,9 @@ func (r *Registry) Add(ctx context.Context, model string, o Origin) (v *Version,
 		return nil, false, err
 	}
 	run, err := readRun(o.Run, o.Head)
+	if err == nil {
+		err = run.complete()
+	}
 	if err != nil {
 		return nil, false, fmt.Errorf("registry: add %s: run %s: %w", model, o.Run, err)
 	}
@@ -156,21 +159,35 @@ func readRun(dir, kind string) (*run, error) {
 		}
 		r.files[reportFile] = bare.Bytes()
 	}
-	if r.head, err = trainer.LoadHead(filepath.Join(dir, filepath.FromSlash(head))); err != nil {
+	if r.head, err = trainer.ReadHead(head, r.files[headFile]); err != nil {
 		return nil, err
 	}
 	if r.head.GivesValues() {
 		return nil, fmt.Errorf("head %q gives values, and a registry keeps classifiers: keep the folder of the run, whose head 'medprobe predict --head %s' uses as it is", r.head.Kind, filepath.Join(dir, filepath.FromSlash(head)))
 	}
-	if r.head.Covariates != nil {
+	return r, nil
+}
+
+// complete makes of the run's files what a version keeps of them: its reference
+// distribution, where there can be one, and the sample with what the head gives it.
+func (r *run) complete() error {
+	if err := r.addReference(); err != nil {
+		return err
+	}
+	sample, ok := r.files[sampleFile]
+	switch {
+	case !ok:
+		return nil
+	case r.head.Covariates != nil:
 		delete(r.files, sampleFile) // vectors alone are not what it takes
+		return nil
 	}
-	if _, ok := r.files[sampleFile]; ok {
-		if r.files[sampleFile], err = scoreSample(filepath.Join(dir, sampleFile), r.head); err != nil {
-			return nil, fmt.Errorf("%s: %w", sampleFile, err)
-		}
+	scored, err := scoreSample(sample, r.head)
+	if err != nil {
+		return fmt.Errorf("%s: %w", sampleFile, err)
 	}
-	return r, r.addReference(dir)
+	r.files[sampleFile] = scored
+	return nil
 }
 
 // headPath returns the path of the head of a kind, or of the only trained one.

@@ -6,8 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
-	"path/filepath"
 	"reflect"
 	"strings"
 	"time"
@@ -139,20 +137,9 @@ func readMember(archive *tar.Reader, f File) ([]byte, error) {
 // checked loads what an export holds and compares the head with the document, and
 // with the probabilities that a bundle holds.
 func checked(d *Document, files map[string][]byte) (*exported, error) {
-	dir, err := os.MkdirTemp("", "medprobe-bundle-*")
-	if err != nil {
-		return nil, err
-	}
-	defer os.RemoveAll(dir)
-	for _, name := range []string{headFile, sampleFile, driftFile} {
-		if b, ok := files[name]; ok {
-			if err := os.WriteFile(filepath.Join(dir, name), b, 0o600); err != nil {
-				return nil, err
-			}
-		}
-	}
 	e := &exported{document: d, files: files}
-	if e.head, err = trainer.LoadHead(filepath.Join(dir, headFile)); err != nil {
+	var err error
+	if e.head, err = trainer.ReadHead(headFile, files[headFile]); err != nil {
 		return nil, err
 	}
 	if is := facts(e.head); !reflect.DeepEqual(is, d.Head) {
@@ -162,13 +149,13 @@ func checked(d *Document, files map[string][]byte) (*exported, error) {
 	if err := e.head.Check(space); err != nil {
 		return nil, err
 	}
-	if files[driftFile] != nil {
-		if e.reference, err = readReference(filepath.Join(dir, driftFile)); err != nil {
+	if file := files[driftFile]; file != nil {
+		if e.reference, err = readReference(file); err != nil {
 			return nil, fmt.Errorf("%s: %w", driftFile, err)
 		}
 	}
-	if files[sampleFile] != nil {
-		if err := checkSample(filepath.Join(dir, sampleFile), e.head); err != nil {
+	if file := files[sampleFile]; file != nil {
+		if err := checkSample(file, e.head); err != nil {
 			return nil, fmt.Errorf("%s: %w", sampleFile, err)
 		}
 	}

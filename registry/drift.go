@@ -6,9 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
-	"path/filepath"
 
 	"github.com/medprobe/medprobe/evaluate"
 	"github.com/medprobe/medprobe/internal/safetensors"
@@ -65,24 +63,32 @@ func unitsOf(name string, units []int) safetensors.Array {
 
 // ReadReference reads what [WriteReference] wrote, and checks it.
 func ReadReference(path string) (*evaluate.Reference, error) {
-	r, err := readReference(path)
+	r, err := readReferenceAt(path)
 	if err != nil {
 		return nil, fmt.Errorf("registry: reference %s: %w", path, err)
 	}
 	return r, nil
 }
 
-func readReference(path string) (*evaluate.Reference, error) {
+func readReferenceAt(path string) (*evaluate.Reference, error) {
 	if info, err := os.Stat(path); err != nil {
 		return nil, err
 	} else if info.Size() > maxReference {
 		return nil, fmt.Errorf("%d bytes: want at most %d", info.Size(), maxReference)
 	}
-	f, err := safetensors.Open(path)
+	file, err := os.ReadFile(path)
 	if err != nil {
 		return nil, err
 	}
-	defer f.Close()
+	return readReference(file)
+}
+
+// readReference reads a reference distribution that is in memory.
+func readReference(file []byte) (*evaluate.Reference, error) {
+	f, err := safetensors.Read(driftFile, file)
+	if err != nil {
+		return nil, err
+	}
 	r := &evaluate.Reference{}
 	metadata := f.Metadata()
 	if format := metadata["format"]; format != evaluate.ReferenceSchema {
@@ -157,7 +163,7 @@ func vectorOf(f *safetensors.File, name string) ([]float32, error) {
 
 // reference makes the reference distribution of a run's head, or returns an error
 // that wraps [ErrNoReference].
-func (r *run) reference(dir string) (*evaluate.Reference, error) {
+func (r *run) reference() (*evaluate.Reference, error) {
 	if r.head.Covariates != nil {
 		return nil, fmt.Errorf("%w: the head takes covariates, and vectors alone are not what it sees", ErrNoReference)
 	}
@@ -177,12 +183,12 @@ func (r *run) reference(dir string) (*evaluate.Reference, error) {
 	if len(rows) == 0 {
 		return nil, fmt.Errorf("no predictions of %q", r.head.Kind)
 	}
-	vectors, at, err := sampled(filepath.Join(dir, sampleFile), len(samples))
-	if errors.Is(err, fs.ErrNotExist) {
-		err = nil // a run of an earlier medprobe
-	}
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", sampleFile, err)
+	var vectors [][]float32
+	var at []int
+	if sample, ok := r.files[sampleFile]; ok { // runs of an earlier medprobe have none
+		if vectors, at, err = sampled(sample, len(samples)); err != nil {
+			return nil, fmt.Errorf("%s: %w", sampleFile, err)
+		}
 	}
 	made, err := evaluate.NewReference(r.report, r.head.Kind, rows, vectors, at)
 	if errors.Is(err, evaluate.ErrTooFew) {
@@ -225,12 +231,11 @@ func (r *run) fits(rows []evaluate.Prediction, vectors [][]float32, at []int) er
 
 // sampled reads the vectors that a run kept of its n test samples, if they are of
 // whole units, and the numbers of the samples.
-func sampled(path string, n int) (vectors [][]float32, at []int, err error) {
-	f, err := safetensors.Open(path)
+func sampled(file []byte, n int) (vectors [][]float32, at []int, err error) {
+	f, err := safetensors.Read(sampleFile, file)
 	if err != nil {
 		return nil, nil, err
 	}
-	defer f.Close()
 	if vectors, err = rowsOf(f, "vectors"); err != nil {
 		return nil, nil, err
 	}
@@ -257,8 +262,8 @@ func sampled(path string, n int) (vectors [][]float32, at []int, err error) {
 
 // addReference puts the reference distribution among the run's files, where there
 // can be one.
-func (r *run) addReference(dir string) error {
-	made, err := r.reference(dir)
+func (r *run) addReference() error {
+	made, err := r.reference()
 	if errors.Is(err, ErrNoReference) {
 		return nil
 	}
@@ -280,7 +285,7 @@ func runReference(dir, head string) (*trainer.Head, *evaluate.Reference, error) 
 	if err != nil {
 		return nil, nil, fmt.Errorf("registry: run %s: %w", dir, err)
 	}
-	made, err := r.reference(dir)
+	made, err := r.reference()
 	if err != nil {
 		return nil, nil, fmt.Errorf("registry: run %s: %w", dir, err)
 	}
@@ -296,14 +301,18 @@ func (v *Version) HasReference() bool {
 // Reference returns a version's reference distribution after checking its bytes.
 // An error that wraps [ErrNoReference] says that it holds none.
 func (r *Registry) Reference(v *Version) (*evaluate.Reference, error) {
-	f, ok := v.Document.file(driftFile)
-	if !ok {
+	if !v.HasReference() {
 		return nil, fmt.Errorf("registry: %s: %w: %s", v.Reference(), ErrNoReference, whyNoReference)
 	}
-	if err := r.objects.check(f); err != nil {
-		return nil, fmt.Errorf("registry: %s: %w", v.Reference(), err)
+	file, err := r.File(v, driftFile)
+	if err != nil {
+		return nil, err
 	}
-	return ReadReference(r.objects.path(f.SHA256))
+	made, err := readReference(file)
+	if err != nil {
+		return nil, fmt.Errorf("registry: %s: %s: %w", v.Reference(), driftFile, err)
+	}
+	return made, nil
 }
 
 // withReference adds a version's reference distribution to the files of an

@@ -2,8 +2,6 @@ package registry
 
 import (
 	"bytes"
-	"encoding/binary"
-	"encoding/json"
 	"fmt"
 	"io"
 	"maps"
@@ -30,35 +28,20 @@ type part struct {
 // takeApart reads a head's file. One that [trainer.Head.Write] would not write in
 // the same bytes is an error.
 func takeApart(file []byte) (*parts, error) {
-	if len(file) < 8 || binary.LittleEndian.Uint64(file) > uint64(len(file)-8) {
-		return nil, fmt.Errorf("%s of %d bytes is cut short", headFile, len(file))
+	f, err := safetensors.Read(headFile, file)
+	if err != nil {
+		return nil, err
 	}
-	body := 8 + binary.LittleEndian.Uint64(file)
-	var entries map[string]json.RawMessage
-	if err := json.Unmarshal(file[8:body], &entries); err != nil {
-		return nil, fmt.Errorf("%s: %w", headFile, err)
-	}
-	p := &parts{tensors: map[string]part{}}
-	for name, text := range entries {
-		if name == "__metadata__" {
-			if err := json.Unmarshal(text, &p.texts); err != nil {
-				return nil, fmt.Errorf("%s: metadata: %w", headFile, err)
-			}
-			continue
+	p := &parts{tensors: map[string]part{}, texts: f.Metadata()}
+	for _, t := range f.Tensors() {
+		if t.DType != "F32" {
+			return nil, fmt.Errorf("%s: tensor %q of type %s: want F32", headFile, t.Name, t.DType)
 		}
-		var entry struct {
-			DType   string    `json:"dtype"`
-			Shape   []int     `json:"shape"`
-			Offsets [2]uint64 `json:"data_offsets"`
+		raw, err := f.Bytes(t.Name)
+		if err != nil {
+			return nil, err
 		}
-		if err := json.Unmarshal(text, &entry); err != nil {
-			return nil, fmt.Errorf("%s: tensor %q: %w", headFile, name, err)
-		}
-		from, to, size := entry.Offsets[0], entry.Offsets[1], uint64(len(file))-body
-		if from > to || to > size || entry.DType != "F32" {
-			return nil, fmt.Errorf("%s: tensor %q of type %s from byte %d to %d of %d: want F32", headFile, name, entry.DType, from, to, size)
-		}
-		p.tensors[name] = part{entry.Shape, file[body+from : body+to]}
+		p.tensors[t.Name] = part{t.Shape, raw}
 	}
 	if again, err := p.file(); err != nil || !bytes.Equal(again, file) {
 		return nil, fmt.Errorf("%s is not in the form that medprobe writes: save the head again", headFile)

@@ -16,8 +16,8 @@ const sampleTolerance = 1e-6
 
 // scoreSample adds to a sample of vectors the probabilities that the head gives
 // them, so that both can be compared again wherever the head goes.
-func scoreSample(path string, h *trainer.Head) ([]byte, error) {
-	x, _, err := readSample(path)
+func scoreSample(file []byte, h *trainer.Head) ([]byte, error) {
+	x, _, err := readSample(file)
 	if err != nil {
 		return nil, err
 	}
@@ -38,12 +38,11 @@ func scoreSample(path string, h *trainer.Head) ([]byte, error) {
 }
 
 // readSample reads vectors and, where they are there, probabilities.
-func readSample(path string) (x, p blas32.General, err error) {
-	f, err := safetensors.Open(path)
+func readSample(file []byte) (x, p blas32.General, err error) {
+	f, err := safetensors.Read(sampleFile, file)
 	if err != nil {
 		return x, p, err
 	}
-	defer f.Close()
 	matrix := func(name string) (m blas32.General, err error) {
 		t, ok := f.Tensor(name)
 		if !ok {
@@ -67,8 +66,8 @@ func readSample(path string) (x, p blas32.General, err error) {
 }
 
 // checkSample scores the stored sample again and compares.
-func checkSample(path string, h *trainer.Head) error {
-	x, want, err := readSample(path)
+func checkSample(file []byte, h *trainer.Head) error {
+	x, want, err := readSample(file)
 	if err != nil {
 		return err
 	}

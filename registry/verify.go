@@ -199,8 +199,7 @@ func (r *Registry) verifyVersion(version *Version, v *Verification) {
 		v.damage("%s: %v", version.Reference(), err)
 		return
 	}
-	sample, ok := version.Document.file(sampleFile)
-	if !ok {
+	if _, ok := version.Document.file(sampleFile); !ok {
 		why := "it takes covariates, or its run is of an earlier medprobe"
 		if version.Document.Imported != nil {
 			why = "it was read back from an export, which carries none"
@@ -209,7 +208,11 @@ func (r *Registry) verifyVersion(version *Version, v *Verification) {
 		return
 	}
 	v.Samples++
-	if err := checkSample(r.objects.path(sample.SHA256), head); err != nil {
+	sample, err := r.File(version, sampleFile)
+	if err == nil {
+		err = checkSample(sample, head)
+	}
+	if err != nil {
 		v.damage("%s: %s: %v", version.Reference(), sampleFile, err)
 	}
 	if _, err := r.Reference(version); err != nil && !errors.Is(err, ErrNoReference) {
@@ -219,14 +222,15 @@ func (r *Registry) verifyVersion(version *Version, v *Verification) {
 
 // Head returns the head of a version after checking its bytes.
 func (r *Registry) Head(v *Version) (*trainer.Head, error) {
-	f, ok := v.Document.file(headFile)
-	if !ok {
-		return nil, fmt.Errorf("registry: %s holds no head", v.Reference())
+	file, err := r.File(v, headFile)
+	if err != nil {
+		return nil, err
 	}
-	if err := r.objects.check(f); err != nil {
+	h, err := trainer.ReadHead(headFile, file)
+	if err != nil {
 		return nil, fmt.Errorf("registry: %s: %w", v.Reference(), err)
 	}
-	return trainer.LoadHead(r.objects.path(f.SHA256))
+	return h, nil
 }
 
 // File returns the bytes of one of a version's files after checking them.

@@ -155,6 +155,20 @@ func loadHead(path string) (*Head, error) {
 	return readHead(f, f.Metadata())
 }
 
+// ReadHead reads a head that [Head.Write] wrote and that is in memory; errors call
+// it by a name.
+func ReadHead(name string, file []byte) (*Head, error) {
+	f, err := safetensors.Read(name, file)
+	if err != nil {
+		return nil, fmt.Errorf("trainer: read head: %w", err)
+	}
+	h, err := readHead(f, f.Metadata())
+	if err != nil {
+		return nil, fmt.Errorf("trainer: read head %s: %w", name, err)
+	}
+	return h, nil
+}
+
 func readHead(f tensors, metadata map[string]string) (h *Head, err error) {
 	h = &Head{Kind: metadata["kind"], Space: Space{metadata["encoder"], metadata["preprocess"]}}
 	want := headFormat

@@ -51,7 +51,8 @@ var bits = map[string]int64{
 // File is an open file. Reading from it is safe for concurrent use.
 type File struct {
 	path     string
-	f        *os.File
+	data     io.ReaderAt
+	close    func() error
 	tensors  []Tensor
 	byName   map[string]int
 	metadata map[string]string
@@ -67,25 +68,35 @@ func Open(path string) (*File, error) {
 		}
 		return nil, fmt.Errorf("safetensors: open %s: %w", path, err)
 	}
-	file := &File{path: path, f: f}
-	if err := file.readHeader(); err != nil {
+	file := &File{path: path, data: f, close: f.Close}
+	info, err := f.Stat()
+	if err == nil {
+		err = file.readHeader(info.Size())
+	}
+	if err != nil {
 		f.Close()
 		return nil, fmt.Errorf("safetensors: open %s: %w", path, err)
 	}
 	return file, nil
 }
 
-func (f *File) readHeader() error {
-	info, err := f.f.Stat()
-	if err != nil {
-		return err
+// Read reads a file that is in memory, and is called by a name in errors. It need
+// not be closed.
+func Read(name string, data []byte) (*File, error) {
+	file := &File{path: name, data: bytes.NewReader(data), close: func() error { return nil }}
+	if err := file.readHeader(int64(len(data))); err != nil {
+		return nil, fmt.Errorf("safetensors: read %s: %w", name, err)
 	}
+	return file, nil
+}
+
+func (f *File) readHeader(size int64) (err error) {
 	var prefix [8]byte
-	if _, err := f.f.ReadAt(prefix[:], 0); err != nil {
+	if _, err := f.data.ReadAt(prefix[:], 0); err != nil {
 		return errors.New("the file is shorter than the 8 bytes that give the header's length")
 	}
 	length := binary.LittleEndian.Uint64(prefix[:])
-	f.tensors, f.metadata, err = readTensors(f.f, length, info.Size())
+	f.tensors, f.metadata, err = readTensors(f.data, length, size)
 	if err != nil {
 		return cmp.Or(otherFormat(prefix), err)
 	}
@@ -296,7 +307,7 @@ func (f *File) Tensors() []Tensor { return f.tensors }
 // Metadata returns the free text of the header.
 func (f *File) Metadata() map[string]string { return f.metadata }
 
-// Path returns the path the file was opened by.
+// Path returns the path the file was opened by, or the name it was read by.
 func (f *File) Path() string { return f.path }
 
 // Tensor returns the entry of a name.
@@ -315,7 +326,7 @@ func (f *File) Bytes(name string) ([]byte, error) {
 		return nil, fmt.Errorf("safetensors: %s holds no tensor %q", f.path, name)
 	}
 	data := make([]byte, t.Size)
-	if _, err := f.f.ReadAt(data, t.Offset); err != nil {
+	if _, err := f.data.ReadAt(data, t.Offset); err != nil {
 		return nil, fmt.Errorf("safetensors: %s: tensor %q: %w", f.path, name, err)
 	}
 	return data, nil
@@ -350,7 +361,7 @@ func (f *File) CopyFloat32(w io.Writer, name string) (int64, error) {
 	written := int64(0)
 	for at := int64(0); at < t.Size; at += part * width {
 		n := min(part, (t.Size-at)/width)
-		if _, err := f.f.ReadAt(in[:n*width], t.Offset+at); err != nil {
+		if _, err := f.data.ReadAt(in[:n*width], t.Offset+at); err != nil {
 			return written, fmt.Errorf("safetensors: %s: tensor %q: %w", f.path, name, err)
 		}
 		convert(values[:n], in)
@@ -404,4 +415,4 @@ var toFloat32 = map[string]func(out []float32, data []byte){
 }
 
 // Close closes the file.
-func (f *File) Close() error { return f.f.Close() }
+func (f *File) Close() error { return f.close() }
