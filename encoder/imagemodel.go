@@ -2,8 +2,6 @@ package encoder
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -24,7 +22,6 @@ type ImageModel struct {
 	manifest   Manifest
 	folder     string
 	preprocess *Preprocessor
-	config     preprocessorConfig
 }
 
 // FindImageModel finds the imported encoder and the preprocessing profile with the
@@ -53,13 +50,9 @@ func FindImageModel(dir, name, fingerprint, preprocess string) (*ImageModel, err
 }
 
 func newImageModel(dir string, m Manifest, preprocess string) (*ImageModel, error) {
-	e := &ImageModel{manifest: m, folder: filepath.Join(dir, m.Name), config: defaultPreprocessor()}
-	at := filepath.Join(e.folder, preprocessorFile)
-	if err := readJSON(at, &e.config); err != nil {
-		return nil, fmt.Errorf("encoder: %w", err)
-	}
+	e := &ImageModel{manifest: m, folder: filepath.Join(dir, m.Name)}
 	for _, profile := range Profiles() {
-		p, err := LoadPreprocessor(at, m.ImageSize, Profile(profile))
+		p, err := LoadPreprocessor(filepath.Join(e.folder, preprocessorFile), m.ImageSize, Profile(profile))
 		if err != nil {
 			return nil, fmt.Errorf("encoder: %w", err)
 		}
@@ -137,34 +130,11 @@ func (e *ImageModel) copyWeights(ctx context.Context, name, to string) error {
 	if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
 		return err
 	}
-	f, err := os.Open(filepath.Join(e.folder, filepath.FromSlash(name)))
-	if err != nil {
-		return err
+	got, err := copyLarge(ctx, filepath.Join(e.folder, filepath.FromSlash(name)), to)
+	if err == nil && got != e.manifest.Files[name] {
+		err = fmt.Errorf("%q has SHA-256 %s: want %s; import it again", name, got, e.manifest.Files[name])
 	}
-	defer f.Close()
-	return atomicfile.Write(to, func(w io.Writer) error {
-		digest := sha256.New()
-		if _, err := io.Copy(io.MultiWriter(w, digest), reading{ctx, f}); err != nil {
-			return err
-		}
-		if got := hex.EncodeToString(digest.Sum(nil)); got != e.manifest.Files[name] {
-			return fmt.Errorf("%q has SHA-256 %s: want %s; import it again", name, got, e.manifest.Files[name])
-		}
-		return nil
-	})
-}
-
-// reading reads until the context ends.
-type reading struct {
-	ctx context.Context
-	io.Reader
-}
-
-func (r reading) Read(p []byte) (int, error) {
-	if err := r.ctx.Err(); err != nil {
-		return 0, err
-	}
-	return r.Reader.Read(p)
+	return err
 }
 
 // pixels is what comes before the tower: it brings the pixels into the tower's
@@ -215,7 +185,8 @@ func (e *ImageModel) unit(t *Graph) []byte {
 
 // describe adds to a model's metadata what the pixels are.
 func (e *ImageModel) describe(reader []byte) ([]byte, error) {
-	c, p := &e.config, e.preprocess
+	p := e.preprocess
+	c := &p.config
 	text, err := json.Marshal(map[string]any{
 		"profile": p.profile, "size": p.size, "shortest_edge": p.shortest, "resample": c.Resample,
 		"rescale_factor": c.RescaleFactor, "image_mean": c.Mean, "image_std": c.Std,
@@ -235,8 +206,8 @@ func (e *ImageModel) describe(reader []byte) ([]byte, error) {
 
 // Rules says in plain words, one line each, how an image becomes pixels.
 func (e *ImageModel) Rules() string {
-	p, c := e.preprocess, &e.config
-	filter := map[int]string{2: "bilinear", 3: "bicubic"}[c.Resample]
+	p := e.preprocess
+	c, filter := &p.config, p.filter.name
 	var b strings.Builder
 	fmt.Fprintf(&b, "Decode to RGB, 8 bits a channel: grey is repeated, alpha dropped, 16 bits scaled by their maximum, EXIF orientation applied to TIFF only, unless the data said upright: true.\n")
 	switch {

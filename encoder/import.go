@@ -13,10 +13,8 @@ import (
 	"math"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/medprobe/medprobe/internal/atomicfile"
 	"github.com/medprobe/medprobe/internal/near"
@@ -94,8 +92,7 @@ func importCheckpoint(ctx context.Context, src string, o ImportOptions) (_ *Mani
 	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
 		return nil, err
 	}
-	sweepAbandoned(o.Dir)
-	tmp, err := os.MkdirTemp(o.Dir, importing)
+	tmp, err := atomicfile.TemporaryFolder(o.Dir, importing)
 	if err != nil {
 		return nil, err
 	}
@@ -112,18 +109,6 @@ func importCheckpoint(ctx context.Context, src string, o ImportOptions) (_ *Mani
 
 // importing begins the name of the folder of an import under way.
 const importing = ".import-"
-
-// sweepAbandoned removes what imports left behind that were killed. Younger
-// folders may be those of imports under way; what cannot be removed is in
-// nobody's way.
-func sweepAbandoned(dir string) {
-	folders, _ := filepath.Glob(filepath.Join(dir, importing+"*"))
-	for _, folder := range folders {
-		if info, err := os.Stat(folder); err == nil && time.Since(info.ModTime()) > 24*time.Hour {
-			os.RemoveAll(folder)
-		}
-	}
-}
 
 // source is what an encoder is made of.
 type source interface {
@@ -296,7 +281,7 @@ func (m *Manifest) fingerprint() string {
 	fmt.Fprintf(h, "medprobe encoder 1\nprecision %s\nlogit %v %v\n", m.Precision, m.LogitScale, m.LogitBias)
 	for _, g := range []*Graph{m.Vision, m.Text} {
 		if g != nil {
-			fmt.Fprintf(h, "graph %+v\n", *g)
+			fmt.Fprintf(h, "graph {File:%s Input:%s Output:%s Layout:%s Pool:%s OneByOne:%t}\n", g.File, g.Input, g.Output, g.Layout, g.Pool, g.OneByOne)
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(m.Files)) {
@@ -336,73 +321,4 @@ func replace(tmp, path string) error {
 			return err
 		}
 	}
-}
-
-// licenceFile matches the files with a model's terms.
-var licenceFile = regexp.MustCompile(`(?i)^(licen[cs]e|copying|notice|use[_-]?policy|terms)([._-].*)?$`)
-
-// IsLicence reports whether a file of that name holds a model's terms.
-func IsLicence(name string) bool { return licenceFile.MatchString(name) }
-
-// copyLicences copies the texts of a model's terms and notes what its README says
-// of them in its head.
-func copyLicences(from, to string, m *Manifest) error {
-	entries, err := os.ReadDir(from)
-	if err != nil {
-		return err
-	}
-	for _, e := range entries {
-		if !IsLicence(e.Name()) || e.IsDir() {
-			continue
-		}
-		if err := copyFile(filepath.Join(from, e.Name()), filepath.Join(to, e.Name())); err != nil {
-			return err
-		}
-	}
-	m.License = licenceOf(filepath.Join(from, "README.md"))
-	return nil
-}
-
-// licenceOf reads license, license_name and license_link in the YAML head of a
-// model's README.
-func licenceOf(readme string) string {
-	info, err := os.Stat(readme)
-	if err != nil || info.Size() > 1<<20 {
-		return ""
-	}
-	text, err := os.ReadFile(readme)
-	if err != nil {
-		return ""
-	}
-	head, ok := strings.CutPrefix(string(text), "---\n")
-	head, _, closed := strings.Cut(head, "\n---")
-	if !ok || !closed {
-		return ""
-	}
-	var said []string
-	for line := range strings.Lines(head) {
-		key, value, _ := strings.Cut(line, ":")
-		if value = strings.Trim(strings.TrimSpace(value), `"'`); value != "" && slices.Contains([]string{"license", "license_name", "license_link"}, key) {
-			said = append(said, value)
-		}
-	}
-	return strings.Join(said, ", ")
-}
-
-// maxSmallFile bounds the files that are copied as they are.
-const maxSmallFile = 64 << 20
-
-func copyFile(from, to string) error {
-	info, err := os.Stat(from)
-	if err != nil {
-		return fmt.Errorf("%s is missing: %w", from, err)
-	}
-	if info.Size() > maxSmallFile {
-		return fmt.Errorf("%s: %d bytes, more than %d", from, info.Size(), maxSmallFile)
-	}
-	data, err := os.ReadFile(from)
-	if err != nil {
-		return err
-	}
-	return atomicfile.WriteBytes(to, data)
 }

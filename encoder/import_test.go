@@ -12,7 +12,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 )
 
 // damages are what can be wrong with a checkpoint, and what the error must
@@ -228,28 +227,6 @@ func TestImportReplacesWholeOrNotAtAll(t *testing.T) {
 	}
 }
 
-func TestImportSweepsWhatKilledOnesLeft(t *testing.T) {
-	t.Parallel()
-	dir := t.TempDir()
-	old, young := filepath.Join(dir, ".import-old"), filepath.Join(dir, ".import-young")
-	for _, folder := range []string{old, young} {
-		if err := os.MkdirAll(folder, 0o700); err != nil {
-			t.Fatal(err)
-		}
-	}
-	yesterday := time.Now().Add(-25 * time.Hour)
-	if err := os.Chtimes(old, yesterday, yesterday); err != nil {
-		t.Fatal(err)
-	}
-	sweepAbandoned(dir)
-	if _, err := os.Stat(old); !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("the old folder is still there, %v", err)
-	}
-	if _, err := os.Stat(young); err != nil {
-		t.Errorf("the folder of an import under way is gone: %v", err)
-	}
-}
-
 func TestImportsOfOneNameAtATime(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -402,5 +379,18 @@ func TestEncoderWithoutATextTowerSaysSo(t *testing.T) {
 	}
 	if _, err := e.EncodePixels(t.Context(), [][]float32{make([]float32, 3*32*32)}); err != nil {
 		t.Errorf("images: %v", err)
+	}
+}
+
+// Every vector and head that is kept stands under it: a new field of a manifest must
+// not change the fingerprint of an encoder that was imported before.
+func TestFingerprintOfAGraphIsThatOfEarlierVersions(t *testing.T) {
+	t.Parallel()
+	m := &Manifest{
+		Precision: "fp32", LogitScale: 10, LogitBias: -2, Files: map[string]string{"vision/model.onnx": "ab", "LICENSE": "cd"},
+		Vision: &Graph{File: "vision/model.onnx", Input: "pixel_values", Output: "last_hidden_state", Layout: "nhwc", Pool: "cls", OneByOne: true},
+	}
+	if got, want := m.fingerprint(), "74ef81b1d78a2f61fbf510c8fcc28d4e6824377bb2d30fd63a10c53bc89a5259"; got != want {
+		t.Errorf("fingerprint %s: want %s", got, want)
 	}
 }

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"math"
 	"os"
@@ -163,7 +162,7 @@ func findExport(dir, precision string) (*onnxModel, error) {
 // fill copies the graphs into the folder dir, with what they need to run.
 func (m *onnxModel) fill(ctx context.Context, dir string, o ImportOptions) (*Manifest, error) {
 	out := newManifest(o)
-	image, bytes, err := m.imageTower(dir, out)
+	image, bytes, err := m.imageTower(ctx, dir, out)
 	if err != nil {
 		return nil, err
 	}
@@ -185,7 +184,7 @@ func (m *onnxModel) fill(ctx context.Context, dir string, o ImportOptions) (*Man
 
 // imageTower copies the image graph and returns how it is run and its size in
 // bytes.
-func (m *onnxModel) imageTower(dir string, out *Manifest) (_ *Graph, bytes int64, err error) {
+func (m *onnxModel) imageTower(ctx context.Context, dir string, out *Manifest) (_ *Graph, bytes int64, err error) {
 	graph, err := onnxfile.Inspect(m.image)
 	if err != nil {
 		return nil, 0, err
@@ -214,7 +213,7 @@ func (m *onnxModel) imageTower(dir string, out *Manifest) (_ *Graph, bytes int64
 			return nil, 0, fmt.Errorf("%s: %w", m.said, err)
 		}
 	}
-	t.File, err = copyGraph(m.image, graph, dir, "vision")
+	t.File, err = copyGraph(ctx, m.image, graph, dir, "vision")
 	return t, graph.Size, err
 }
 
@@ -308,10 +307,9 @@ func (m *onnxModel) preprocessor(dir string, size int) (int, error) {
 
 // preprocessor turns what the YAML file says into a preprocessor_config.json.
 func (c *modelConfig) preprocessor(p *preprocessorConfig, size int) error {
-	filters := map[string]int{"": 3, "bilinear": 2, "bicubic": 3}
-	number, ok := filters[c.Resample]
-	if !ok {
-		return near.Check("resample", c.Resample, []string{"bilinear", "bicubic"})
+	number, err := filterNumber(cmp.Or(c.Resample, "bicubic"))
+	if err != nil {
+		return err
 	}
 	p.Resample, p.Mean, p.Std = number, [3]float32(c.Mean), [3]float32(c.Std)
 	p.Size = sizeConfig{Height: size, Width: size}
@@ -344,7 +342,7 @@ func (m *onnxModel) fillText(ctx context.Context, dir string, out *Manifest, o I
 		return fmt.Errorf("%s: %w", m.text, err)
 	}
 	t.Input, t.Output, t.OneByOne = input.Name, output.Name, input.Dims[0] == 1
-	if t.File, err = copyGraph(m.text, graph, dir, "text"); err != nil {
+	if t.File, err = copyGraph(ctx, m.text, graph, dir, "text"); err != nil {
 		return err
 	}
 	shape, err := o.try(ctx, Trial{Model: filepath.Join(dir, t.File), Graph: *t, Bytes: graph.Size})
@@ -420,7 +418,7 @@ func names(values []onnxfile.Value) string {
 
 // copyGraph copies a graph and the files with its weights into a folder of their
 // own and returns the graph's path within dir.
-func copyGraph(path string, graph *onnxfile.Model, dir, folder string) (string, error) {
+func copyGraph(ctx context.Context, path string, graph *onnxfile.Model, dir, folder string) (string, error) {
 	to := filepath.Join(dir, folder)
 	if err := os.Mkdir(to, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
 		return "", err
@@ -429,23 +427,11 @@ func copyGraph(path string, graph *onnxfile.Model, dir, folder string) (string, 
 		if err := os.MkdirAll(filepath.Dir(filepath.Join(to, name)), 0o700); err != nil {
 			return "", err
 		}
-		if err := copyLarge(filepath.Join(filepath.Dir(path), name), filepath.Join(to, name)); err != nil {
+		if _, err := copyLarge(ctx, filepath.Join(filepath.Dir(path), name), filepath.Join(to, name)); err != nil {
 			return "", err
 		}
 	}
 	return folder + "/" + filepath.Base(path), nil
-}
-
-func copyLarge(from, to string) error {
-	f, err := os.Open(from)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	return atomicfile.Write(to, func(w io.Writer) error {
-		_, err := io.Copy(w, f)
-		return err
-	})
 }
 
 // Close has nothing to close.

@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"image"
-	"math"
 
 	"github.com/medprobe/medprobe/internal/near"
 )
@@ -108,6 +107,7 @@ func Profiles() []string {
 // Preprocessor turns images into what an encoder sees. It is safe for
 // concurrent use.
 type Preprocessor struct {
+	config      preprocessorConfig
 	profile     Profile
 	size        int
 	shortest    int // the shorter side before a centre crop; 0: stretched to the square
@@ -141,7 +141,7 @@ func LoadPreprocessor(path string, imageSize int, profile Profile) (*Preprocesso
 	case !(c.RescaleFactor > 0) || !(c.Std[0] > 0) || !(c.Std[1] > 0) || !(c.Std[2] > 0):
 		return nil, fmt.Errorf("%s: rescale_factor %v and image_std %v: want them above 0", path, c.RescaleFactor, c.Std)
 	}
-	p := &Preprocessor{profile: profile, size: imageSize, shortest: shortest, filter: filter}
+	p := &Preprocessor{config: c, profile: profile, size: imageSize, shortest: shortest, filter: filter}
 	for channel := range p.values {
 		for v := range p.values[channel] {
 			// Rescaled in double, stored as float, normalised in float: the order
@@ -208,40 +208,4 @@ func (p *Preprocessor) Pixels(img image.Image) ([]float32, error) {
 		}
 	}
 	return out, nil
-}
-
-// resizeBilinear is tf.image.resize(method="bilinear", antialias=False) with
-// half-pixel centres (tensorflow/core/kernels/image/resize_bilinear_op.cc), in
-// float32, cut to uint8.
-func (m rgb8) resizeBilinear(width, height int) rgb8 {
-	type tap struct {
-		low, high int
-		weight    float32
-	}
-	taps := func(in, out int) []tap {
-		scale := float32(in) / float32(out)
-		all := make([]tap, out)
-		for i := range all {
-			at := float32((float32(i)+0.5)*scale) - 0.5
-			floor := float32(math.Floor(float64(at)))
-			all[i] = tap{max(int(floor), 0), min(int(math.Ceil(float64(at))), in-1), at - floor}
-		}
-		return all
-	}
-	columns, rows := taps(m.width, width), taps(m.height, height)
-	out := rgb8{width: width, height: height, pix: make([]uint8, 3*width*height)}
-	for y, r := range rows {
-		top, bottom := m.pix[3*r.low*m.width:], m.pix[3*r.high*m.width:]
-		for x, c := range columns {
-			for k := range 3 {
-				mix := func(row []uint8) float32 {
-					low, high := float32(row[3*c.low+k]), float32(row[3*c.high+k])
-					return low + float32((high-low)*c.weight)
-				}
-				upper, lower := mix(top), mix(bottom)
-				out.pix[3*(y*width+x)+k] = uint8(upper + float32((lower-upper)*r.weight))
-			}
-		}
-	}
-	return out
 }

@@ -1,9 +1,15 @@
 package encoder
 
-import "math"
+import (
+	"math"
 
-// filter is a resampling filter of Pillow's: its value and how far it reaches.
+	"github.com/medprobe/medprobe/internal/near"
+)
+
+// filter is a resampling filter of Pillow's: its name, its value and how far it
+// reaches.
 type filter struct {
+	name    string
 	support float64
 	at      func(x float64) float64
 }
@@ -11,8 +17,18 @@ type filter struct {
 // filters holds the filters by Pillow's number, which preprocessor_config.json
 // calls resample.
 var filters = map[int]filter{
-	2: {1, func(x float64) float64 { return max(0, 1-math.Abs(x)) }},
-	3: {2, cubic},
+	2: {"bilinear", 1, func(x float64) float64 { return max(0, 1-math.Abs(x)) }},
+	3: {"bicubic", 2, cubic},
+}
+
+// filterNumber returns Pillow's number of a filter.
+func filterNumber(name string) (int, error) {
+	for number, f := range filters {
+		if f.name == name {
+			return number, nil
+		}
+	}
+	return 0, near.Check("resample", name, []string{"bilinear", "bicubic"})
 }
 
 // cubic is the cubic convolution with a = −½ (Keys 1981). Here and below, a
@@ -195,4 +211,40 @@ func inside(all []window, before, n int) []window {
 		all[i] = window{first + from, w.weights[from:to]}
 	}
 	return all
+}
+
+// resizeBilinear is tf.image.resize(method="bilinear", antialias=False) with
+// half-pixel centres (tensorflow/core/kernels/image/resize_bilinear_op.cc), in
+// float32, cut to uint8.
+func (m rgb8) resizeBilinear(width, height int) rgb8 {
+	type tap struct {
+		low, high int
+		weight    float32
+	}
+	taps := func(in, out int) []tap {
+		scale := float32(in) / float32(out)
+		all := make([]tap, out)
+		for i := range all {
+			at := float32((float32(i)+0.5)*scale) - 0.5
+			floor := float32(math.Floor(float64(at)))
+			all[i] = tap{max(int(floor), 0), min(int(math.Ceil(float64(at))), in-1), at - floor}
+		}
+		return all
+	}
+	columns, rows := taps(m.width, width), taps(m.height, height)
+	out := rgb8{width: width, height: height, pix: make([]uint8, 3*width*height)}
+	for y, r := range rows {
+		top, bottom := m.pix[3*r.low*m.width:], m.pix[3*r.high*m.width:]
+		for x, c := range columns {
+			for k := range 3 {
+				mix := func(row []uint8) float32 {
+					low, high := float32(row[3*c.low+k]), float32(row[3*c.high+k])
+					return low + float32((high-low)*c.weight)
+				}
+				upper, lower := mix(top), mix(bottom)
+				out.pix[3*(y*width+x)+k] = uint8(upper + float32((lower-upper)*r.weight))
+			}
+		}
+	}
+	return out
 }

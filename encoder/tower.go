@@ -1,7 +1,6 @@
 package encoder
 
 import (
-	"bufio"
 	"fmt"
 	"io"
 	"math"
@@ -16,112 +15,6 @@ const GraphRevision = 2
 // textLength is the number of token ids of every text.
 const textLength = 64
 
-// weights copies tensors of a checkpoint, as float32, into the file beside the
-// graph and declares them there.
-type weights struct {
-	graph    *onnxgraph.Graph
-	from     *checkpoint
-	location string
-	out      *bufio.Writer
-	half     bool // float16
-	offset   int64
-	err      error // the first; building goes on without effect
-}
-
-// elem is the element type of the weights, and of what is computed from them.
-func (w *weights) elem() int32 {
-	if w.half {
-		return onnxgraph.Float16
-	}
-	return onnxgraph.Float
-}
-
-func newWeights(g *onnxgraph.Graph, from *checkpoint, location string, out io.Writer) *weights {
-	return &weights{graph: g, from: from, location: location, out: bufio.NewWriterSize(out, 1<<20)}
-}
-
-// tensor returns the name of the tensor in the graph.
-func (w *weights) tensor(name string, shape ...int) string {
-	start := w.copy(name, shape...)
-	return w.graph.External(name, w.elem(), w.location, start, w.offset-start, shape...)
-}
-
-// rows returns the names of n tensors into which the rows of one are divided.
-func (w *weights) rows(name string, n int, shape ...int) []string {
-	start := w.copy(name, shape...)
-	part := append([]int{shape[0] / n}, shape[1:]...)
-	size := (w.offset - start) / int64(n)
-	names := make([]string, n)
-	for i := range names {
-		names[i] = w.graph.External(fmt.Sprintf("%s.%d", name, i), w.elem(), w.location, start+int64(i)*size, size, part...)
-	}
-	return names
-}
-
-func (w *weights) copy(name string, shape ...int) (start int64) {
-	start = w.offset
-	if w.err != nil {
-		return start
-	}
-	f, err := w.from.tensor(name, shape...)
-	if err != nil {
-		w.err = err
-		return start
-	}
-	if w.half {
-		values, err := f.Float32(name)
-		if err == nil {
-			err = w.writeHalves(values)
-		}
-		if w.err = err; err != nil {
-			w.err = fmt.Errorf("%s: tensor %q: %w", f.Path(), name, err)
-		}
-		return start
-	}
-	size, err := f.CopyFloat32(w.out, name)
-	w.err = err
-	w.offset += size
-	return start
-}
-
-// read returns the values of a tensor, or nil after an error.
-func (w *weights) read(name string, shape ...int) []float32 {
-	if w.err != nil {
-		return nil
-	}
-	f, err := w.from.tensor(name, shape...)
-	if err != nil {
-		w.err = err
-		return nil
-	}
-	values, err := f.Float32(name)
-	w.err = err
-	return values
-}
-
-// alignment of what is appended, so that every tensor begins where any
-// processor can read it fast.
-const alignment = 64
-
-// append writes bytes and returns where they begin.
-func (w *weights) append(data []byte) (start int64) {
-	start = w.offset
-	if w.err != nil {
-		return start
-	}
-	padding := (alignment - len(data)%alignment) % alignment
-	_, w.err = w.out.Write(append(data, make([]byte, padding)...))
-	w.offset += int64(len(data) + padding)
-	return start
-}
-
-func (w *weights) finish() error {
-	if w.err != nil {
-		return w.err
-	}
-	return w.out.Flush()
-}
-
 // tower builds the operators of one transformer tower. Hidden states are
 // matrices with one token per row, [batch·tokens, width], so that every linear
 // layer is one Gemm with the weight as PyTorch stores it, [out, in].
@@ -130,7 +23,7 @@ type tower struct {
 	g      *onnxgraph.Graph
 	c      towerConfig
 	tokens int64
-	int8   *quantizer // nil in fp32
+	int8   *quantizer // nil in fp32 and fp16
 }
 
 func newTower(name string, from *checkpoint, c towerConfig, tokens int64, precision, location string, out io.Writer) *tower {

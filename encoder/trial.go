@@ -19,9 +19,9 @@ type Trial struct {
 
 const trialBatch = 3
 
-// Run loads the graph and runs it on two images, or two texts, of ones
-// and returns the shape of the output for them. Three, since exporters that follow
-// one run keep its batch size, of 1 or 2, by mistake.
+// Run loads the graph, runs it on three images, or texts, of ones and returns the
+// shape of the output for them. Three, since exporters that follow one run keep its
+// batch size, of 1 or 2, by mistake.
 func (t Trial) Run(ctx context.Context) (shape []int64, err error) {
 	if _, _, err := FindRuntime(""); err != nil {
 		return nil, err

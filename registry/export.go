@@ -8,9 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
-	"strings"
-	"time"
 
 	"github.com/medprobe/medprobe/internal/atomicfile"
 )
@@ -179,9 +176,7 @@ func placeFolder(dir string, fill func(dir string) error) error {
 	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
 		return err
 	}
-	parent, prefix := filepath.Dir(dir), "."+filepath.Base(dir)+".tmp-"
-	sweepAbandoned(parent, prefix)
-	temporary, err := os.MkdirTemp(parent, prefix+"*")
+	temporary, err := atomicfile.TemporaryFolder(filepath.Dir(dir), "."+filepath.Base(dir)+".tmp-")
 	if err != nil {
 		return err
 	}
@@ -197,22 +192,6 @@ func placeFolder(dir string, fill func(dir string) error) error {
 		return fmt.Errorf("%w; name a folder that is not there yet, or an empty one", err)
 	}
 	return nil
-}
-
-// sweepAbandoned removes what exports to this path left behind that were killed:
-// folders of the prefix and a number. Younger ones may be those of exports under way;
-// what cannot be removed is in nobody's way.
-func sweepAbandoned(parent, prefix string) {
-	entries, _ := os.ReadDir(parent)
-	for _, e := range entries {
-		number, ours := strings.CutPrefix(e.Name(), prefix)
-		if _, err := strconv.ParseUint(number, 10, 64); !ours || err != nil || !e.IsDir() {
-			continue
-		}
-		if info, err := e.Info(); err == nil && time.Since(info.ModTime()) > 24*time.Hour {
-			os.RemoveAll(filepath.Join(parent, e.Name()))
-		}
-	}
 }
 
 // loadingLines are for Python.

@@ -1,10 +1,11 @@
 package encoder
 
 import (
-	"github.com/medprobe/medprobe/internal/needs"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/medprobe/medprobe/internal/needs"
 )
 
 func TestFP16StaysCloseToFP32(t *testing.T) {
