@@ -21,8 +21,8 @@ type Classifier struct {
 // Classifier returns the classifier that came with the encoder, or nil.
 func (e *Encoder) Classifier() *Classifier { return e.classifier }
 
-// LoadClassifier returns the classifier of an encoder, or nil if it has none.
-func LoadClassifier(dir, name string) (*Classifier, error) {
+// loadClassifier returns the classifier of an encoder, or nil if it has none.
+func loadClassifier(dir, name string) (*Classifier, error) {
 	m, err := Show(dir, name)
 	if err != nil || m.Labels == nil {
 		return nil, err

@@ -31,8 +31,8 @@ type Options struct {
 // tower is loaded when it is first needed.
 type Encoder struct {
 	manifest   Manifest
-	preprocess *Preprocessor
-	tokenizer  *Tokenizer
+	preprocess *preprocessor
+	tokenizer  *tokenizer
 	classifier *Classifier
 	vision     func() (*session, error)
 	text       func() (*session, error)
@@ -53,15 +53,15 @@ func Open(dir, name string, o Options) (*Encoder, error) {
 	if o.Profile == "" {
 		o.Profile = Profile(m.Preprocess)
 	}
-	if e.preprocess, err = LoadPreprocessor(filepath.Join(folder, preprocessorFile), m.ImageSize, o.Profile); err != nil {
+	if e.preprocess, err = loadPreprocessor(filepath.Join(folder, preprocessorFile), m.ImageSize, o.Profile); err != nil {
 		return nil, fmt.Errorf("encoder: open %s: %w", name, err)
 	}
 	if m.HasText {
-		if e.tokenizer, err = LoadTokenizer(filepath.Join(folder, vocabularyFile)); err != nil {
+		if e.tokenizer, err = loadTokenizer(filepath.Join(folder, vocabularyFile)); err != nil {
 			return nil, fmt.Errorf("encoder: open %s: %w", name, err)
 		}
 	}
-	if e.classifier, err = LoadClassifier(dir, name); err != nil {
+	if e.classifier, err = loadClassifier(dir, name); err != nil {
 		return nil, err
 	}
 	if _, _, err := FindRuntime(o.Library); err != nil {
@@ -122,7 +122,7 @@ func (e *Encoder) Fingerprint() string { return e.manifest.Fingerprint }
 func (e *Encoder) PreprocessFingerprint() string { return e.preprocess.Fingerprint() }
 
 // Profile returns the preprocessing profile in use.
-func (e *Encoder) Profile() Profile { return e.preprocess.Profile() }
+func (e *Encoder) Profile() Profile { return e.preprocess.profile }
 
 // Dim returns the length of a vector.
 func (e *Encoder) Dim() int { return e.manifest.Dim }
@@ -194,7 +194,8 @@ func (e *Encoder) EncodeImages(ctx context.Context, images []image.Image) ([][]f
 	return vectors, nil
 }
 
-// Tokenize returns the 64 ids of a text; see [Tokenizer.Encode]. An encoder
+// Tokenize returns the 64 ids of a text, as Hugging Face's slow SiglipTokenizer gives
+// them: longer texts are cut after 63, shorter ones filled up with </s>. An encoder
 // without a text tower has none.
 func (e *Encoder) Tokenize(text string) []int64 {
 	if e.tokenizer == nil {

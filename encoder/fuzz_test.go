@@ -36,7 +36,7 @@ func FuzzPreprocessorConfig(f *testing.F) {
 			t.Fatal(err)
 		}
 		for _, profile := range Profiles() {
-			if p, err := LoadPreprocessor(path, 448, Profile(profile)); err == nil && p.Fingerprint() == "" {
+			if p, err := loadPreprocessor(path, 448, Profile(profile)); err == nil && p.Fingerprint() == "" {
 				t.Error("a preprocessing without a fingerprint")
 			}
 		}

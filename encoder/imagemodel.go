@@ -21,7 +21,7 @@ import (
 type ImageModel struct {
 	manifest   Manifest
 	folder     string
-	preprocess *Preprocessor
+	preprocess *preprocessor
 }
 
 // FindImageModel finds the imported encoder and the preprocessing profile with the
@@ -52,7 +52,7 @@ func FindImageModel(dir, name, fingerprint, preprocess string) (*ImageModel, err
 func newImageModel(dir string, m Manifest, preprocess string) (*ImageModel, error) {
 	e := &ImageModel{manifest: m, folder: filepath.Join(dir, m.Name)}
 	for _, profile := range Profiles() {
-		p, err := LoadPreprocessor(filepath.Join(e.folder, preprocessorFile), m.ImageSize, Profile(profile))
+		p, err := loadPreprocessor(filepath.Join(e.folder, preprocessorFile), m.ImageSize, Profile(profile))
 		if err != nil {
 			return nil, fmt.Errorf("encoder: %w", err)
 		}
@@ -76,7 +76,7 @@ const (
 )
 
 // Join writes into the folder dir model.onnx: the tower, which takes "pixels",
-// float32 [N, 3, size, size] as [Preprocessor.Pixels] gives them, its vectors made
+// float32 [N, 3, size, size] as [Encoder.Preprocess] gives them, its vectors made
 // of length one, and the model that reads them as float32 [N, Dim]. Its outputs and
 // metadata are the joint model's; more metadata say what the pixels are. A tower
 // that takes one image at a time makes a model that does, N = 1. Weights outside the

@@ -53,7 +53,7 @@ const (
 // preprocessor_config.json and, where there is a text tower, spiece.model, in
 // F32, F16 or BF16. It reads SiglipModel; SiglipVisionModel, which has no text
 // tower; SiglipForImageClassification, whose vectors are the mean of the patch
-// tokens and whose classifier is kept ([LoadClassifier]); and the vision tower
+// tokens and whose classifier is kept ([Encoder.Classifier]); and the vision tower
 // of MedGemma and PaliGemma, as the mean of its tokens. The weights are streamed, a part of a tensor in memory at a time. The encoder appears under its
 // name complete or not at all; one of the same name is replaced.
 func Import(ctx context.Context, src string, o ImportOptions) (*Manifest, error) {
@@ -139,7 +139,7 @@ func (c *checkpoint) fill(ctx context.Context, dir string, o ImportOptions) (*Ma
 	if err := copyFile(filepath.Join(c.dir, preprocessorFile), filepath.Join(dir, preprocessorFile)); err != nil {
 		return nil, err
 	}
-	if _, err := LoadPreprocessor(filepath.Join(c.dir, preprocessorFile), m.ImageSize, ProfileHF); err != nil {
+	if _, err := loadPreprocessor(filepath.Join(c.dir, preprocessorFile), m.ImageSize, ProfileHF); err != nil {
 		return nil, err
 	}
 	if err := copyLicences(c.dir, dir, m); err != nil {
@@ -178,7 +178,7 @@ func (m *Manifest) addText(from *checkpoint, dir string) error {
 	if err := copyTokenizer(from.dir, dir); err != nil {
 		return err
 	}
-	tokenizer, err := LoadTokenizer(filepath.Join(from.dir, vocabularyFile))
+	tokenizer, err := loadTokenizer(filepath.Join(from.dir, vocabularyFile))
 	if err != nil {
 		return err
 	}
@@ -195,7 +195,7 @@ func copyTokenizer(from, to string) error {
 	if err := copyFile(filepath.Join(from, vocabularyFile), filepath.Join(to, vocabularyFile)); err != nil {
 		return err
 	}
-	_, err := LoadTokenizer(filepath.Join(from, vocabularyFile))
+	_, err := loadTokenizer(filepath.Join(from, vocabularyFile))
 	return err
 }
 

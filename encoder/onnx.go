@@ -299,7 +299,7 @@ func (m *onnxModel) preprocessor(dir string, size int) (int, error) {
 	if size < 1 || size > maxImageSize {
 		return 0, fmt.Errorf("%s: size %d: want 1 to %d", source, size, maxImageSize)
 	}
-	if _, err := LoadPreprocessor(to, size, ProfileHF); err != nil {
+	if _, err := loadPreprocessor(to, size, ProfileHF); err != nil {
 		return 0, fmt.Errorf("%s: %w", source, err)
 	}
 	return size, nil

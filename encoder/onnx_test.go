@@ -173,7 +173,7 @@ func TestCentreCropEqualsPillow(t *testing.T) {
 	} {
 		path := filepath.Join(t.TempDir(), "preprocessor_config.json")
 		write(t, path, c.config)
-		p, err := LoadPreprocessor(path, c.size, ProfileHF)
+		p, err := loadPreprocessor(path, c.size, ProfileHF)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -104,9 +104,9 @@ func Profiles() []string {
 	return []string{string(ProfileHF), string(ProfileBigVision), string(ProfilePadded)}
 }
 
-// Preprocessor turns images into what an encoder sees. It is safe for
+// preprocessor turns images into what an encoder sees. It is safe for
 // concurrent use.
-type Preprocessor struct {
+type preprocessor struct {
 	config      preprocessorConfig
 	profile     Profile
 	size        int
@@ -117,9 +117,9 @@ type Preprocessor struct {
 	values [3][256]float32
 }
 
-// LoadPreprocessor reads a preprocessor_config.json for an encoder that sees
+// loadPreprocessor reads a preprocessor_config.json for an encoder that sees
 // squares of imageSize pixels.
-func LoadPreprocessor(path string, imageSize int, profile Profile) (*Preprocessor, error) {
+func loadPreprocessor(path string, imageSize int, profile Profile) (*preprocessor, error) {
 	if err := near.Check("preprocessing profile", string(profile), Profiles()); err != nil {
 		return nil, err
 	}
@@ -141,7 +141,7 @@ func LoadPreprocessor(path string, imageSize int, profile Profile) (*Preprocesso
 	case !(c.RescaleFactor > 0) || !(c.Std[0] > 0) || !(c.Std[1] > 0) || !(c.Std[2] > 0):
 		return nil, fmt.Errorf("%s: rescale_factor %v and image_std %v: want them above 0", path, c.RescaleFactor, c.Std)
 	}
-	p := &Preprocessor{config: c, profile: profile, size: imageSize, shortest: shortest, filter: filter}
+	p := &preprocessor{config: c, profile: profile, size: imageSize, shortest: shortest, filter: filter}
 	for channel := range p.values {
 		for v := range p.values[channel] {
 			// Rescaled in double, stored as float, normalised in float: the order
@@ -161,13 +161,7 @@ func LoadPreprocessor(path string, imageSize int, profile Profile) (*Preprocesso
 
 // Fingerprint names everything that decides the pixels of an image: profile,
 // size, filter, mean, deviation and the revision of this code.
-func (p *Preprocessor) Fingerprint() string { return p.fingerprint }
-
-// Profile returns the profile.
-func (p *Preprocessor) Profile() Profile { return p.profile }
-
-// Size returns the side of the square, in pixels.
-func (p *Preprocessor) Size() int { return p.size }
+func (p *preprocessor) Fingerprint() string { return p.fingerprint }
 
 // Pixels returns the image as [3, size, size] float32, red first: stretched or
 // padded to the square, then (byte·rescale_factor − mean)/std. Grey is repeated
@@ -179,7 +173,7 @@ func (p *Preprocessor) Size() int { return p.size }
 // equal Pillow's but for lossy JPEG, where another inverse cosine transform moves
 // 1.5 % of the bytes by one step, .018 in the mean over all and 3 at most (91
 // photographs), and the cosine of a vector by 3e-6 at most.
-func (p *Preprocessor) Pixels(img image.Image) ([]float32, error) {
+func (p *preprocessor) Pixels(img image.Image) ([]float32, error) {
 	b := img.Bounds()
 	if b.Empty() {
 		return nil, fmt.Errorf("image of %d×%d pixels: want at least one", b.Dx(), b.Dy())

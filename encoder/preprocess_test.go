@@ -19,20 +19,20 @@ import (
 	"github.com/medprobe/medprobe/internal/raster"
 )
 
-// preprocessor returns one whose configuration is like SigLIP's.
-func preprocessor(t testing.TB, profile Profile, resample, size int) *Preprocessor {
+// likeSigLIP returns one whose configuration is like SigLIP's.
+func likeSigLIP(t testing.TB, profile Profile, resample, size int) *preprocessor {
 	t.Helper()
 	return preprocessorOf(t, profile, size, fmt.Sprintf(`{"do_normalize": true, "do_rescale": true, "do_resize": true, "image_mean": [0.5, 0.5, 0.5],
 		"image_std": [0.5, 0.5, 0.5], "resample": %d, "rescale_factor": 0.00392156862745098, "size": {"height": %d, "width": %d}}`, resample, size, size))
 }
 
-func preprocessorOf(t testing.TB, profile Profile, size int, config string) *Preprocessor {
+func preprocessorOf(t testing.TB, profile Profile, size int, config string) *preprocessor {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "preprocessor_config.json")
 	if err := os.WriteFile(path, []byte(config), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	p, err := LoadPreprocessor(path, size, profile)
+	p, err := loadPreprocessor(path, size, profile)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -76,14 +76,14 @@ func TestResizesAreThoseOfPillow(t *testing.T) {
 		SHA256                        string
 	}
 	readJSONFile(t, "testdata/preprocess/resize.json", &golden)
-	preprocessors := map[string]*Preprocessor{}
+	preprocessors := map[string]*preprocessor{}
 	for _, want := range golden {
 		if testing.Short() && want.Size*max(want.Width, want.Height) > 64*1000 {
 			continue
 		}
 		key := fmt.Sprint(want.Profile, want.Resample, want.Size)
 		if preprocessors[key] == nil {
-			preprocessors[key] = preprocessor(t, want.Profile, want.Resample, want.Size)
+			preprocessors[key] = likeSigLIP(t, want.Profile, want.Resample, want.Size)
 		}
 		pixels, err := preprocessors[key].Pixels(drawn(want.Width, want.Height))
 		if err != nil {
@@ -270,7 +270,7 @@ func TestPhotographsAreNearPillows(t *testing.T) {
 func TestFingerprintsNameWhatMovesAPixel(t *testing.T) {
 	t.Parallel()
 	all := map[string]string{}
-	add := func(name string, p *Preprocessor) {
+	add := func(name string, p *preprocessor) {
 		for other, print := range all {
 			if print == p.Fingerprint() {
 				t.Errorf("%s and %s have one fingerprint", name, other)
@@ -279,10 +279,10 @@ func TestFingerprintsNameWhatMovesAPixel(t *testing.T) {
 		all[name] = p.Fingerprint()
 	}
 	for _, profile := range []Profile{ProfileHF, ProfileBigVision, ProfilePadded} {
-		add(string(profile), preprocessor(t, profile, 2, 448))
+		add(string(profile), likeSigLIP(t, profile, 2, 448))
 	}
-	add("size", preprocessor(t, ProfileHF, 2, 384))
-	add("filter", preprocessor(t, ProfileHF, 3, 448))
+	add("size", likeSigLIP(t, ProfileHF, 2, 384))
+	add("filter", likeSigLIP(t, ProfileHF, 3, 448))
 	add("mean", preprocessorOf(t, ProfileHF, 448, `{"resample": 2, "image_mean": [0.5, 0.5, 0.4]}`))
 	add("std", preprocessorOf(t, ProfileHF, 448, `{"resample": 2, "image_std": [0.5, 0.5, 0.4]}`))
 	if got := preprocessorOf(t, ProfileHF, 448, `{"resample": 2}`).Fingerprint(); got != all["hf"] {
@@ -308,11 +308,11 @@ func TestPreprocessorConfigsAreChecked(t *testing.T) {
 		if err := os.WriteFile(path, []byte(config), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := LoadPreprocessor(path, 448, ProfileHF); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := loadPreprocessor(path, 448, ProfileHF); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want an error with %q", config, err, want)
 		}
 	}
-	_, err := LoadPreprocessor(path, 448, "big_vision")
+	_, err := loadPreprocessor(path, 448, "big_vision")
 	if err == nil || !strings.Contains(err.Error(), "big-vision") {
 		t.Errorf("a profile mistyped: %v, want the one that was meant", err)
 	}
@@ -322,7 +322,7 @@ func TestOddImages(t *testing.T) {
 	t.Parallel()
 	needs.Time(t)
 	for _, profile := range []Profile{ProfileHF, ProfileBigVision, ProfilePadded} {
-		p := preprocessor(t, profile, 3, 8)
+		p := likeSigLIP(t, profile, 3, 8)
 		if _, err := p.Pixels(image.NewGray(image.Rect(5, 5, 5, 9))); err == nil {
 			t.Errorf("%s: an image without pixels is no error", profile)
 		}
@@ -343,7 +343,7 @@ func TestOddImages(t *testing.T) {
 
 func TestPreprocessorIsSafeForConcurrentUse(t *testing.T) {
 	t.Parallel()
-	p := preprocessor(t, ProfileHF, 3, 32)
+	p := likeSigLIP(t, ProfileHF, 3, 32)
 	img := drawn(100, 70)
 	want, err := p.Pixels(img)
 	if err != nil {
@@ -364,7 +364,7 @@ func BenchmarkPixels(b *testing.B) {
 	for _, profile := range []Profile{ProfileHF, ProfileBigVision, ProfilePadded} {
 		for _, size := range []int{512, 2048} {
 			b.Run(fmt.Sprintf("%s/%d", profile, size), func(b *testing.B) {
-				p := preprocessor(b, profile, 2, 448)
+				p := likeSigLIP(b, profile, 2, 448)
 				img := drawn(size, size*3/4)
 				for b.Loop() {
 					if _, err := p.Pixels(img); err != nil {

@@ -15,18 +15,18 @@ const (
 	wordStart    = "\u2581"
 )
 
-// Tokenizer turns texts into token ids as Hugging Face's slow SiglipTokenizer
+// tokenizer turns texts into token ids as Hugging Face's slow SiglipTokenizer
 // does (transformers, models/siglip/tokenization_siglip.py). It is safe for
 // concurrent use.
-type Tokenizer struct {
+type tokenizer struct {
 	model *spiece.Model
 	end   int
 	// unknown is how many pieces the text "<unk>" is cut into.
 	unknown int
 }
 
-// LoadTokenizer reads a spiece.model file.
-func LoadTokenizer(path string) (*Tokenizer, error) {
+// loadTokenizer reads a spiece.model file.
+func loadTokenizer(path string) (*tokenizer, error) {
 	model, err := spiece.Load(path)
 	if err != nil {
 		return nil, err
@@ -35,15 +35,15 @@ func LoadTokenizer(path string) (*Tokenizer, error) {
 	if !ok {
 		return nil, fmt.Errorf("%s has no piece %s", path, endToken)
 	}
-	return &Tokenizer{model: model, end: end, unknown: len(model.Encode(unknownToken))}, nil
+	return &tokenizer{model: model, end: end, unknown: len(model.Encode(unknownToken))}, nil
 }
 
 // Vocabulary returns the number of pieces.
-func (t *Tokenizer) Vocabulary() int { return t.model.Size() }
+func (t *tokenizer) Vocabulary() int { return t.model.Size() }
 
 // Encode returns the 64 ids of a text. Longer texts are cut after 63 ids;
 // shorter ones are filled up with the id of </s>.
-func (t *Tokenizer) Encode(text string) []int64 {
+func (t *tokenizer) Encode(text string) []int64 {
 	ids := t.whole(text)
 	ids = ids[:min(len(ids), textLength-1)]
 	out := make([]int64, textLength)
@@ -56,16 +56,16 @@ func (t *Tokenizer) Encode(text string) []int64 {
 	return out
 }
 
-// Cut returns how many ids of the text [Tokenizer.Encode] leaves out.
-func (t *Tokenizer) Cut(text string) int { return max(0, len(t.whole(text))-(textLength-1)) }
+// Cut returns how many ids of the text [tokenizer.Encode] leaves out.
+func (t *tokenizer) Cut(text string) int { return max(0, len(t.whole(text))-(textLength-1)) }
 
-func (t *Tokenizer) whole(text string) []int {
+func (t *tokenizer) whole(text string) []int {
 	return t.pieces(wordStart + strings.ReplaceAll(text, wordStart, " "))
 }
 
 // pieces returns the ids of the whole text. The special tokens are found after
 // lower-casing, and eat the spaces beside them.
-func (t *Tokenizer) pieces(text string) []int {
+func (t *tokenizer) pieces(text string) []int {
 	text = lower(text)
 	var ids []int
 	afterSpecial := false
@@ -112,7 +112,7 @@ func nextSpecial(text string) (at int, token string) {
 // cut returns the ids of a text without special tokens. As the reference does,
 // it puts "<unk>" before the text and drops its pieces afterwards, so that the
 // model sees no beginning of a text.
-func (t *Tokenizer) cut(text string) []int {
+func (t *tokenizer) cut(text string) []int {
 	if text == "" {
 		return nil
 	}

@@ -15,9 +15,9 @@ import (
 
 const smallModel = "../internal/spiece/testdata/small.model"
 
-func loadTokenizer(t testing.TB, path string) *Tokenizer {
+func tokenizerOf(t testing.TB, path string) *tokenizer {
 	t.Helper()
-	tok, err := LoadTokenizer(path)
+	tok, err := loadTokenizer(path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -39,7 +39,7 @@ func readJSONFile(t testing.TB, path string, v any) {
 func TestMedSigLIPTokens(t *testing.T) {
 	t.Parallel()
 	dir := needs.Data(t, "medsiglip-tokenizer")
-	tok := loadTokenizer(t, filepath.Join(dir, "spiece.model"))
+	tok := tokenizerOf(t, filepath.Join(dir, "spiece.model"))
 	var golden []struct {
 		Text string  `json:"text"`
 		IDs  []int64 `json:"input_ids"`
@@ -58,11 +58,11 @@ func TestMedSigLIPTokens(t *testing.T) {
 
 func TestTokensOfASmallVocabulary(t *testing.T) {
 	t.Parallel()
-	compareTokens(t, loadTokenizer(t, smallModel), "testdata/tokens/small.json")
+	compareTokens(t, tokenizerOf(t, smallModel), "testdata/tokens/small.json")
 }
 
 // compareTokens compares with the ids of tools/reference/tokens.py.
-func compareTokens(t *testing.T, tok *Tokenizer, path string) {
+func compareTokens(t *testing.T, tok *tokenizer, path string) {
 	t.Helper()
 	var golden []struct {
 		Text   string  `json:"text"`
@@ -122,7 +122,7 @@ func TestCharactersAsInPython(t *testing.T) {
 // megabyte go test would stop waiting.
 func TestTextsAreAlways64Tokens(t *testing.T) {
 	t.Parallel()
-	tok, size := loadTokenizer(t, smallModel), 1<<20
+	tok, size := tokenizerOf(t, smallModel), 1<<20
 	if testing.Short() {
 		size = 1 << 16
 	}
@@ -140,7 +140,7 @@ func TestTextsAreAlways64Tokens(t *testing.T) {
 
 func TestTokenizerIsSafeForConcurrentUse(t *testing.T) {
 	t.Parallel()
-	tok := loadTokenizer(t, smallModel)
+	tok := tokenizerOf(t, smallModel)
 	want := tok.Encode("a small left pleural effusion")
 	var wait sync.WaitGroup
 	for range 8 {
@@ -166,13 +166,13 @@ func TestTokenizerNeedsAnEnd(t *testing.T) {
 	if err := os.WriteFile(path, []byte(strings.Replace(string(data), "</s>", "</x>", 1)), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := LoadTokenizer(path); err == nil || !strings.Contains(err.Error(), "no piece </s>") {
-		t.Errorf("LoadTokenizer without </s>: %v", err)
+	if _, err := loadTokenizer(path); err == nil || !strings.Contains(err.Error(), "no piece </s>") {
+		t.Errorf("loadTokenizer without </s>: %v", err)
 	}
 }
 
 func FuzzTokenizer(f *testing.F) {
-	tok := loadTokenizer(f, smallModel)
+	tok := tokenizerOf(f, smallModel)
 	for _, text := range []string{"", "Chest X-ray: no effusion.", "</s> <unk>", "\xffﬃ\u3000İ▁"} {
 		f.Add(text)
 	}
@@ -190,7 +190,7 @@ func FuzzTokenizer(f *testing.F) {
 }
 
 func BenchmarkTokenizer(b *testing.B) {
-	tok := loadTokenizer(b, smallModel)
+	tok := tokenizerOf(b, smallModel)
 	for b.Loop() {
 		tok.Encode("a chest radiograph with a small left pleural effusion")
 	}
@@ -199,7 +199,7 @@ func BenchmarkTokenizer(b *testing.B) {
 // What is cut is what Encode's 63 ids leave of the whole.
 func TestCut(t *testing.T) {
 	t.Parallel()
-	tok := loadTokenizer(t, smallModel)
+	tok := tokenizerOf(t, smallModel)
 	for _, n := range []int{0, 1, 10, 200} {
 		text := strings.Repeat("effusion ", n)
 		if got, want := tok.Cut(text), max(0, len(tok.whole(text))-63); got != want || n == 200 && got == 0 || n < 2 && got != 0 {

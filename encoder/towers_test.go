@@ -64,7 +64,7 @@ func TestClassifierOfAFineTuneIsKept(t *testing.T) {
 	if err := Verify(dir, "tuned"); err != nil {
 		t.Error(err)
 	}
-	c, err := LoadClassifier(dir, "tuned")
+	c, err := loadClassifier(dir, "tuned")
 	if err != nil || !slices.Equal(c.Labels, []string{"normal", "pneumonia", "tuberculosis"}) || !slices.Equal(m.Labels, c.Labels) {
 		t.Fatalf("%+v, %v", c, err)
 	}
@@ -84,7 +84,7 @@ func TestClassifierOfAFineTuneIsKept(t *testing.T) {
 	if none, err := Import(t.Context(), filepath.Join("testdata", "towers", "vision"), ImportOptions{Dir: dir, Name: "plain"}); err != nil || none.Labels != nil {
 		t.Fatal(none, err)
 	}
-	if c, err := LoadClassifier(dir, "plain"); c != nil || err != nil {
+	if c, err := loadClassifier(dir, "plain"); c != nil || err != nil {
 		t.Errorf("%+v, %v: want no classifier", c, err)
 	}
 }

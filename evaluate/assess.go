@@ -148,7 +148,7 @@ func (t Trial) method(ctx context.Context, m Scored, unit string, bootstrap Boot
 	r.ROC = simplify(curve, drawingTolerance)
 
 	if m.Probabilities != nil {
-		if !AreProbabilities(m.Probabilities) {
+		if !areProbabilities(m.Probabilities) {
 			return r, errors.New("evaluate: probabilities: want each in [0, 1]")
 		}
 		h, err := newHistogram(m.Probabilities, t.Labels)

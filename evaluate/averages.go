@@ -91,7 +91,7 @@ func (s *Scores) averages(ctx context.Context, k int, o SummaryOptions, unit str
 			c.Groups = append(c.Groups, units[i])
 		}
 		all.Scores, all.Labels, all.Groups = append(all.Scores, c.Scores...), append(all.Labels, c.Labels...), append(all.Groups, c.Groups...)
-		probabilities = probabilities && AreProbabilities(c.Scores)
+		probabilities = probabilities && areProbabilities(c.Scores)
 		positives, _, err := countClasses(c.Labels)
 		if err != nil {
 			out.LeftOut = append(out.LeftOut, l.Name)

@@ -8,9 +8,9 @@ import (
 // Bins is the number of equal-width bins of [ECE].
 const Bins = 15
 
-// AreProbabilities says whether all scores lie in [0, 1], so that Brier score,
+// areProbabilities says whether all scores lie in [0, 1], so that Brier score,
 // log-loss and ECE mean something.
-func AreProbabilities(scores []float64) bool {
+func areProbabilities(scores []float64) bool {
 	for _, s := range scores {
 		if !(s >= 0 && s <= 1) {
 			return false

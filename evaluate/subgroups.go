@@ -182,7 +182,7 @@ func (s *Scores) subgroups(ctx context.Context, l LabelScores, score ScoreColumn
 	known := s.known(l)
 	known.unit = unit
 	all := Column{Scores: known.of(score), Labels: known.labels, Groups: known.names()}
-	probabilities := AreProbabilities(all.Scores)
+	probabilities := areProbabilities(all.Scores)
 	if o.Threshold == nil && probabilities {
 		threshold := DefaultThreshold
 		o.Threshold = &threshold

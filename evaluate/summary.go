@@ -233,7 +233,7 @@ func (k knownRows) summary(ctx context.Context, label string, c ScoreColumn, o S
 	if out.AtThreshold, err = k.atThreshold(scores, o.Threshold); err != nil {
 		return ScoreSummary{}, err
 	}
-	if len(scores) == 0 || !AreProbabilities(scores) {
+	if len(scores) == 0 || !areProbabilities(scores) {
 		return out, nil
 	}
 	for _, f := range []struct {
@@ -255,7 +255,7 @@ func (k knownRows) intervals(ctx context.Context, scores []float64, auc Estimate
 	auc = auc.over(k.unit)
 	r := MethodResult{AUC: &auc}
 	m := Scored{Scores: scores}
-	if AreProbabilities(scores) {
+	if areProbabilities(scores) {
 		m.Probabilities = scores
 	}
 	err := r.resample(ctx, m, k.labels, k.groups, o.resampling(len(scores), k.strata))
@@ -278,7 +278,7 @@ func (o SummaryOptions) resampling(n int, strata []string) Bootstrap {
 func (k knownRows) atThreshold(scores []float64, threshold *float64) (*AtThreshold, error) {
 	at := DefaultThreshold
 	switch {
-	case len(scores) == 0 || threshold == nil && !AreProbabilities(scores):
+	case len(scores) == 0 || threshold == nil && !areProbabilities(scores):
 		return nil, nil
 	case threshold != nil:
 		at = *threshold

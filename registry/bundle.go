@@ -2,7 +2,6 @@ package registry
 
 import (
 	"archive/tar"
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -21,10 +20,10 @@ const (
 	maxDocument = 16 << 20
 )
 
-// WriteBundle writes a whole version as one tar file: its document, named by its
-// digest, DIGEST.version.json, and the files it lists, in their order. The same version gives the same bytes, whatever it is
-// called and whoever added it.
-func (r *Registry) WriteBundle(w io.Writer, v *Version) error {
+// writeBundle writes a whole version as one tar file: its document, named by its
+// digest, DIGEST.version.json, and the files it lists, in their order. The same
+// version gives the same bytes, whatever it is called and whoever added it.
+func (r *Registry) writeBundle(w io.Writer, v *Version) error {
 	text, digest, err := v.Document.encode()
 	if err != nil {
 		return err
@@ -57,21 +56,6 @@ func (r *Registry) WriteBundle(w io.Writer, v *Version) error {
 		return fmt.Errorf("registry: bundle: %w", err)
 	}
 	return nil
-}
-
-// ReadBundle adds the version in a bundle to a model, as Add does.
-func (r *Registry) ReadBundle(ctx context.Context, model string, bundle io.Reader, by string) (v *Version, added bool, err error) {
-	if err := checkName("name", model); err != nil {
-		return nil, false, err
-	}
-	e, err := readBundle(bundle)
-	if err != nil {
-		return nil, false, fmt.Errorf("registry: import: %w", err)
-	}
-	if v, added, err = r.keep(ctx, model, e.document, e.files, by); err != nil {
-		return nil, false, fmt.Errorf("registry: import: %w", err)
-	}
-	return v, added, nil
 }
 
 // readBundle reads a bundle whole and checks every file against its document.

@@ -4,8 +4,8 @@
 // Open opens a folder, Registry.Add takes a head out of the folder of a run,
 // Registry.Find finds a version by "name", "name@3" or "name@champion", and
 // Registry.SetAlias moves a name to a version. Export writes a version's head for
-// other programs, ExportEndToEnd with its encoder, WriteBundle the whole version as
-// one file; Import makes a version of any of them again.
+// other programs, or the whole version as one file, ExportEndToEnd with its encoder;
+// Import makes a version of any of them again.
 //
 // # What lies where
 //

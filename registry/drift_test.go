@@ -77,12 +77,7 @@ func TestExportsHoldTheReference(t *testing.T) {
 		}
 	}
 	elsewhere := open(t, t.TempDir())
-	bundle, err := os.Open(exported(t, r, v, "bundle"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer bundle.Close()
-	w, _, err := elsewhere.ReadBundle(t.Context(), "lungs", bundle, "bob")
+	w, _, err := elsewhere.Import(t.Context(), "lungs", exported(t, r, v, "bundle"), "bob")
 	if err != nil {
 		t.Fatal(err)
 	}

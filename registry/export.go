@@ -35,7 +35,7 @@ func exportFormats() []exportFormat {
 		{"hf", "a folder as Hugging Face's Hub wants it", folder((*Registry).huggingFaceFiles)},
 		{"bundle", "the whole version as one file, for 'medprobe registry import'",
 			func(_ context.Context, r *Registry, v *Version, path string) error {
-				return atomicfile.Write(path, func(w io.Writer) error { return r.WriteBundle(w, v) })
+				return atomicfile.Write(path, func(w io.Writer) error { return r.writeBundle(w, v) })
 			}},
 		{EndToEnd, "a folder with the encoder and the head in one model: pixels\n[N, 3, H, W] in; the encoder must be imported", nil},
 	}
@@ -68,9 +68,9 @@ const EndToEnd = "onnx-e2e"
 // [ONNX]); "safetensors" a folder with the head, the model card and lines that load
 // it; "mlflow" a folder with an MLmodel; "hf" one as Hugging Face's Hub wants it;
 // "oci" an OCI image layout with those files as a ModelPack artefact; "bundle" the
-// whole version as one file (see [Registry.WriteBundle]). A file or folder is there
-// whole or not at all; a folder must be new or empty. What is exported names no
-// patient, image or path.
+// whole version as one tar file, the same bytes whatever it is called and whoever
+// added it. A file or folder is there whole or not at all; a folder must be new or
+// empty. What is exported names no patient, image or path.
 func (r *Registry) Export(ctx context.Context, v *Version, format, path string) error {
 	formats := exportFormats()
 	i := slices.IndexFunc(formats, func(f exportFormat) bool { return f.name == format && f.write != nil })

@@ -14,9 +14,9 @@ import (
 
 const converter = "gdcmconv"
 
-// ErrNoConverter says that pixels are compressed in a way that is decoded by a
+// errNoConverter says that pixels are compressed in a way that is decoded by a
 // program that is not installed.
-var ErrNoConverter = errors.New(converter + " is not installed: it is in the package libgdcm-tools (Debian, Ubuntu), gdcm (conda-forge, Homebrew)")
+var errNoConverter = errors.New(converter + " is not installed: it is in the package libgdcm-tools (Debian, Ubuntu), gdcm (conda-forge, Homebrew)")
 
 // convertTime bounds one frame.
 const convertTime = time.Minute
@@ -144,7 +144,7 @@ func (f *File) alone(s shape, coded []byte) []byte {
 func lookConverter() (string, error) {
 	program, err := exec.LookPath(converter)
 	if err != nil {
-		return "", ErrNoConverter
+		return "", errNoConverter
 	}
 	return program, nil
 }

@@ -25,8 +25,8 @@ import (
 	"github.com/medprobe/medprobe/internal/atomicfile"
 )
 
-// ErrOffline says that HF_HUB_OFFLINE forbids the network.
-var ErrOffline = errors.New("HF_HUB_OFFLINE is set")
+// errOffline says that HF_HUB_OFFLINE forbids the network.
+var errOffline = errors.New("HF_HUB_OFFLINE is set")
 
 // Options says what to fetch.
 type Options struct {
@@ -62,7 +62,7 @@ func download(ctx context.Context, repo string, o Options) (string, error) {
 		return "", errors.New("no name of a repository: want OWNER/NAME")
 	}
 	if offline := strings.ToLower(os.Getenv("HF_HUB_OFFLINE")); offline != "" && offline != "0" && offline != "false" && offline != "no" {
-		return "", fmt.Errorf("%w: unset it, or import a folder", ErrOffline)
+		return "", fmt.Errorf("%w: unset it, or import a folder", errOffline)
 	}
 	h, err := newHub()
 	if err != nil {

@@ -17,7 +17,6 @@ import (
 const (
 	Float   = 1
 	Int8    = 3
-	Int32   = 6
 	Int64   = 7
 	String  = 8
 	Float16 = 10
