@@ -2,13 +2,14 @@ package embedcache
 
 import (
 	"flag"
-	"github.com/medprobe/medprobe/internal/needs"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/medprobe/medprobe/internal/needs"
 )
 
 func mustCheck(t testing.TB, path string, o CheckOptions) *Checkup {
@@ -135,6 +136,7 @@ var faults = flag.Bool("faults", false, "as many faults as make test-faults asks
 // One bit of the file is another one, anywhere: no wrong vector is served, the
 // check tells whenever one cannot be had, and a repair keeps all others.
 func TestFlippedBits(t *testing.T) {
+	needs.Time(t)
 	t.Parallel()
 	flips, headers := 40, 10
 	if *faults {

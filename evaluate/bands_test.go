@@ -9,6 +9,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/medprobe/medprobe/internal/needs"
 	"gonum.org/v1/gonum/stat/distuv"
 )
 
@@ -166,6 +167,7 @@ func TestBandsAreHonestUnderSeparation(t *testing.T) {
 // At any one rate the band holds the truth about as often as it says, with several
 // samples of one patient too.
 func TestBandCoverage(t *testing.T) {
+	needs.Time(t)
 	t.Parallel()
 	const trials, resamples = 300, 300
 	random := rand.New(rand.NewPCG(5, 9))

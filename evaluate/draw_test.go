@@ -6,6 +6,8 @@ import (
 	"math/rand/v2"
 	"slices"
 	"testing"
+
+	"github.com/medprobe/medprobe/internal/needs"
 )
 
 func TestDrawUnitsTakesAFewOfMany(t *testing.T) {
@@ -126,6 +128,7 @@ func alarmsOfDrawn(t *testing.T, worlds, eachNow int, shift float64) (ks, mmd fl
 // A few of each unit on both sides keep the size of the tests where some units have
 // many images and those look otherwise; whole units on one side only do not.
 func TestDrawnUnitsFalseAlarms(t *testing.T) {
+	needs.Time(t)
 	t.Parallel()
 	worlds := repetitions() / 2
 	margin := 3 * math.Sqrt(0.05*0.95/float64(worlds))

@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/medprobe/medprobe/internal/needs"
 )
 
 // names makes groups of numbers.
@@ -141,6 +143,7 @@ func alarms(t *testing.T, worlds int, icc, shift float64, unitsA, unitsB, size, 
 // Without a shift p is uniform, or a little above where values tie, also where
 // the images of a patient are alike; and the images taken one by one cry wolf.
 func TestShiftFalseAlarms(t *testing.T) {
+	needs.Time(t)
 	t.Parallel()
 	worlds := repetitions() / 2
 	margin := 3 * math.Sqrt(0.05*0.95/float64(worlds))

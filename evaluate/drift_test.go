@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/medprobe/medprobe/internal/needs"
 )
 
 // seen draws what a head says of units of two samples; labels are known where
@@ -97,6 +99,7 @@ func TestDriftIsFoundAndNamed(t *testing.T) {
 
 // Over whole verdicts there are at most as many false alarms as α says.
 func TestDriftCriesNoWolf(t *testing.T) {
+	needs.Time(t)
 	t.Parallel()
 	worlds := repetitions() / 3
 	random := rand.New(rand.NewPCG(31, 0))

@@ -6,6 +6,8 @@ import (
 	"math/rand/v2"
 	"strings"
 	"testing"
+
+	"github.com/medprobe/medprobe/internal/needs"
 )
 
 // drawnPoint is a learning-curve point: heads whose scores are the truth plus a
@@ -47,6 +49,7 @@ func drawnPoint(random *rand.Rand, shots, draws int, better, spread float64) (Cu
 // A method that is no better on the average must not be said to be from some
 // number on more often than in 2.5 %; one that is much better must be.
 func TestEnoughIsHonest(t *testing.T) {
+	needs.Time(t)
 	t.Parallel()
 	n := repetitions()
 	for _, spread := range []float64{0.02, 0.3} {

@@ -81,6 +81,7 @@ func (w gateWorld) rates(t testing.TB, runs int, seed uint64) (failed, passed, t
 // A gate that nothing was changed behind fails in at most α + 1 % of runs, where a
 // tolerance of .01 cries wolf; a real drop is found.
 func TestGateFalseAlarms(t *testing.T) {
+	needs.Time(t)
 	t.Parallel()
 	runs := 400
 	if testing.Short() {

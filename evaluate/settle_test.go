@@ -4,11 +4,14 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"testing"
+
+	"github.com/medprobe/medprobe/internal/needs"
 )
 
 // TestSettle asks a world how many patients it takes, draws worlds of so many,
 // and counts how often they are enough.
 func TestSettle(t *testing.T) {
+	needs.Time(t)
 	t.Parallel()
 	const margin = 0.05
 	random := rand.New(rand.NewPCG(20, 0))

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/medprobe/medprobe/internal/needs"
 	"github.com/medprobe/medprobe/internal/testworld"
 	"gonum.org/v1/gonum/blas/blas32"
 )
@@ -14,6 +15,7 @@ import (
 // An ensemble of heads that are not linear is the mean of their logits, also when
 // it was kept, and for classes that exclude one another.
 func TestEnsembleOfHeadsThatAreNotLinear(t *testing.T) {
+	needs.Time(t)
 	t.Parallel()
 	members := []string{Prototype, KNN, MLP, TipAdapter, GolearnKNN}
 	for _, exclusive := range []bool{false, true} {

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/medprobe/medprobe/internal/needs"
 	"gonum.org/v1/gonum/blas/blas32"
 )
 
@@ -70,6 +71,7 @@ func TestGolearnNeighboursVoteAsScikitLearns(t *testing.T) {
 // A forest that was kept votes as golearn's own trees do, for each class against
 // the others, and another seed grows another.
 func TestAKeptForestIsGolearns(t *testing.T) {
+	needs.Time(t)
 	t.Parallel()
 	for _, exclusive := range []bool{false, true} {
 		x, y := drawLarge(5, 60, 10, 3, !exclusive)

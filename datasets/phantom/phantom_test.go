@@ -157,6 +157,7 @@ func claims(caption string, words []string) (there, absent bool) {
 }
 
 func TestACaptionIsTrueOfWhatItDescribes(t *testing.T) {
+	needs.Time(t)
 	t.Parallel()
 	used := map[string]bool{}
 	for i, p := range drawn() {
