@@ -22,7 +22,7 @@ type namedHead struct {
 // joinable returns the first head that takes covariates, or "".
 func (c *Config) joinable() string {
 	for _, head := range c.Heads {
-		if head == trainer.LinearProbe || head == trainer.Logistic {
+		if trainer.TakesCovariates(head) {
 			return head
 		}
 	}

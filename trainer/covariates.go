@@ -194,7 +194,7 @@ func FitJoined(ctx context.Context, x blas32.General, c Covariates, y Targets, g
 	if o.Head == "" {
 		o.Head = LinearProbe
 	}
-	if o.Head != Logistic && o.Head != LinearProbe {
+	if !TakesCovariates(o.Head) {
 		return nil, fmt.Errorf("trainer: fit: %s takes no covariates: want %s or %s", o.Head, LinearProbe, Logistic)
 	}
 	if err := c.validate(x.Rows); err != nil {

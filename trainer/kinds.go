@@ -38,42 +38,60 @@ const (
 // fitting fills a head of a kind: its weights or what else it scores by, and its Fits.
 type fitting func(ctx context.Context, x blas32.General, y Targets, groups []string, o Options, h *Head) error
 
-// kind is a kind of head: how it is fitted, whether it is nothing without a zero-shot
-// classifier, and what memory it takes.
+// trait is what only some kinds of heads need or take.
+type trait uint
+
+const (
+	needsPrior trait = 1 << iota // it is nothing without a zero-shot classifier
+	takesC
+	takesGrid    // of C
+	takesWeights // of classes and of samples, and standardisation
+	takesL1
+	takesAlpha
+	takesBeta
+	takesNeighbours
+	takesCovariates
+)
+
+// convex is what both penalised regressions take.
+const convex = takesC | takesGrid | takesWeights | takesCovariates
+
+// kind is a kind of head: how it is fitted, what it needs and takes, and its memory.
 type kind struct {
-	name       string
-	fit        fitting
-	needsPrior bool
-	footprint  footprint
+	name      string
+	fit       fitting
+	traits    trait
+	footprint footprint
 }
 
-// kinds are all of them, the default first. A sweep of logistic and linear-probe takes
-// sweepColumns more.
+func (k kind) has(t trait) bool { return k.traits&t != 0 }
+
+// kinds are all of them, the default first. A sweep of C takes sweepColumns more.
 func kinds() []kind {
 	return []kind{
-		{LinearProbe, fitLogistic, false, footprint{2, 0, 0, 2, 0}},
-		{Logistic, fitLogistic, false, footprint{2, 0, 0, 2, 0}},
-		{TipAdapter, byTask((*task).fitTipAdapter), true, footprint{7, 0.2, 0, 2, 50}},
-		{TipAdapterF, byTask((*task).fitTipAdapter), true, footprint{40, 1.5, 2, 0, 50}},
-		{GDA, byTask((*task).fitGDA), false, footprint{3, 0, 0, 8, 50}},
-		{Prototype, byTask((*task).fitPrototype), false, footprint{2, 0, 0, 0, 30}},
-		{KNN, byTask((*task).fitKNN), false, footprint{3, 0.2, 0, 0, 50}},
-		{MLP, fitNetwork, false, footprint{4, 0, 0, 0, 50}},
-		{LPPlusPlus, byTask((*task).fitLPPlusPlus), true, footprint{3, 0, 0, 0, 40}},
-		{CLAP, byTask((*task).fitCLAP), true, footprint{4, 0, 2, 0, 50}},
-		{SSText, byTask((*task).fitSSText), true, footprint{2, 0, 0, 0, 30}},
-		{Ensemble, fitEnsemble, false, footprint{6, 0.2, 0, 8, sweepColumns}},
-		{GolearnLogistic, fitGolearn, false, footprint{11, 0, 0, 0, 50}},
-		{GolearnKNN, fitVotes, false, footprint{2, 0, 0, 0, 10}},
-		{GolearnTrees, fitVotes, false, footprint{4, 0, 0, 0, 100}},
+		{LinearProbe, fitLogistic, convex, footprint{2, 0, 0, 2, 0}},
+		{Logistic, fitLogistic, convex | takesL1, footprint{2, 0, 0, 2, 0}},
+		{TipAdapter, byTask((*task).fitTipAdapter), needsPrior | takesAlpha | takesBeta, footprint{7, 0.2, 0, 2, 50}},
+		{TipAdapterF, byTask((*task).fitTipAdapter), needsPrior | takesAlpha | takesBeta, footprint{40, 1.5, 2, 0, 50}},
+		{GDA, byTask((*task).fitGDA), takesAlpha, footprint{3, 0, 0, 8, 50}},
+		{Prototype, byTask((*task).fitPrototype), 0, footprint{2, 0, 0, 0, 30}},
+		{KNN, byTask((*task).fitKNN), takesNeighbours, footprint{3, 0.2, 0, 0, 50}},
+		{MLP, fitNetwork, 0, footprint{4, 0, 0, 0, 50}},
+		{LPPlusPlus, byTask((*task).fitLPPlusPlus), needsPrior, footprint{3, 0, 0, 0, 40}},
+		{CLAP, byTask((*task).fitCLAP), needsPrior, footprint{4, 0, 2, 0, 50}},
+		{SSText, byTask((*task).fitSSText), needsPrior, footprint{2, 0, 0, 0, 30}},
+		{Ensemble, fitEnsemble, 0, footprint{6, 0.2, 0, 8, sweepColumns}},
+		{GolearnLogistic, fitGolearn, takesC, footprint{11, 0, 0, 0, 50}},
+		{GolearnKNN, fitVotes, 0, footprint{2, 0, 0, 0, 10}},
+		{GolearnTrees, fitVotes, 0, footprint{4, 0, 0, 0, 100}},
 	}
 }
 
 // valueKinds are those of values, which [FitValues] fits.
 func valueKinds() []kind {
 	return []kind{
-		{name: Ridge, footprint: footprint{7, 0, 0, 2, 70}},
-		{name: RidgePrior, needsPrior: true, footprint: footprint{7, 0, 0, 2, 70}},
+		{Ridge, nil, takesAlpha, footprint{7, 0, 0, 2, 70}},
+		{RidgePrior, nil, needsPrior | takesAlpha, footprint{7, 0, 0, 2, 70}},
 	}
 }
 
@@ -101,4 +119,7 @@ func namesOf(all []kind) (names []string) {
 }
 
 // NeedsPrior reports whether a kind of head is nothing without a zero-shot classifier.
-func NeedsPrior(kind string) bool { return kindOf(kind).needsPrior }
+func NeedsPrior(kind string) bool { return kindOf(kind).has(needsPrior) }
+
+// TakesCovariates reports whether [FitJoined] fits a kind of head.
+func TakesCovariates(kind string) bool { return kindOf(kind).has(takesCovariates) }

@@ -79,10 +79,7 @@ func (o *Options) validate(classes, dim int) error {
 	var errs []error
 	wrong := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
 	if err := near.Check("head", o.Head, Kinds()); err != nil {
-		errs = append(errs, err)
-	}
-	if o.Head == GolearnLogistic && len(o.CGrid) > 0 {
-		wrong("%s has no grid of C; leave it out", o.Head)
+		return err
 	}
 	if err := near.Check("class weight", o.ClassWeight, []string{"none", "balanced"}); err != nil {
 		errs = append(errs, err)
@@ -95,18 +92,17 @@ func (o *Options) validate(classes, dim int) error {
 	if slices.Contains(o.CGrid, 0) {
 		wrong("C = 0 in the grid: want positive numbers")
 	}
-	if convex := o.Head == Logistic || o.Head == LinearProbe; !convex && o.Head != GolearnLogistic && (o.C != 0 || len(o.CGrid) > 0) {
-		wrong("%s has no C; leave it out", o.Head)
-	} else if !convex && (o.ClassWeight != "none" || o.Standardize || o.Weights != nil) {
-		wrong("%s has no class weights, sample weights or standardisation; leave them out", o.Head)
-	}
-	if err := o.validateMembers(); err != nil {
-		errs = append(errs, err)
-	}
 	if !(o.L1Ratio >= 0 && o.L1Ratio <= 1) {
 		wrong("l1 ratio %v: want a number from 0 to 1", o.L1Ratio)
-	} else if o.L1Ratio > 0 && o.Head != Logistic {
-		wrong("%s has no l1 ratio; leave it out, or take %s", o.Head, Logistic)
+	}
+	for _, v := range []float64{o.Alpha, o.Beta} {
+		if !(v >= 0) || math.IsInf(v, 0) {
+			wrong("alpha %v and beta %v: want positive numbers", o.Alpha, o.Beta)
+			break
+		}
+	}
+	if o.Folds < 2 {
+		wrong("%d folds: want at least 2", o.Folds)
 	}
 	if o.Calibrate != "" {
 		if err := near.Check("calibration", o.Calibrate, Calibrations()); err != nil {
@@ -118,26 +114,38 @@ func (o *Options) validate(classes, dim int) error {
 			errs = append(errs, err)
 		}
 	}
-	for _, v := range []float64{o.Alpha, o.Beta} {
-		if !(v >= 0) || math.IsInf(v, 0) {
-			wrong("alpha %v and beta %v: want positive numbers", o.Alpha, o.Beta)
-			break
-		}
-	}
-	if o.Alpha != 0 && o.Head != TipAdapter && o.Head != TipAdapterF && o.Head != GDA || o.Beta != 0 && o.Head != TipAdapter && o.Head != TipAdapterF {
-		wrong("%s has no alpha %v and beta %v; leave them out", o.Head, o.Alpha, o.Beta)
-	}
-	if o.Neighbours < 0 || o.Neighbours > 0 && o.Head != KNN {
-		wrong("%d neighbours for %s: want a positive number for %s, none for others", o.Neighbours, o.Head, KNN)
-	}
-	if o.Prior == nil && NeedsPrior(o.Head) {
-		wrong("%s starts from zero-shot: want a prior", o.Head)
-	}
-	if o.Folds < 2 {
-		wrong("%d folds: want at least 2", o.Folds)
-	}
+	errs = append(errs, o.validateKind(), o.validateMembers())
 	if o.Prior != nil {
 		errs = append(errs, o.Prior.of(o.Space), o.Prior.validate(classes, dim))
+	}
+	return errors.Join(errs...)
+}
+
+// validateKind checks that the head takes what is set, and has what it needs.
+func (o *Options) validateKind() error {
+	var errs []error
+	wrong := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
+	k := kindOf(o.Head)
+	switch set := o.C != 0 || len(o.CGrid) > 0; {
+	case set && !k.has(takesC):
+		wrong("%s has no C; leave it out", o.Head)
+	case len(o.CGrid) > 0 && !k.has(takesGrid):
+		wrong("%s has no grid of C; leave it out", o.Head)
+	}
+	if !k.has(takesWeights) && (o.ClassWeight != "none" || o.Standardize || o.Weights != nil) {
+		wrong("%s has no class weights, sample weights or standardisation; leave them out", o.Head)
+	}
+	if o.L1Ratio > 0 && !k.has(takesL1) {
+		wrong("%s has no l1 ratio; leave it out, or take %s", o.Head, Logistic)
+	}
+	if o.Alpha != 0 && !k.has(takesAlpha) || o.Beta != 0 && !k.has(takesBeta) {
+		wrong("%s has no alpha %v and beta %v; leave them out", o.Head, o.Alpha, o.Beta)
+	}
+	if o.Neighbours < 0 || o.Neighbours > 0 && !k.has(takesNeighbours) {
+		wrong("%d neighbours for %s: want a positive number for %s, none for others", o.Neighbours, o.Head, KNN)
+	}
+	if o.Prior == nil && k.has(needsPrior) {
+		wrong("%s starts from zero-shot: want a prior", o.Head)
 	}
 	return errors.Join(errs...)
 }

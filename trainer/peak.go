@@ -34,12 +34,11 @@ func Peak(rows, cols, classes int, o Options) int64 {
 	if kind == "" {
 		kind = LinearProbe
 	}
-	of, network := kindOf(kind).footprint, 0.0
-	if kind == Logistic || kind == LinearProbe {
-		if o.C == 0 { // a sweep, with columns for each class
-			of.matrices += 1 + 0.12*float64(classes-1)
-			of.columns = sweepColumns
-		}
+	k, network := kindOf(kind), 0.0
+	of := k.footprint
+	if k.has(takesGrid) && o.C == 0 { // a sweep, with columns for each class
+		of.matrices += 1 + 0.12*float64(classes-1)
+		of.columns = sweepColumns
 	}
 	if kind == MLP || slices.Contains(o.Members, MLP) {
 		network = 8 * networkCopies * float64(cols*hiddenUnits[0]+hiddenUnits[0]*hiddenUnits[1]+hiddenUnits[1]*classes)
