@@ -57,6 +57,9 @@ func ReadLabels(ctx context.Context, s Spec) (*Dataset, error) {
 	if err := d.addRows(ctx, t, cols, s, nil); err != nil {
 		return nil, err
 	}
+	if err := d.finish(s); err != nil {
+		return nil, err
+	}
 	return d, nil
 }
 
@@ -69,10 +72,7 @@ func (d *Dataset) addRows(ctx context.Context, t *table, cols columns, s Spec, r
 	if err := reader.addTo(ctx, d); err != nil {
 		return err
 	}
-	if err := reader.classes(d); err != nil {
-		return err
-	}
-	return d.finish(s, "patient")
+	return reader.classes(d)
 }
 
 // addTo adds the rows to the samples of the dataset; labels that are class
@@ -331,7 +331,7 @@ func (t *rowReader) classes(d *Dataset) error {
 		findings = append(findings, agreed.Finding)
 	}
 	if t.columns.label >= 0 || len(findings) == 0 { // no row
-		return d.finish(t.spec, "patient")
+		return nil
 	}
 	if twice := firstTwice(findings); twice != "" {
 		return fmt.Errorf("datasets: %s: the finding %q is named twice", d.Spec, twice)

@@ -174,8 +174,7 @@ func (d *Dataset) exclude(id, format string, args ...any) {
 // finish does what is done for every dataset, whatever its format: it applies
 // the label rules, checks that there are samples and that ids are unique, and
 // orders the samples by id, so that a reordered source is the same dataset.
-// unit is the word for a patient where the spec has no other.
-func (d *Dataset) finish(s Spec, unit string) error {
+func (d *Dataset) finish(s Spec) error {
 	if len(d.Samples) == 0 {
 		return fmt.Errorf("datasets: %s: no sample can be used of %d read%s", d.Spec, len(d.Excluded), firstReason(d.Excluded))
 	}
@@ -193,7 +192,7 @@ func (d *Dataset) finish(s Spec, unit string) error {
 		return err
 	}
 	d.keepTogether()
-	d.setUnit(cmp.Or(s.Unit, unit))
+	d.setUnit(cmp.Or(s.Unit, d.Unit, "patient"))
 	d.warnOfPretraining(s)
 	if err := d.holdout(s); err != nil {
 		return err

@@ -68,7 +68,7 @@ func readDICOM(ctx context.Context, d *Dataset, s Spec) error {
 		}
 	}
 	if len(d.Samples) == 0 {
-		return d.finish(s, "patient")
+		return nil
 	}
 	d.sayFrames(files, headers, s)
 	table, err := labelTable(s)
@@ -78,12 +78,12 @@ func readDICOM(ctx context.Context, d *Dataset, s Spec) error {
 	case err != nil:
 		d.problem(s.Path, "no table of labels beside the files (labels.csv, .tsv, .jsonl, .parquet, or as table says): the samples have no labels")
 		d.labelByFinding([]string{})
-		return d.finish(s, "patient")
+		return nil
 	}
 	if err := d.labelInstances(ctx, table, headers, files, s); err != nil {
 		return fmt.Errorf("datasets: dicom %w", err)
 	}
-	return d.finish(s, "patient")
+	return nil
 }
 
 // asksForLabels reports whether the spec says anything of labels.

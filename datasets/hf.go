@@ -58,10 +58,7 @@ func readHF(ctx context.Context, d *Dataset, s Spec) error {
 	if err := reader.addTo(ctx, d); err != nil {
 		return err
 	}
-	if err := reader.classes(d); err != nil {
-		return err
-	}
-	return d.finish(s, "patient")
+	return reader.classes(d)
 }
 
 // imageKey is the column of our own that says where an image lies.

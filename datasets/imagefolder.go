@@ -83,12 +83,9 @@ func readImageFolder(ctx context.Context, d *Dataset, s Spec) error {
 		return fmt.Errorf("datasets: imagefolder %s: no images; want CLASS/image.png or train/CLASS/image.png, or a table metadata.csv with the column file_name%s", s.Path, firstReason(d.Excluded))
 	}
 	if labelled {
-		return d.finish(s, "patient")
+		return nil
 	}
-	if err := d.labelByClass(names, s); err != nil {
-		return err
-	}
-	return d.finish(s, "patient")
+	return d.labelByClass(names, s)
 }
 
 // metadataOf lists the tables about the files of an image folder.

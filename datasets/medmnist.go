@@ -95,10 +95,8 @@ func readMedMNIST(ctx context.Context, d *Dataset, s Spec) error {
 	if len(labels) == 0 {
 		return fmt.Errorf("datasets: medmnist %s: no train_labels, val_labels or test_labels; members: %s", s.Path, strings.Join(archive.Names(), ", "))
 	}
-	if err := d.labelByNumber(labels, s); err != nil {
-		return err
-	}
-	return d.finish(s, "volume")
+	d.Unit = "volume"
+	return d.labelByNumber(labels, s)
 }
 
 // labelRow is one row of numbers of a label array.

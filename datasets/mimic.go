@@ -57,7 +57,7 @@ func readMIMIC(ctx context.Context, d *Dataset, s Spec) error {
 	if n := labels.unlabelled; n > 0 {
 		d.problem(labels.path, "%d images are of studies that the table does not hold; all their labels are missing", n)
 	}
-	return d.finish(s, "patient")
+	return nil
 }
 
 // studyLabels holds the labels of every study.

@@ -69,10 +69,7 @@ func readNIH(ctx context.Context, d *Dataset, s Spec) error {
 	if err := reader.addTo(ctx, d); err != nil {
 		return err
 	}
-	if err := reader.classes(d); err != nil {
-		return err
-	}
-	return d.finish(s, "patient")
+	return reader.classes(d)
 }
 
 // years turns DICOM's form of an age, such as 058Y or 010M, into whole years.

@@ -44,7 +44,7 @@ func readNPZ(ctx context.Context, d *Dataset, s Spec) error {
 	if err != nil {
 		return fmt.Errorf("datasets: npz %s: %w", s.Path, err)
 	}
-	return d.finish(s, "patient")
+	return nil
 }
 
 // vectors holds ready vectors by row.

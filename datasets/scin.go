@@ -44,10 +44,8 @@ func readSCIN(ctx context.Context, d *Dataset, s Spec) error {
 	if err := d.addCases(ctx, tables[0], judged, root); err != nil {
 		return fmt.Errorf("datasets: scin %w", err)
 	}
-	if err := d.labelByConditions(judged, s); err != nil {
-		return err
-	}
-	return d.finish(s, "case")
+	d.Unit = "case"
+	return d.labelByConditions(judged, s)
 }
 
 // readConditions returns the conditions of every case.

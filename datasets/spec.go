@@ -158,7 +158,9 @@ func (b Box) validate() error {
 	return nil
 }
 
-// formats are the readers by the names of what they read.
+// formats are the readers by the names of what they read. A reader fills the
+// dataset's samples, classes and files, and its Unit where that is not a patient;
+// what is done for every dataset, [Open] does after it.
 var formats = map[string]func(context.Context, *Dataset, Spec) error{
 	"csv": readCSV, "tsv": readCSV, "jsonl": readCSV, "parquet": readCSV,
 	"imagefolder": readImageFolder, "voc": readVOC, "coco": readCOCO,
@@ -298,7 +300,11 @@ func Open(ctx context.Context, s Spec) (*Dataset, error) {
 		return nil, fmt.Errorf("datasets: %w", err)
 	}
 	d := &Dataset{Spec: s.String()}
-	if err := formats[s.Format](ctx, d, s); err != nil {
+	err := formats[s.Format](ctx, d, s)
+	if err == nil {
+		err = d.finish(s)
+	}
+	if err != nil {
 		d.Close()
 		return nil, err
 	}

@@ -72,10 +72,8 @@ func readVOC(ctx context.Context, d *Dataset, s Spec) error {
 	if len(names) == 0 {
 		return fmt.Errorf("datasets: voc %s: no box can be used%s", s.Path, firstReason(d.Excluded))
 	}
-	if err := d.labelByClass(names, s); err != nil {
-		return err
-	}
-	return d.finish(s, "photograph")
+	d.Unit = "photograph"
+	return d.labelByClass(names, s)
 }
 
 func (f *folder) annotation(name string) (vocAnnotation, error) {

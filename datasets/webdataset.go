@@ -64,17 +64,14 @@ func readWebDataset(ctx context.Context, d *Dataset, s Spec) error {
 		copy(attrs, d.Samples[i].Attrs)
 		d.Samples[i].Attrs = attrs
 	}
-	if err := d.labelByNames(reader.labels, s); err != nil {
-		return err
-	}
-	return d.finish(s, "patient")
+	return d.labelByNames(reader.labels, s)
 }
 
 // labelByNames labels by class names that may be numbers: where classes are
 // named, in the order of the numbers, they are.
 func (d *Dataset) labelByNames(names []string, s Spec) error {
 	if len(d.Samples) == 0 {
-		return d.finish(s, "patient")
+		return nil
 	}
 	for i, name := range names {
 		n, err := strconv.Atoi(name)
