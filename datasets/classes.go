@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 
+	"strconv"
+
 	"github.com/medprobe/medprobe/internal/near"
 )
 
@@ -199,4 +201,27 @@ func (d *Dataset) labelByFinding(findings []string) {
 	if len(findings) == 1 {
 		d.Task = Binary
 	}
+}
+
+// labelByNames labels by class names that may be numbers: where classes are
+// named, in the order of the numbers, they are.
+func (d *Dataset) labelByNames(names []string, s Spec) error {
+	if len(d.Samples) == 0 {
+		return nil
+	}
+	for i, name := range names {
+		n, err := strconv.Atoi(name)
+		if err == nil && n >= 0 && n < len(s.Classes) && !slices.Contains(s.Classes, name) {
+			names[i] = s.Classes[n]
+		}
+	}
+	return d.labelByCell(names, s)
+}
+
+func numbered(n int) []string {
+	names := make([]string, n)
+	for i := range names {
+		names[i] = fmt.Sprint(i)
+	}
+	return names
 }

@@ -250,3 +250,12 @@ func labelOf(field string) (Label, bool) {
 	}
 	return Missing, false
 }
+
+func firstOf(names, usual []string) string {
+	for _, name := range usual {
+		if slices.Contains(names, name) {
+			return name
+		}
+	}
+	return ""
+}

@@ -207,39 +207,6 @@ func (d *Dataset) sayFrames(files []string, headers []header, s Spec) {
 	}
 }
 
-// validateFrame checks the word for frames.
-func (s Spec) validateFrame() error {
-	if s.Frame == "" || s.Frame == "all" || s.Frame == "middle" {
-		return nil
-	}
-	if n, err := strconv.Atoi(s.Frame); err != nil || n < 1 {
-		return fmt.Errorf("frame %q: want all, middle or a number from 1", s.Frame)
-	}
-	return nil
-}
-
-// frames lists, counted from 0, which of n frames are asked for: the first where
-// nothing is said.
-func (s Spec) frames(n int) ([]int, error) {
-	switch s.Frame {
-	case "":
-		return []int{0}, nil
-	case "middle":
-		return []int{n / 2}, nil
-	case "all":
-		all := make([]int, n)
-		for i := range all {
-			all[i] = i
-		}
-		return all, nil
-	}
-	k, err := strconv.Atoi(s.Frame)
-	if err != nil || k < 1 || k > n {
-		return nil, fmt.Errorf("frame %s: the file has %d", s.Frame, n)
-	}
-	return []int{k - 1}, nil
-}
-
 // instanceKeys are the names of the columns that tables of DICOM are keyed by,
 // and what they are compared with.
 var instanceKeys = []struct {
@@ -357,4 +324,27 @@ func (d *Dataset) join(labels *Dataset, rows map[string]int, keys map[string]str
 	if n := len(rows) - len(met); n > 0 {
 		d.problem(d.Spec, "%d of %d rows of labels belong to no file that can be used", n, len(rows))
 	}
+}
+
+// years turns DICOM's form of an age, such as 058Y or 010M, into whole years.
+func years(age string) string {
+	age = strings.TrimSpace(age)
+	if len(age) < 2 {
+		return age
+	}
+	n, err := strconv.Atoi(age[:len(age)-1])
+	if err != nil {
+		return age
+	}
+	switch age[len(age)-1] {
+	case 'Y':
+		return strconv.Itoa(n)
+	case 'M':
+		return strconv.Itoa(n / 12)
+	case 'W':
+		return strconv.Itoa(n / 52)
+	case 'D':
+		return strconv.Itoa(n / 365)
+	}
+	return age
 }

@@ -4,27 +4,11 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"io/fs"
 	"path"
 	"path/filepath"
 	"slices"
 	"strings"
 )
-
-// imageEndings are the file names that are taken for images in a folder.
-var imageEndings = []string{".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp", ".gif"}
-
-// dicomEndings are the file names that are taken for DICOM.
-var dicomEndings = []string{".dcm", ".dicom"}
-
-func isImageFile(name string) bool {
-	return IsImageName(name) || slices.Contains(dicomEndings, strings.ToLower(path.Ext(name)))
-}
-
-// IsImageName reports whether a file is taken for an image by its ending.
-func IsImageName(name string) bool {
-	return slices.Contains(imageEndings, strings.ToLower(path.Ext(name)))
-}
 
 // readImageFolder reads a folder with one folder of images per class, or with
 // train, val or test above them. A table metadata.csv, .jsonl or .parquet in the
@@ -163,44 +147,6 @@ func (d *Dataset) readMetadata(ctx context.Context, tables []string, root *folde
 		return said, false, nil
 	}
 	return said, true, readers[len(readers)-1].classes(d)
-}
-
-// walk lists the files of the tree that are wanted, hidden ones passed over, in
-// the order of their names. Symbolic links are not followed, so that it ends.
-func (f *folder) walk(ctx context.Context, wanted func(name string) bool) ([]string, error) {
-	var files []string
-	err := fs.WalkDir(f.root.FS(), ".", func(name string, entry fs.DirEntry, err error) error {
-		if err != nil {
-			return err
-		}
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
-		if strings.HasPrefix(entry.Name(), ".") && name != "." {
-			if entry.IsDir() {
-				return fs.SkipDir
-			}
-			return nil
-		}
-		if !entry.IsDir() && wanted(name) {
-			files = append(files, name)
-		}
-		return nil
-	})
-	return files, err
-}
-
-// splitNames maps what people call the parts of a dataset to our names.
-var splitNames = map[string]string{
-	"train": "train", "training": "train",
-	"val": "validation", "valid": "validation", "validation": "validation", "validate": "validation", "dev": "validation",
-	"test": "test", "testing": "test",
-}
-
-// splitName returns our name for a part, or name itself if it is none of the
-// usual ones.
-func splitName(name string) string {
-	return cmp.Or(splitNames[strings.ToLower(name)], name)
 }
 
 // placeInFolder reads split and class from a file's place, or says why it has

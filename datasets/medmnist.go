@@ -192,14 +192,6 @@ func (d *Dataset) labelByClassNumber(rows []labelRow, classes []string, s Spec) 
 	return d.labelByClass(names, s)
 }
 
-func numbered(n int) []string {
-	names := make([]string, n)
-	for i := range names {
-		names[i] = fmt.Sprint(i)
-	}
-	return names
-}
-
 // arrays gives access to the image arrays of one archive.
 type arrays struct {
 	archive *npy.Archive

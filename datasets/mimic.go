@@ -105,26 +105,6 @@ func (l *studyLabels) read(ctx context.Context) error {
 	return nil
 }
 
-// lookup reads two columns of a table as a map.
-func (t *table) lookup(ctx context.Context, key, value string) (map[string]string, error) {
-	k, err := t.find("key", key, nil)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", t.path, err)
-	}
-	v, err := t.find("value", value, nil)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", t.path, err)
-	}
-	found := map[string]string{}
-	for r, err := range t.rows(ctx) {
-		if err != nil {
-			return nil, err
-		}
-		found[r.fields[k]] = r.fields[v]
-	}
-	return found, nil
-}
-
 func (d *Dataset) addMIMICImages(ctx context.Context, meta *table, labels *studyLabels, parts map[string]string, s Spec) error {
 	var places [3]int
 	for k, name := range []string{"dicom_id", "subject_id", "study_id"} {

@@ -8,10 +8,7 @@ import (
 	"path"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
-
-	"github.com/medprobe/medprobe/internal/texttab"
 )
 
 // readNIH reads ChestX-ray14: its table Data_Entry_2017*.csv, or the folder that
@@ -72,29 +69,6 @@ func readNIH(ctx context.Context, d *Dataset, s Spec) error {
 	return reader.classes(d)
 }
 
-// years turns DICOM's form of an age, such as 058Y or 010M, into whole years.
-func years(age string) string {
-	age = strings.TrimSpace(age)
-	if len(age) < 2 {
-		return age
-	}
-	n, err := strconv.Atoi(age[:len(age)-1])
-	if err != nil {
-		return age
-	}
-	switch age[len(age)-1] {
-	case 'Y':
-		return strconv.Itoa(n)
-	case 'M':
-		return strconv.Itoa(n / 12)
-	case 'W':
-		return strconv.Itoa(n / 52)
-	case 'D':
-		return strconv.Itoa(n / 365)
-	}
-	return age
-}
-
 // nihParts reads the lists of images that name the parts, if they are there.
 func nihParts(ctx context.Context, dir string) (map[string]string, error) {
 	parts := map[string]string{}
@@ -152,10 +126,4 @@ func (p places) find(root *folder, name string) (string, error) {
 		}
 	}
 	return root.find(name)
-}
-
-// isTable reports whether a file is a table by its name.
-func isTable(name string) bool {
-	ext := strings.ToLower(path.Ext(strings.TrimSuffix(strings.ToLower(name), ".gz")))
-	return slices.Contains([]string{".csv", ".tsv", ".parquet"}, ext) || texttab.IsJSON(name)
 }

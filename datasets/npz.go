@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"math"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -61,15 +60,6 @@ func (v *vectors) read(s Source) (Content, error) {
 }
 
 func (v *vectors) Close() error { return nil }
-
-func firstOf(names, usual []string) string {
-	for _, name := range usual {
-		if slices.Contains(names, name) {
-			return name
-		}
-	}
-	return ""
-}
 
 func (d *Dataset) readVectorArrays(archive *npy.Archive, store *vectors, name string, s Spec) error {
 	a, err := archive.Read(name)

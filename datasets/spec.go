@@ -1,15 +1,12 @@
 package datasets
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"maps"
 	"os"
-	"path"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -127,35 +124,6 @@ type Spec struct {
 	AllowRemote  bool `yaml:"-"`
 	// IDKey hides ids and patients: they become HMACs under this key.
 	IDKey []byte `yaml:"-" json:"-"`
-}
-
-// Box names the columns of a region in pixels, counted from 0: two corners, the
-// second exclusive, or a corner and a size.
-type Box struct {
-	XMin   string `yaml:"xmin"`
-	YMin   string `yaml:"ymin"`
-	XMax   string `yaml:"xmax"`
-	YMax   string `yaml:"ymax"`
-	Width  string `yaml:"width"`
-	Height string `yaml:"height"`
-}
-
-func (b Box) columns() []string {
-	switch {
-	case b == Box{}:
-		return nil
-	case b.Width != "":
-		return []string{b.XMin, b.YMin, b.Width, b.Height}
-	}
-	return []string{b.XMin, b.YMin, b.XMax, b.YMax}
-}
-
-func (b Box) validate() error {
-	size, corner := b.Width != "" && b.Height != "", b.XMax != "" && b.YMax != ""
-	if b != (Box{}) && (b.XMin == "" || b.YMin == "" || size == corner || (b.Width != "" || b.Height != "") && (b.XMax != "" || b.YMax != "")) {
-		return errors.New("box: want the columns xmin, ymin, xmax, ymax, or xmin, ymin, width, height")
-	}
-	return nil
 }
 
 // formats are the readers by the names of what they read. A reader fills the
@@ -311,37 +279,5 @@ func Open(ctx context.Context, s Spec) (*Dataset, error) {
 	return d, nil
 }
 
-// pattern finds a patient in a text.
-type pattern struct{ *regexp.Regexp }
-
-func (s Spec) patientPattern() (pattern, error) {
-	if s.PatientPattern == "" {
-		return pattern{}, nil
-	}
-	re, err := regexp.Compile(s.PatientPattern)
-	if err != nil {
-		return pattern{}, fmt.Errorf("patient_pattern: %w", err)
-	}
-	return pattern{re}, nil
-}
-
-// of returns the patient that stands in the patient's column or, where that is
-// empty, in the file's name or else in its path. A text that the pattern does
-// not match is an error.
-func (p pattern) of(patient, file string) (string, error) {
-	if p.Regexp == nil {
-		return patient, nil
-	}
-	in := cmp.Or(patient, file)
-	found := p.FindStringSubmatch(cmp.Or(patient, path.Base(file)))
-	if found == nil {
-		found = p.FindStringSubmatch(in)
-	}
-	switch {
-	case found == nil:
-		return "", fmt.Errorf("patient_pattern %s does not match %q", p, in)
-	case len(found) > 1:
-		return found[1], nil
-	}
-	return found[0], nil
-}
+// Check returns an error if the spec contradicts itself.
+func (s Spec) Check() error { return s.validate() }

@@ -14,6 +14,8 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"path"
+
 	"github.com/medprobe/medprobe/internal/texttab"
 )
 
@@ -300,4 +302,89 @@ func (t *table) names(columns []int) []string {
 		names[i] = t.header[c]
 	}
 	return names
+}
+
+// isTable reports whether a file is a table by its name.
+func isTable(name string) bool {
+	ext := strings.ToLower(path.Ext(strings.TrimSuffix(strings.ToLower(name), ".gz")))
+	return slices.Contains([]string{".csv", ".tsv", ".parquet"}, ext) || texttab.IsJSON(name)
+}
+
+// tablesOf returns the table that path is, or those of the names that the folder
+// path holds, and their folder.
+func tablesOf(path string, names ...string) (tables []string, dir string, err error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, "", cause(err)
+	}
+	if !info.IsDir() {
+		return []string{path}, filepath.Dir(path), nil
+	}
+	for _, name := range names {
+		found, err := filepath.Glob(filepath.Join(escapeGlob(path), name))
+		if err != nil {
+			return nil, "", err
+		}
+		tables = append(tables, found...)
+	}
+	if len(tables) == 0 {
+		return nil, "", fmt.Errorf("the folder holds none of %s", strings.Join(names, ", "))
+	}
+	return tables, path, nil
+}
+
+// escapeGlob makes a path match itself alone.
+func escapeGlob(path string) string {
+	return strings.NewReplacer(`\`, `\\`, "*", `\*`, "?", `\?`, "[", `\[`).Replace(path)
+}
+
+// behind returns the columns to the right of the first of the named ones that
+// is there.
+func (t *table) behind(names ...string) []string {
+	for _, name := range names {
+		if i := slices.Index(t.header, name); i >= 0 {
+			return slices.DeleteFunc(slices.Clone(t.header[i+1:]), func(h string) bool { return h == "" })
+		}
+	}
+	return nil
+}
+
+// viewAsked returns an error if views are asked for and none of the columns
+// names one of them.
+func viewAsked(views []string, t *table, r row, columns ...string) error {
+	if len(views) == 0 {
+		return nil
+	}
+	var has []string
+	for _, name := range columns {
+		if i := slices.Index(t.header, name); i >= 0 {
+			has = append(has, strings.TrimSpace(r.fields[i]))
+		}
+	}
+	for _, view := range views {
+		if slices.ContainsFunc(has, func(h string) bool { return strings.EqualFold(h, view) }) {
+			return nil
+		}
+	}
+	return fmt.Errorf("view %s is not among those asked for", path.Join(has...))
+}
+
+// lookup reads two columns of a table as a map.
+func (t *table) lookup(ctx context.Context, key, value string) (map[string]string, error) {
+	k, err := t.find("key", key, nil)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", t.path, err)
+	}
+	v, err := t.find("value", value, nil)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", t.path, err)
+	}
+	found := map[string]string{}
+	for r, err := range t.rows(ctx) {
+		if err != nil {
+			return nil, err
+		}
+		found[r.fields[k]] = r.fields[v]
+	}
+	return found, nil
 }

@@ -16,9 +16,6 @@ import (
 // or negative of them.
 const Regression Task = "regression"
 
-// Check returns an error if the spec contradicts itself.
-func (s Spec) Check() error { return s.validate() }
-
 // validateTask checks what is said of data with numbers for labels.
 func (s Spec) validateTask() error {
 	if s.Task == "" {

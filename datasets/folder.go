@@ -3,10 +3,8 @@ package datasets
 import (
 	"context"
 	"crypto/sha256"
-	"encoding/binary"
 	"errors"
 	"fmt"
-	"image"
 	"io"
 	"io/fs"
 	"os"
@@ -18,177 +16,7 @@ import (
 	"syscall"
 
 	"github.com/medprobe/medprobe/internal/dicom"
-	"github.com/medprobe/medprobe/internal/raster"
 )
-
-// maxFileBytes bounds one image file: a gigabyte is a whole-slide image, which
-// is to be cut into regions first.
-const maxFileBytes = 1 << 30
-
-// maxName bounds a path, as operating systems do.
-const maxName = 4096
-
-// Content is the undecoded content behind a source: the bytes of a file or of a
-// member of an archive, one image of an array, or a ready vector.
-type Content struct {
-	data []byte
-	// raw is the shape height×width×channels of array data, zero for a file.
-	raw [3]int
-	// frame says which image of a DICOM file is meant.
-	frame int
-	look
-	vector []float32
-	// digest, if not nil, is that of data, worked out once for all frames.
-	digest func() [sha256.Size]byte
-}
-
-// Vector returns the ready vector, or nil where there are pixels.
-func (c Content) Vector() []float32 { return c.vector }
-
-// Digest returns the SHA-256 that names the content: of a file's bytes, so
-// that a renamed file keeps its name; of the shape and the bytes of an image
-// in an array; of the file's digest and what else was asked for that changes the
-// pixels, a window or a turn; of the numbers of a vector.
-func (c Content) Digest() [sha256.Size]byte {
-	h := sha256.New()
-	of := c.digest
-	if of == nil {
-		of = func() [sha256.Size]byte { return sha256.Sum256(c.data) }
-	}
-	switch {
-	case c.vector != nil:
-		fmt.Fprintf(h, "float32 %d\n", len(c.vector))
-		binary.Write(h, binary.LittleEndian, c.vector) // writing to a hash cannot fail
-	case c.raw[0] != 0:
-		fmt.Fprintf(h, "uint8 %dx%dx%d\n", c.raw[0], c.raw[1], c.raw[2])
-		h.Write(c.data)
-	case c.changed() != "":
-		fmt.Fprintf(h, "%x%s\n", of(), c.changed())
-	default:
-		return of()
-	}
-	return [sha256.Size]byte(h.Sum(nil))
-}
-
-// changed says what look does to this content; nothing, mostly.
-func (c Content) changed() string {
-	switch {
-	case dicom.Is(c.data):
-		return windowName(c.window)
-	case c.upright && raster.Orientation(c.data) != 1:
-		return " upright"
-	}
-	return ""
-}
-
-// OnItsSide reports whether the file says in EXIF that its pixels are to be turned,
-// and they are not.
-func (c Content) OnItsSide() bool {
-	return c.vector == nil && c.raw[0] == 0 && !c.upright && !dicom.Is(c.data) && raster.Orientation(c.data) != 1
-}
-
-// Pixels returns how many pixels decoding will take, without decoding.
-func (c Content) Pixels() (int64, error) {
-	if c.vector != nil {
-		return 0, errors.New("a ready vector has no pixels")
-	}
-	if c.raw[0] != 0 {
-		return int64(c.raw[0]) * int64(c.raw[1]), nil
-	}
-	w, h := 0, 0
-	if dicom.Is(c.data) {
-		f, err := dicom.Parse(c.data)
-		if err == nil {
-			w, h, err = f.Size()
-		}
-		return int64(w) * int64(h), err
-	}
-	w, h, _, err := raster.Size(c.data)
-	return int64(w) * int64(h), err
-}
-
-// Decode returns the whole image. An image of more than maxPixels pixels is
-// refused before anything is decoded; 0 means the limit of
-// [raster.DefaultMaxPixels].
-func (c Content) Decode(ctx context.Context, maxPixels int64) (image.Image, error) {
-	if c.vector != nil {
-		return nil, errors.New("a ready vector has no pixels")
-	}
-	if c.raw[0] == 0 {
-		return DecodeImage(ctx, c.data, ImageOptions{dicom.Options{Frame: c.frame, Window: c.window, MaxPixels: maxPixels}, c.upright})
-	}
-	h, w := c.raw[0], c.raw[1]
-	if c.raw[2] == 1 {
-		return &image.Gray{Pix: c.data, Stride: w, Rect: image.Rect(0, 0, w, h)}, nil
-	}
-	img := image.NewNRGBA(image.Rect(0, 0, w, h))
-	for i := range w * h {
-		copy(img.Pix[4*i:], c.data[3*i:3*i+3])
-		img.Pix[4*i+3] = 0xff
-	}
-	return img, nil
-}
-
-// ImageOptions says which image of a file is meant, and how it is shown.
-type ImageOptions struct {
-	// Options are for DICOM, but for MaxPixels; other files have one frame.
-	dicom.Options
-	// Upright turns a photograph as its EXIF data says.
-	Upright bool
-}
-
-// DecodeImage returns the image that the bytes of a file hold: PNG, JPEG, TIFF,
-// BMP, WebP, GIF or DICOM.
-func DecodeImage(ctx context.Context, data []byte, o ImageOptions) (image.Image, error) {
-	if !dicom.Is(data) {
-		if o.Frame > 0 {
-			return nil, fmt.Errorf("frame %d of a file that has one image", o.Frame+1)
-		}
-		img, err := raster.Decode(data, o.MaxPixels)
-		if err != nil || !o.Upright {
-			return img, err
-		}
-		return raster.Upright(img, raster.Orientation(data)), nil
-	}
-	f, err := dicom.Parse(data)
-	if err != nil {
-		return nil, err
-	}
-	return f.Image(ctx, o.Options)
-}
-
-// Crop returns the region of img, or img itself for an empty region. A region
-// that does not lie within the image is an error.
-func Crop(img image.Image, region image.Rectangle) (image.Image, error) {
-	if region == (image.Rectangle{}) {
-		return img, nil
-	}
-	r := region.Add(img.Bounds().Min)
-	if r.Empty() || !r.In(img.Bounds()) {
-		return nil, fmt.Errorf("region %v does not lie within the image of %d×%d pixels", region, img.Bounds().Dx(), img.Bounds().Dy())
-	}
-	sub, ok := img.(interface {
-		SubImage(image.Rectangle) image.Image
-	})
-	if !ok {
-		return nil, fmt.Errorf("an image of type %T cannot be cut to a region", img)
-	}
-	return sub.SubImage(r), nil
-}
-
-// Content reads what lies behind a source of this dataset.
-func (d *Dataset) Content(s Source) (Content, error) {
-	if d.files == nil {
-		return Content{}, errors.New("datasets: this dataset has no files behind it")
-	}
-	return d.files.read(s)
-}
-
-// files gives access to what the sources of one dataset name.
-type files interface {
-	read(Source) (Content, error)
-	Close() error
-}
 
 // folder is a directory tree that cannot be left: neither by "..", nor by an
 // absolute path, nor through a symbolic link, unless the user allows it.
@@ -268,14 +96,6 @@ func (f *folder) open(name string) (*os.File, error) {
 	return os.OpenFile(local, flags, 0)
 }
 
-// whereImagesLie says where the image of a path that leads nowhere is looked for.
-func whereImagesLie(name string) string {
-	if strings.Contains(name, `\`) && filepath.Separator == '/' {
-		return `the path is written as on Windows: put / for each \`
-	}
-	return "image paths are relative to the folder of the data, or to the one that root names"
-}
-
 func (f *folder) bytes(name string) ([]byte, error) {
 	file, err := f.open(name)
 	if err != nil {
@@ -304,6 +124,14 @@ func (f *folder) bytes(name string) ([]byte, error) {
 		return nil, fmt.Errorf("read %q: %w", name, cause(err))
 	}
 	return data, nil
+}
+
+// whereImagesLie says where the image of a path that leads nowhere is looked for.
+func whereImagesLie(name string) string {
+	if strings.Contains(name, `\`) && filepath.Separator == '/' {
+		return `the path is written as on Windows: put / for each \`
+	}
+	return "image paths are relative to the folder of the data, or to the one that root names"
 }
 
 // find returns name as a slash path relative to the folder, or an error saying
@@ -379,4 +207,74 @@ func cause(err error) error {
 		return pathErr.Err
 	}
 	return err
+}
+
+// maxFileBytes bounds one image file: a gigabyte is a whole-slide image, which
+// is to be cut into regions first.
+const maxFileBytes = 1 << 30
+
+// maxName bounds a path, as operating systems do.
+const maxName = 4096
+
+// walk lists the files of the tree that are wanted, hidden ones passed over, in
+// the order of their names. Symbolic links are not followed, so that it ends.
+func (f *folder) walk(ctx context.Context, wanted func(name string) bool) ([]string, error) {
+	var files []string
+	err := fs.WalkDir(f.root.FS(), ".", func(name string, entry fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if strings.HasPrefix(entry.Name(), ".") && name != "." {
+			if entry.IsDir() {
+				return fs.SkipDir
+			}
+			return nil
+		}
+		if !entry.IsDir() && wanted(name) {
+			files = append(files, name)
+		}
+		return nil
+	})
+	return files, err
+}
+
+// maxLooks bounds how many files are looked for.
+const maxLooks = 20_000
+
+// LookForFiles returns a problem if images are not where the dataset says. Of
+// many it looks for some only, evenly spread.
+func (d *Dataset) LookForFiles() []Problem {
+	f, ok := d.files.(*folder)
+	if !ok || len(d.Samples) == 0 {
+		return nil
+	}
+	step := (len(d.Samples) + maxLooks - 1) / maxLooks
+	looked, missing, first := 0, 0, ""
+	for i := 0; i < len(d.Samples); i += step {
+		path := d.Samples[i].Source.Path
+		if isRemote(path) {
+			continue
+		}
+		looked++
+		local := filepath.FromSlash(path)
+		if !filepath.IsAbs(local) {
+			local = filepath.Join(f.dir, local)
+		}
+		if _, err := os.Lstat(local); err != nil {
+			if missing++; missing == 1 {
+				first = path
+			}
+		}
+	}
+	if missing == 0 {
+		return nil
+	}
+	of := fmt.Sprintf("%d samples", looked)
+	if step > 1 {
+		of = fmt.Sprintf("%d samples looked for, of %d", looked, len(d.Samples))
+	}
+	return []Problem{{Where: f.dir, What: fmt.Sprintf("the images of %d of %s are not there, the first: %q; %s", missing, of, first, whereImagesLie(first))}}
 }
