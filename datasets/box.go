@@ -31,7 +31,7 @@ func (b Box) columns() []string {
 	return []string{b.XMin, b.YMin, b.XMax, b.YMax}
 }
 
-func (b Box) validate() error {
+func (b Box) check() error {
 	size, corner := b.Width != "" && b.Height != "", b.XMax != "" && b.YMax != ""
 	if b != (Box{}) && (b.XMin == "" || b.YMin == "" || size == corner || (b.Width != "" || b.Height != "") && (b.XMax != "" || b.YMax != "")) {
 		return errors.New("box: want the columns xmin, ymin, xmax, ymax, or xmin, ymin, width, height")

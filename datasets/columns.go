@@ -1,7 +1,6 @@
 package datasets
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -74,7 +73,7 @@ func (t *table) columns(ctx context.Context, d *Dataset, s Spec) (columns, error
 	find(&c.study, "study", s.Study, "study", "study_id")
 	find(&c.series, "series", s.Series, "series", "series_id")
 	find(&c.split, "split", s.Split, "split")
-	find(&c.frame, "frame", cmp.Or(s.FrameColumn, ""), "frame")
+	find(&c.frame, "frame", s.FrameColumn, "frame")
 	c.label = -1
 	for _, name := range s.Labels {
 		if s.renamedTo(name) {

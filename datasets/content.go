@@ -18,9 +18,8 @@ type Content struct {
 	data []byte
 	// raw is the shape height×width×channels of array data, zero for a file.
 	raw [3]int
-	// frame says which image of a DICOM file is meant.
-	frame int
-	look
+	// shown says which image of a file is meant, and how it is shown.
+	shown  ImageOptions
 	vector []float32
 	// digest, if not nil, is that of data, worked out once for all frames.
 	digest func() [sha256.Size]byte
@@ -54,12 +53,12 @@ func (c Content) Digest() [sha256.Size]byte {
 	return [sha256.Size]byte(h.Sum(nil))
 }
 
-// changed says what look does to this content; nothing, mostly.
+// changed says what else than its own bytes makes this content's pixels; nothing, mostly.
 func (c Content) changed() string {
 	switch {
 	case dicom.Is(c.data):
-		return windowName(c.window)
-	case c.upright && raster.Orientation(c.data) != 1:
+		return windowName(c.shown.Window)
+	case c.shown.Upright && raster.Orientation(c.data) != 1:
 		return " upright"
 	}
 	return ""
@@ -68,7 +67,7 @@ func (c Content) changed() string {
 // OnItsSide reports whether the file says in EXIF that its pixels are to be turned,
 // and they are not.
 func (c Content) OnItsSide() bool {
-	return c.vector == nil && c.raw[0] == 0 && !c.upright && !dicom.Is(c.data) && raster.Orientation(c.data) != 1
+	return c.vector == nil && c.raw[0] == 0 && !c.shown.Upright && !dicom.Is(c.data) && raster.Orientation(c.data) != 1
 }
 
 // Pixels returns how many pixels decoding will take, without decoding.
@@ -99,7 +98,9 @@ func (c Content) Decode(ctx context.Context, maxPixels int64) (image.Image, erro
 		return nil, errors.New("a ready vector has no pixels")
 	}
 	if c.raw[0] == 0 {
-		return DecodeImage(ctx, c.data, ImageOptions{dicom.Options{Frame: c.frame, Window: c.window, MaxPixels: maxPixels}, c.upright})
+		how := c.shown
+		how.MaxPixels = maxPixels
+		return DecodeImage(ctx, c.data, how)
 	}
 	h, w := c.raw[0], c.raw[1]
 	if c.raw[2] == 1 {
@@ -111,6 +112,15 @@ func (c Content) Decode(ctx context.Context, maxPixels int64) (image.Image, erro
 		img.Pix[4*i+3] = 0xff
 	}
 	return img, nil
+}
+
+// image returns a region of the image.
+func (c Content) image(ctx context.Context, region image.Rectangle) (image.Image, error) {
+	img, err := c.Decode(ctx, 0)
+	if err != nil {
+		return nil, err
+	}
+	return Crop(img, region)
 }
 
 // Content reads what lies behind a source of this dataset.
@@ -133,9 +143,5 @@ func (d *Dataset) Image(ctx context.Context, i int) (image.Image, error) {
 	if err != nil {
 		return nil, err
 	}
-	img, err := content.Decode(ctx, 0)
-	if err != nil {
-		return nil, err
-	}
-	return Crop(img, d.Samples[i].Source.Region)
+	return content.image(ctx, d.Samples[i].Source.Region)
 }

@@ -94,10 +94,7 @@ func (c *Contents) read(ctx context.Context, d *Dataset, i int, budget *raster.B
 		return turned, err
 	}
 	defer budget.Release(pixels)
-	img, err := content.Decode(ctx, 0)
-	if err == nil {
-		img, err = Crop(img, d.Samples[i].Source.Region)
-	}
+	img, err := content.image(ctx, d.Samples[i].Source.Region)
 	if err != nil {
 		return turned, err
 	}

@@ -25,7 +25,7 @@ type folder struct {
 	dir     string
 	outside bool
 	remote  *remote // nil where the network is not allowed
-	look
+	shown   ImageOptions
 	// ending is what the last name without one was completed by.
 	ending string
 
@@ -51,7 +51,7 @@ func openFiles(s Spec, dir string) (*folder, error) {
 	if err != nil {
 		return nil, fmt.Errorf("datasets: open folder %q: %w", dir, cause(err))
 	}
-	f := &folder{root: root, dir: dir, outside: s.AllowOutside, look: s.look()}
+	f := &folder{root: root, dir: dir, outside: s.AllowOutside, shown: s.shown()}
 	if s.AllowRemote {
 		f.remote = newRemote()
 	}
@@ -63,7 +63,7 @@ func (f *folder) Close() error { return f.root.Close() }
 func (f *folder) read(s Source) (Content, error) {
 	if isRemote(s.Path) {
 		data, err := f.remote.bytes(s.Path)
-		return Content{data: data, frame: s.Frame, look: f.look}, err
+		return Content{data: data, shown: f.shown.frame(s.Frame)}, err
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -71,7 +71,7 @@ func (f *folder) read(s Source) (Content, error) {
 		f.mu.Unlock()
 		data, err := f.bytes(s.Path)
 		f.mu.Lock()
-		c := Content{data: data, look: f.look, frame: s.Frame}
+		c := Content{data: data, shown: f.shown.frame(s.Frame)}
 		if err != nil || !dicom.Is(data) {
 			return c, err
 		}
@@ -79,21 +79,27 @@ func (f *folder) read(s Source) (Content, error) {
 		f.last.path, f.last.content = s.Path, c
 	}
 	c := f.last.content
-	c.frame = s.Frame
+	c.shown.Frame = s.Frame
 	return c, nil
 }
 
 func (f *folder) open(name string) (*os.File, error) {
-	local := filepath.FromSlash(name)
 	// A pipe that nobody writes to would be waited for.
 	const flags = os.O_RDONLY | syscall.O_NONBLOCK
 	if !f.outside {
-		return f.root.OpenFile(local, flags, 0)
+		return f.root.OpenFile(filepath.FromSlash(name), flags, 0)
 	}
-	if !filepath.IsAbs(local) {
-		local = filepath.Join(f.dir, local)
+	return os.OpenFile(f.local(name), flags, 0)
+}
+
+// local returns the path of a file for the operating system, which nothing keeps in
+// the folder.
+func (f *folder) local(name string) string {
+	local := filepath.FromSlash(name)
+	if filepath.IsAbs(local) {
+		return local
 	}
-	return os.OpenFile(local, flags, 0)
+	return filepath.Join(f.dir, local)
 }
 
 func (f *folder) bytes(name string) ([]byte, error) {
@@ -146,10 +152,7 @@ func (f *folder) find(name string) (string, error) {
 	}
 	rel, err := inFolder(f.dir, name)
 	if err != nil && f.outside && !strings.ContainsRune(name, 0) && !strings.Contains(name, "://") {
-		rel, err = filepath.ToSlash(filepath.Join(f.dir, name)), nil
-		if filepath.IsAbs(name) {
-			rel = filepath.ToSlash(name)
-		}
+		rel, err = filepath.ToSlash(f.local(name)), nil
 	}
 	if err != nil || isImageFile(rel) {
 		return rel, err
@@ -259,11 +262,7 @@ func (d *Dataset) LookForFiles() []Problem {
 			continue
 		}
 		looked++
-		local := filepath.FromSlash(path)
-		if !filepath.IsAbs(local) {
-			local = filepath.Join(f.dir, local)
-		}
-		if _, err := os.Lstat(local); err != nil {
+		if _, err := os.Lstat(f.local(path)); err != nil {
 			if missing++; missing == 1 {
 				first = path
 			}

@@ -9,8 +9,8 @@ import (
 	"github.com/medprobe/medprobe/internal/dicom"
 )
 
-// validateFrame checks the word for frames.
-func (s Spec) validateFrame() error {
+// checkFrame checks the word for frames.
+func (s Spec) checkFrame() error {
 	if s.Frame == "" || s.Frame == "all" || s.Frame == "middle" {
 		return nil
 	}

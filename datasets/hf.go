@@ -31,7 +31,7 @@ func readHF(ctx context.Context, d *Dataset, s Spec) error {
 	if err != nil {
 		return fmt.Errorf("datasets: hf %s: %w", s.Path, err)
 	}
-	store := &parquetImages{look: s.look()}
+	store := &parquetImages{shown: s.shown()}
 	d.files = store
 	for _, name := range names {
 		shard, err := openShard(name, s.Image)
@@ -238,7 +238,7 @@ func cardNames(card []byte) map[string][]string {
 // parquetImages gives access to the images within Parquet files.
 type parquetImages struct {
 	shards []*shard
-	look
+	shown  ImageOptions
 }
 
 // table shows all shards as one table; its first columns are of our own.
@@ -401,7 +401,7 @@ func (p *parquetImages) read(s Source) (Content, error) {
 	if len(data) == 0 {
 		return Content{}, fmt.Errorf("read %s, row %d: no image bytes; a table that only names files wants the format parquet", s.Path, s.Row+1)
 	}
-	return Content{data: data, frame: s.Frame, look: p.look}, nil
+	return Content{data: data, shown: p.shown.frame(s.Frame)}, nil
 }
 
 // image returns the bytes of the image in a row. Rows are mostly asked for in

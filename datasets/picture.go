@@ -27,6 +27,32 @@ type ImageOptions struct {
 	Upright bool
 }
 
+// shown says how the spec wants images to be shown.
+func (s Spec) shown() ImageOptions {
+	return ImageOptions{Options: dicom.Options{Window: s.Window}, Upright: s.Upright}
+}
+
+// frame returns the options for a frame.
+func (o ImageOptions) frame(n int) ImageOptions {
+	o.Frame = n
+	return o
+}
+
+// name names how images are shown, as far as it changes their pixels.
+func (o ImageOptions) name() string {
+	if o.Upright {
+		return windowName(o.Window) + " upright"
+	}
+	return windowName(o.Window)
+}
+
+func windowName(w *dicom.Window) string {
+	if w == nil {
+		return ""
+	}
+	return fmt.Sprintf(" window %v %v", w.Center, w.Width)
+}
+
 // DecodeImage returns the image that the bytes of a file hold: PNG, JPEG, TIFF,
 // BMP, WebP, GIF or DICOM.
 func DecodeImage(ctx context.Context, data []byte, o ImageOptions) (image.Image, error) {

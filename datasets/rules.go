@@ -35,7 +35,7 @@ func (b *ByFinding) UnmarshalYAML(node *yaml.Node) error {
 
 func (b ByFinding) of(finding string) string { return cmp.Or(b.Each[finding], b.Default) }
 
-func (b ByFinding) validate(what string, words []string) error {
+func (b ByFinding) check(what string, words []string) error {
 	var errs []error
 	for _, word := range append(slices.Sorted(maps.Values(b.Each)), b.Default) {
 		if word != "" {
@@ -66,14 +66,14 @@ type RuleEffect struct {
 	Changed int `json:"changed"`
 }
 
-func (s Spec) validateRules() error {
+func (s Spec) checkRules() error {
 	errs := []error{
-		s.Uncertain.validate("rule for uncertain labels", []string{asMissing, asPositive, asNegative, asSeparate}),
-		s.Missing.validate("rule for missing labels", []string{asMissing, asNegative}),
+		s.Uncertain.check("rule for uncertain labels", []string{asMissing, asPositive, asNegative, asSeparate}),
+		s.Missing.check("rule for missing labels", []string{asMissing, asNegative}),
 	}
 	named := 0
 	for _, c := range s.Consensus {
-		errs = append(errs, c.validate())
+		errs = append(errs, c.check())
 		if c.Finding == "" {
 			named++
 		}

@@ -152,7 +152,7 @@ func ParseSpec(arg string) (Spec, error) {
 			}
 			return Spec{}, fmt.Errorf("datasets: %w", err)
 		}
-		return s.Relative(filepath.Dir(arg)), s.validate()
+		return s.Relative(filepath.Dir(arg)), s.Check()
 	default:
 		s, err := parseShort(arg)
 		if err != nil {
@@ -174,10 +174,11 @@ func parseShort(arg string) (Spec, error) {
 		return Spec{}, fmt.Errorf("%q is no dataset: want FORMAT:PATH, such as %s, or a .yaml file; formats: %s", arg, hint, strings.Join(Formats(), ", "))
 	}
 	s := Spec{Format: format, Path: path}
-	return s, s.validate()
+	return s, s.Check()
 }
 
-func (s Spec) validate() error {
+// Check returns an error if the spec contradicts itself.
+func (s Spec) Check() error {
 	if err := near.Check("format", s.Format, Formats()); err != nil {
 		return err
 	}
@@ -198,7 +199,7 @@ func (s Spec) validate() error {
 		}
 	}
 	_, err := s.patientPattern()
-	return errors.Join(err, s.validateUse(), s.Box.validate(), s.validateRules(), s.validateFrame(), s.Aggregate.validate(), s.validateSplit(), s.validateTask())
+	return errors.Join(err, s.checkUse(), s.Box.check(), s.checkRules(), s.checkFrame(), s.Aggregate.check(), s.checkSplit(), s.checkTask())
 }
 
 // uses says which formats read the fields that not all of them do.
@@ -222,9 +223,9 @@ var uses = []struct {
 // tables are the formats that are one table.
 var tables = []string{"csv", "tsv", "jsonl", "parquet"}
 
-// validateUse refuses fields that the format does not read: what is said and
+// checkUse refuses fields that the format does not read: what is said and
 // not heard would be a silent loss.
-func (s Spec) validateUse() error {
+func (s Spec) checkUse() error {
 	var errs []error
 	for _, use := range uses {
 		if use.said(s) && !slices.Contains(use.formats, s.Format) {
@@ -258,13 +259,13 @@ func (s *Spec) UnmarshalYAML(node *yaml.Node) error {
 	if err := node.Load((*fields)(s), yaml.WithKnownFields()); err != nil {
 		return err
 	}
-	return s.validate()
+	return s.Check()
 }
 
 // Open reads the labels of the dataset. Pixels are read later, sample by
 // sample. Close the dataset when done.
 func Open(ctx context.Context, s Spec) (*Dataset, error) {
-	if err := s.validate(); err != nil {
+	if err := s.Check(); err != nil {
 		return nil, fmt.Errorf("datasets: %w", err)
 	}
 	d := &Dataset{Spec: s.String()}
@@ -278,6 +279,3 @@ func Open(ctx context.Context, s Spec) (*Dataset, error) {
 	}
 	return d, nil
 }
-
-// Check returns an error if the spec contradicts itself.
-func (s Spec) Check() error { return s.validate() }

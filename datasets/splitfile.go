@@ -220,7 +220,7 @@ func (r *divisionReader) sample(s *Sample, row row) (fold int, err error) {
 	return fold, nil
 }
 
-func (s Spec) validateSplit() error {
+func (s Spec) checkSplit() error {
 	if _, _, ok := cutPair(s.Holdout); s.Holdout != "" && !ok {
 		return fmt.Errorf("holdout %q: want COLUMN=VALUE, such as site=B", s.Holdout)
 	}

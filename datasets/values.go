@@ -16,8 +16,8 @@ import (
 // or negative of them.
 const Regression Task = "regression"
 
-// validateTask checks what is said of data with numbers for labels.
-func (s Spec) validateTask() error {
+// checkTask checks what is said of data with numbers for labels.
+func (s Spec) checkTask() error {
 	if s.Task == "" {
 		return nil
 	}

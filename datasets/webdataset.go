@@ -42,7 +42,7 @@ func readWebDataset(ctx context.Context, d *Dataset, s Spec) error {
 	if err != nil {
 		return fmt.Errorf("datasets: webdataset %s: %w", s.Path, err)
 	}
-	store := &archives{look: s.look()}
+	store := &archives{shown: s.shown()}
 	d.files = store
 	reader := &tarReader{dataset: d, spec: s, attrs: map[string]int{}}
 	if reader.patient, err = s.patientPattern(); err != nil {
@@ -348,8 +348,8 @@ func plain(value any) string {
 
 // archives reads members at their places.
 type archives struct {
-	open []*os.File
-	look
+	open  []*os.File
+	shown ImageOptions
 }
 
 // place returns the archive that holds a member, and where in it.
@@ -376,7 +376,7 @@ func (a *archives) read(s Source) (Content, error) {
 	if _, err := archive.ReadAt(data, at); err != nil {
 		return Content{}, fmt.Errorf("read %s: %w", s.Path, cause(err))
 	}
-	return Content{data: data, frame: s.Frame, look: a.look}, nil
+	return Content{data: data, shown: a.shown.frame(s.Frame)}, nil
 }
 
 func (a *archives) Close() error {

@@ -167,11 +167,11 @@ func (f *fill) decode(ctx context.Context, content datasets.Content, missing []i
 		defer f.budget.Release(pixels)
 		img, err = content.Decode(ctx, f.o.MaxPixels)
 	}
+	turned := err == nil && content.OnItsSide()
 	for _, it := range missing {
-		it.err = at(StepDecode, err)
+		it.err, it.turned = at(StepDecode, err), turned
 		if err == nil {
 			it.pixels, it.err = f.preprocess(img, it.key.Region)
-			it.turned = content.OnItsSide()
 		}
 		if err := send(it); err != nil {
 			return err
