@@ -43,7 +43,7 @@ func readCheXpert(ctx context.Context, d *Dataset, s Spec) error {
 		reader.adjust = func(r row, sample *Sample) error {
 			sample.ID = stripVariant(sample.Source.Path)
 			fromCheXpertPath(sample)
-			return viewAsked(s.Views, t, r, "AP/PA", "Frontal/Lateral")
+			return s.checkView(t.cells(r, "AP/PA", "Frontal/Lateral")...)
 		}
 		if err := reader.addTo(ctx, d); err != nil {
 			return err

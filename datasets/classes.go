@@ -26,6 +26,11 @@ func (d *Dataset) labelByCell(cells []string, s Spec) error {
 	if !isList {
 		return d.labelByClass(cells, s)
 	}
+	return d.labelByList(cells, mark, s)
+}
+
+// labelByList is labelByCell where the cells are lists.
+func (d *Dataset) labelByList(cells []string, mark string, s Spec) error {
 	lists := make([][]string, len(cells))
 	names := map[string]bool{}
 	for i, cell := range cells {
@@ -36,14 +41,9 @@ func (d *Dataset) labelByCell(cells []string, s Spec) error {
 			}
 		}
 	}
-	findings := slices.Sorted(maps.Keys(names))
-	for _, class := range s.Classes {
-		if err := near.Check("finding", class, findings); err != nil {
-			return fmt.Errorf("datasets: %s: no sample lists a finding asked for: %w", d.Spec, err)
-		}
-	}
-	if len(s.Classes) > 0 {
-		findings = s.Classes
+	findings, err := s.askedOf("finding", slices.Sorted(maps.Keys(names)))
+	if err != nil {
+		return fmt.Errorf("datasets: %s: no sample lists a finding asked for: %w", d.Spec, err)
 	}
 	if len(findings) == 0 {
 		return fmt.Errorf("datasets: %s: no list names a finding", d.Spec)
@@ -72,6 +72,20 @@ func (d *Dataset) labelByCell(cells []string, s Spec) error {
 		d.Samples[i].Labels = labels
 	}
 	return nil
+}
+
+// askedOf returns the classes that the spec asks for, or all that there are. One that
+// is not there is an error.
+func (s Spec) askedOf(what string, there []string) ([]string, error) {
+	for _, class := range s.Classes {
+		if err := near.Check(what, class, there); err != nil {
+			return nil, err
+		}
+	}
+	if len(s.Classes) > 0 {
+		return s.Classes, nil
+	}
+	return there, nil
 }
 
 // labelByClass sets task, classes and labels of a dataset in which a sample

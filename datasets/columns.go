@@ -76,19 +76,16 @@ func (t *table) columns(ctx context.Context, d *Dataset, s Spec) (columns, error
 	find(&c.frame, "frame", s.FrameColumn, "frame")
 	c.label = -1
 	for _, name := range s.Labels {
-		if s.renamedTo(name) {
-			continue // made by a rule, later
-		}
-		var i int
-		if slices.ContainsFunc(s.Consensus, func(r Consensus) bool { return r.Finding == name }) {
+		if s.makes(name) {
 			continue
 		}
+		var i int
 		find(&i, "finding", name)
 		c.findings = append(c.findings, i)
 	}
-	if len(s.Rename) > 0 {
+	if len(s.Labels) > 0 && len(s.Rename) > 0 {
 		for old := range s.Rename {
-			if i := slices.Index(t.header, old); i >= 0 && len(s.Labels) > 0 && !slices.Contains(c.findings, i) {
+			if i := slices.Index(t.header, old); i >= 0 && !slices.Contains(c.findings, i) {
 				c.findings = append(c.findings, i)
 			}
 		}

@@ -174,8 +174,8 @@ func (d *Dataset) addInstance(name string, h *dicom.File, s Spec) error {
 	if sample.Patient, err = pattern.of(sample.Patient, name); err != nil {
 		return err
 	}
-	if len(s.Views) > 0 && !slices.ContainsFunc(s.Views, func(v string) bool { return strings.EqualFold(v, h.Text(dicom.ViewPosition)) }) {
-		return fmt.Errorf("view %s is not among those asked for", h.Text(dicom.ViewPosition))
+	if err := s.checkView(h.Text(dicom.ViewPosition)); err != nil {
+		return err
 	}
 	for _, frame := range wanted {
 		one := sample

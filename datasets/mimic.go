@@ -128,7 +128,7 @@ func (d *Dataset) addMIMICImages(ctx context.Context, meta *table, labels *study
 			d.exclude(fmt.Sprintf("row %d", r.line), "dicom_id %q, subject_id %q, study_id %q make no path", image, subject, study)
 			continue
 		}
-		if err := viewAsked(s.Views, meta, r, "ViewPosition"); err != nil {
+		if err := s.checkView(meta.cells(r, "ViewPosition")...); err != nil {
 			d.exclude(image, "%v", err)
 			continue
 		}

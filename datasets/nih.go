@@ -61,7 +61,7 @@ func readNIH(ctx context.Context, d *Dataset, s Spec) error {
 		if k := slices.Index(cols.attrs, age); k >= 0 {
 			sample.Attrs[k] = years(sample.Attrs[k])
 		}
-		return viewAsked(s.Views, t, r, "View Position")
+		return s.checkView(t.cells(r, "View Position")...)
 	}
 	if err := reader.addTo(ctx, d); err != nil {
 		return err

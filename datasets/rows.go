@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"image"
+	"path"
 	"slices"
 	"strings"
 )
@@ -215,4 +216,15 @@ func firstTwice(names []string) string {
 		}
 	}
 	return ""
+}
+
+// checkView returns an error if views are asked for and an image has none of them.
+func (s Spec) checkView(has ...string) error {
+	asked := func(view string) bool {
+		return slices.ContainsFunc(s.Views, func(v string) bool { return strings.EqualFold(v, view) })
+	}
+	if len(s.Views) == 0 || slices.ContainsFunc(has, asked) {
+		return nil
+	}
+	return fmt.Errorf("view %s is not among those asked for", path.Join(has...))
 }

@@ -84,14 +84,15 @@ func (s Spec) checkRules() error {
 	return errors.Join(errs...)
 }
 
-// renamedTo reports whether a rule of the spec makes a finding of this name.
-func (s Spec) renamedTo(finding string) bool {
+// makes reports whether a rule or a consensus of the spec makes a finding of this
+// name, for which there is no column then.
+func (s Spec) makes(finding string) bool {
 	for _, to := range s.Rename {
 		if to == finding {
 			return true
 		}
 	}
-	return false
+	return slices.ContainsFunc(s.Consensus, func(c Consensus) bool { return c.Finding == finding })
 }
 
 // renamed returns the name that a class is to have.

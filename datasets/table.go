@@ -84,21 +84,26 @@ func openTable(s Spec, path string) (*table, error) {
 	case slices.ContainsFunc(first, func(name string) bool { return strings.Contains(name, "\r") }):
 		return nil, fmt.Errorf("%s: line 1: the lines end in CR alone, as of old; save the table with LF or CRLF", path)
 	}
-	t.header = slices.Clone(first)
-	if t.keys = slices.Clone(first); t.headless {
-		t.keys = nil
-		t.header = slices.Clone(s.Columns)
+	if t.headless {
+		return t, t.name(s.Columns)
 	}
-	for i, name := range t.header {
+	t.keys = slices.Clone(first)
+	return t, t.name(first)
+}
+
+// name gives the columns their names.
+func (t *table) name(columns []string) error {
+	t.header = make([]string, len(columns))
+	for i, name := range columns {
 		if !utf8.ValidString(name) {
-			return nil, fmt.Errorf("%s: line 1: the header %q is not UTF-8; save the table as UTF-8", path, name)
+			return fmt.Errorf("%s: line 1: the header %q is not UTF-8; save the table as UTF-8", t.path, name)
 		}
 		t.header[i] = strings.TrimSpace(name)
 		if t.header[i] != "" && slices.Contains(t.header[:i], t.header[i]) {
-			return nil, fmt.Errorf("%s: the column %q stands twice in the header", path, t.header[i])
+			return fmt.Errorf("%s: the column %q stands twice in the header", t.path, t.header[i])
 		}
 	}
-	return t, nil
+	return nil
 }
 
 // noText returns what a file is that begins as spreadsheets do, but is no text
@@ -254,10 +259,8 @@ func (t *table) read(ctx context.Context, r rowSource, size int64, yield func(ro
 		if fields, err = t.even(fields); err != nil {
 			return fmt.Errorf("%s: %w", t.at(at), err)
 		}
-		for i, field := range fields {
-			if !utf8.ValidString(field) {
-				return fmt.Errorf("%s: line %d column %s: %q is not UTF-8; save the table as UTF-8", t.path, at, t.header[i], field)
-			}
+		if i := slices.IndexFunc(fields, func(field string) bool { return !utf8.ValidString(field) }); i >= 0 {
+			return fmt.Errorf("%s: line %d column %s: %q is not UTF-8; save the table as UTF-8", t.path, at, t.header[i], fields[i])
 		}
 		// Of a single column, an empty line is an empty value, as R writes it;
 		// the reader skips such lines.
@@ -349,24 +352,15 @@ func (t *table) behind(names ...string) []string {
 	return nil
 }
 
-// viewAsked returns an error if views are asked for and none of the columns
-// names one of them.
-func viewAsked(views []string, t *table, r row, columns ...string) error {
-	if len(views) == 0 {
-		return nil
-	}
+// cells returns what a row has in those of the columns that are there.
+func (t *table) cells(r row, columns ...string) []string {
 	var has []string
 	for _, name := range columns {
 		if i := slices.Index(t.header, name); i >= 0 {
 			has = append(has, strings.TrimSpace(r.fields[i]))
 		}
 	}
-	for _, view := range views {
-		if slices.ContainsFunc(has, func(h string) bool { return strings.EqualFold(h, view) }) {
-			return nil
-		}
-	}
-	return fmt.Errorf("view %s is not among those asked for", path.Join(has...))
+	return has
 }
 
 // lookup reads two columns of a table as a map.

@@ -100,8 +100,7 @@ func (f *fill) named(ctx context.Context, v *Vectors, samples []int, send func(.
 		if errors.Is(err, ErrNotStored) {
 			digest, _, unread := f.cache.identify(ctx, f.known, f.data, f.data.Samples[i].Source)
 			if unread == nil {
-				source := f.data.Samples[i].Source
-				it.key = Key{Content: digest, Region: source.Region, Frame: source.Frame}
+				it.key = keyOf(digest, f.data.Samples[i].Source)
 				_, err = f.cache.read(ctx, f.query, f.shelf, it.key)
 			}
 		}
@@ -122,8 +121,7 @@ func (f *fill) named(ctx context.Context, v *Vectors, samples []int, send func(.
 // lookUp sorts the samples of one content by whether their vectors are there.
 func (f *fill) lookUp(ctx context.Context, samples []int, content [sha256.Size]byte) (hits, missing []item, err error) {
 	for _, i := range samples {
-		source := f.data.Samples[i].Source
-		it := item{index: i, key: Key{Content: content, Region: source.Region, Frame: source.Frame}}
+		it := item{index: i, key: keyOf(content, f.data.Samples[i].Source)}
 		switch _, err := f.cache.read(ctx, f.query, f.shelf, it.key); {
 		case err == nil:
 			hits = append(hits, it)
