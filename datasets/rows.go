@@ -69,15 +69,7 @@ func (t *rowReader) addTo(ctx context.Context, d *Dataset) error {
 			continue
 		}
 		for _, frame := range frames {
-			one := sample
-			one.Source.Frame = frame
-			switch {
-			case t.spec.Frame == "":
-			case t.id < 0:
-				one.ID = sampleID(one.Source)
-			case len(frames) > 1:
-				one.ID = fmt.Sprintf("%s#frame %d", sample.ID, frame+1)
-			}
+			one := t.atFrame(sample, frame, len(frames))
 			if err := t.label(r, &one); err != nil {
 				return fmt.Errorf("datasets: %s %s: %w", t.spec.Format, t.at(r.line), err)
 			}
@@ -227,4 +219,17 @@ func (s Spec) checkView(has ...string) error {
 		return nil
 	}
 	return fmt.Errorf("view %s is not among those asked for", path.Join(has...))
+}
+
+// atFrame returns the sample at one of so many frames that are asked for.
+func (t *rowReader) atFrame(s Sample, frame, of int) Sample {
+	s.Source.Frame = frame
+	switch {
+	case t.spec.Frame == "":
+	case t.id < 0:
+		s.ID = sampleID(s.Source)
+	case of > 1:
+		s.ID = fmt.Sprintf("%s#frame %d", s.ID, frame+1)
+	}
+	return s
 }
