@@ -208,6 +208,13 @@ func (d *Dataset) positiveOf(two []string, asked string) string {
 	return two[1]
 }
 
+// labelBy sets task and classes to those of a table of labels whose rows the samples
+// are to take theirs from, and takes over what is odd about it.
+func (d *Dataset) labelBy(table *Dataset) {
+	d.Task, d.Classes, d.Other, d.named = table.Task, table.Classes, table.Other, table.named
+	d.Problems = append(d.Problems, table.Problems...)
+}
+
 // labelByFinding sets task and classes of a dataset whose samples have one
 // label per finding.
 func (d *Dataset) labelByFinding(findings []string) {

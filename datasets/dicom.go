@@ -231,35 +231,32 @@ func (d *Dataset) labelInstances(ctx context.Context, path string, headers []hea
 		return fmt.Errorf("%s: %w", path, err)
 	}
 	own := s
-	own.ID, own.Image, own.Patient, own.Study, own.Series = "", "", "", "", ""
+	own.ID, own.Image, own.Patient, own.Study, own.Series, own.Frame = "", "", "", "", "", ""
 	labels := &Dataset{Spec: d.Spec}
 	cols, err := t.columns(ctx, labels, own)
 	if err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}
-	d.Problems = append(d.Problems, labels.Problems...)
 	cols.image, cols.id = -1, -1
-	// The keys of the rows, in the order of their samples.
-	var keys []string
 	reader := &rowReader{table: t, columns: cols, spec: own}
-	reader.adjust = func(r row, _ *Sample) error {
-		keys = append(keys, strings.TrimSpace(r.fields[key]))
+	reader.adjust = func(r row, s *Sample) error {
+		s.ID = strings.TrimSpace(r.fields[key])
 		return nil
 	}
 	if err := reader.addTo(ctx, labels); err != nil {
 		return err
 	}
+	met := map[string]bool{}
+	for _, s := range labels.Samples {
+		if met[s.ID] {
+			return fmt.Errorf("%s: %s %q stands twice", path, t.header[key], s.ID)
+		}
+		met[s.ID] = true
+	}
 	if err := reader.classes(labels); err != nil {
 		return err
 	}
-	rows := map[string]int{}
-	for i, k := range keys {
-		if _, twice := rows[k]; twice {
-			return fmt.Errorf("%s: %s %q stands twice", path, t.header[key], k)
-		}
-		rows[k] = i
-	}
-	d.join(labels, rows, keyOfFiles(headers, files, of), t.header[key])
+	d.join(labels, keyOfFiles(headers, files, of), t.header[key])
 	return nil
 }
 
@@ -302,27 +299,40 @@ func keyOfFiles(headers []header, files []string, of func(string, *dicom.File) s
 	return keys
 }
 
-// join gives the samples the labels of the row with their key. Samples without
-// a row are excluded, rows without a sample are a problem.
-func (d *Dataset) join(labels *Dataset, rows map[string]int, keys map[string]string, column string) {
-	d.Task, d.Classes = labels.Task, labels.Classes
-	met := map[int]bool{}
+// join gives the samples the labels of the row with their key, which is the id of a
+// sample of labels. Samples without a row are excluded, rows without a sample are a
+// problem.
+func (d *Dataset) join(labels *Dataset, keys map[string]string, column string) {
+	d.labelBy(labels)
+	rows, refused := map[string]*Sample{}, map[string]string{}
+	for i := range labels.Samples {
+		rows[labels.Samples[i].ID] = &labels.Samples[i]
+	}
+	for _, e := range labels.Excluded {
+		refused[e.ID] = e.Reason
+	}
+	met := map[string]bool{}
 	var samples []Sample
 	for _, s := range d.Samples {
-		i, ok := rows[keys[s.Source.Path]]
-		if !ok {
+		key := keys[s.Source.Path]
+		row, reason := rows[key], refused[key]
+		switch {
+		case reason != "":
+			d.exclude(s.ID, "%s", reason)
+		case row == nil:
 			d.exclude(s.ID, "the table of labels has no row with its %s", column)
 			continue
+		default:
+			s.Labels, s.Split = slices.Clone(row.Labels), cmp.Or(s.Split, row.Split)
+			s.Attrs = append(slices.Clip(s.Attrs), row.Attrs...)
+			samples = append(samples, s)
 		}
-		met[i] = true
-		s.Labels, s.Split = slices.Clone(labels.Samples[i].Labels), cmp.Or(s.Split, labels.Samples[i].Split)
-		s.Attrs = append(slices.Clip(s.Attrs), labels.Samples[i].Attrs...)
-		samples = append(samples, s)
+		met[key] = true
 	}
 	d.Samples = samples
 	d.Attributes = append(d.Attributes, labels.Attributes...)
-	if n := len(rows) - len(met); n > 0 {
-		d.problem(d.Spec, "%d of %d rows of labels belong to no file that can be used", n, len(rows))
+	if all := len(rows) + len(refused); all > len(met) {
+		d.problem(d.Spec, "%d of %d rows of labels belong to no file that can be used", all-len(met), all)
 	}
 }
 

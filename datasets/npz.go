@@ -199,11 +199,13 @@ func (d *Dataset) readNamedVectors(ctx context.Context, archive *npy.Archive, st
 	if s.Table == "" {
 		return fmt.Errorf("no array %s: for an array per id, name the table of their labels with table: (arrays: %s)", strings.Join(vectorArrays, ", "), strings.Join(archive.Names()[:min(8, len(archive.Names()))], ", "))
 	}
-	labels, err := ReadLabels(ctx, s.tableOfLabels())
+	of := s
+	of.Path = s.Table
+	labels, err := readLabels(ctx, of)
 	if err != nil {
 		return err
 	}
-	d.Task, d.Classes, d.Problems = labels.Task, labels.Classes, append(d.Problems, labels.Problems...)
+	d.labelBy(labels)
 	t, err := openTable(s, s.Table)
 	if err != nil {
 		return err
@@ -216,16 +218,19 @@ func (d *Dataset) readNamedVectors(ctx context.Context, archive *npy.Archive, st
 	for _, name := range archive.Names() {
 		known[name] = true
 	}
-	n := 0
+	d.Excluded, d.Attributes = append(d.Excluded, labels.Excluded...), labels.Attributes
+	byLine := map[int]Sample{}
+	for _, sample := range labels.Samples {
+		byLine[sample.line] = sample
+	}
 	for r, err := range t.rows(ctx) {
 		if err != nil {
 			return err
 		}
-		if n >= len(labels.Samples) {
-			return fmt.Errorf("%s: more rows than labels", s.Table)
+		sample, ok := byLine[r.line]
+		if !ok {
+			continue // excluded
 		}
-		sample := labels.Samples[n]
-		n++
 		sample.ID = strings.TrimSpace(r.fields[key])
 		if !known[sample.ID] {
 			d.exclude(cmp.Or(sample.ID, strconv.Itoa(r.line)), "the archive holds no array of this name")
@@ -243,12 +248,6 @@ func (d *Dataset) readNamedVectors(ctx context.Context, archive *npy.Archive, st
 		d.Samples = append(d.Samples, sample)
 	}
 	return nil
-}
-
-// tableOfLabels is the spec for reading the labels beside vectors.
-func (s Spec) tableOfLabels() Spec {
-	s.Path, s.Table, s.SplitFile, s.IDKey = s.Table, "", "", nil
-	return s
 }
 
 func meanVector(archive *npy.Archive, name string) ([]float32, error) {
