@@ -17,7 +17,7 @@ func TestClassesAskedForOfTablesBeside(t *testing.T) {
 	npz(t, dir+"/vectors.npz", map[string]func(io.Writer) error{
 		"cr12.dcm":      func(w io.Writer) error { return npy.Write(w, []int{2}, []float32{1, 2}) },
 		"mr_frames.dcm": func(w io.Writer) error { return npy.Write(w, []int{2}, []float32{2, 2}) },
-		"ct.dcm":      func(w io.Writer) error { return npy.Write(w, []int{2}, []float32{3, 2}) },
+		"ct.dcm":        func(w io.Writer) error { return npy.Write(w, []int{2}, []float32{3, 2}) },
 	})
 	for _, s := range []Spec{
 		{Format: "dicom", Path: dir, Frame: "middle"},

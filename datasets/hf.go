@@ -10,7 +10,6 @@ import (
 	"os"
 	"path"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -47,7 +46,7 @@ func readHF(ctx context.Context, d *Dataset, s Spec) error {
 		}
 	}
 	own := s
-	own.Image, own.ID = imageKey, s.ID
+	own.Image = imageKey
 	cols, err := t.columns(ctx, d, own)
 	if err != nil {
 		return fmt.Errorf("datasets: hf %s: %w", s.Path, err)
@@ -112,8 +111,7 @@ func openShard(name, image string) (*shard, error) {
 		f.Close()
 		return nil, err
 	}
-	first := regexp.MustCompile(`^[A-Za-z]+`).FindString(filepath.Base(name))
-	s.split = splitNames[strings.ToLower(first)]
+	s.split = partNamed(filepath.Base(name))
 	return s, nil
 }
 

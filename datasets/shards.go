@@ -55,3 +55,10 @@ func shards(pattern string, endings ...string) ([]string, error) {
 	}
 	return names, err
 }
+
+var firstWord = regexp.MustCompile(`^[A-Za-z]+`)
+
+// partNamed returns the part that a file's name begins with, or "".
+func partNamed(name string) string {
+	return splitNames[strings.ToLower(firstWord.FindString(name))]
+}

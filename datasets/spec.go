@@ -4,10 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 
 	"github.com/medprobe/medprobe/internal/dicom"
@@ -85,8 +83,8 @@ type Spec struct {
 	// Unit is the word for what the patient column holds; default "patient".
 	Unit string `yaml:"unit"`
 
-	// Table is the table of labels beside a folder of images: imagefolder's
-	// metadata, dicom's labels, mimic's and scin's first table.
+	// Table is the table of labels beside images or vectors: imagefolder's metadata,
+	// and the labels of dicom, mimic, scin and npz.
 	Table string `yaml:"table"`
 	// Views restricts radiographs to these view positions, such as PA and AP.
 	Views []string `yaml:"views"`
@@ -125,20 +123,6 @@ type Spec struct {
 	// IDKey hides ids and patients: they become HMACs under this key.
 	IDKey []byte `yaml:"-" json:"-"`
 }
-
-// formats are the readers by the names of what they read. A reader fills the
-// dataset's samples, classes and files, and its Unit where that is not a patient;
-// what is done for every dataset, [Open] does after it.
-var formats = map[string]func(context.Context, *Dataset, Spec) error{
-	"csv": readCSV, "tsv": readCSV, "jsonl": readCSV, "parquet": readCSV,
-	"imagefolder": readImageFolder, "voc": readVOC, "coco": readCOCO,
-	"chexpert": readCheXpert, "mimic": readMIMIC, "nih": readNIH, "scin": readSCIN,
-	"medmnist": readMedMNIST, "hf": readHF, "webdataset": readWebDataset,
-	"dicom": readDICOM, "npz": readNPZ,
-}
-
-// Formats lists the formats that [Open] reads.
-func Formats() []string { return slices.Sorted(maps.Keys(formats)) }
 
 // ParseSpec reads FORMAT:PATH or the path of a YAML file with the fields of
 // [Spec]. Paths in a YAML file are relative to that file.
@@ -202,39 +186,6 @@ func (s Spec) Check() error {
 	return errors.Join(err, s.checkUse(), s.Box.check(), s.checkRules(), s.checkFrame(), s.Aggregate.check(), s.checkSplit(), s.checkTask())
 }
 
-// uses says which formats read the fields that not all of them do.
-var uses = []struct {
-	key     string
-	said    func(Spec) bool
-	formats []string
-}{
-	{"columns", func(s Spec) bool { return len(s.Columns) > 0 }, []string{"csv", "tsv", "dicom", "npz"}},
-	{"box", func(s Spec) bool { return s.Box != Box{} }, slices.Concat(tables, []string{"hf", "imagefolder"})},
-	{"frame_column", func(s Spec) bool { return s.FrameColumn != "" }, slices.Concat(tables, []string{"hf", "imagefolder"})},
-	{"patient_pattern", func(s Spec) bool { return s.PatientPattern != "" }, slices.Concat(tables, []string{"imagefolder", "chexpert", "nih", "dicom", "hf", "webdataset", "voc", "coco"})},
-	{"consensus", func(s Spec) bool { return len(s.Consensus) > 0 }, slices.Concat(tables, []string{"imagefolder", "dicom", "hf", "npz"})},
-	{"table", func(s Spec) bool { return s.Table != "" }, []string{"imagefolder", "dicom", "mimic", "scin", "npz"}},
-	{"views", func(s Spec) bool { return len(s.Views) > 0 }, []string{"chexpert", "mimic", "nih", "dicom"}},
-	{"min_confidence", func(s Spec) bool { return s.MinConfidence != 0 }, []string{"scin"}},
-	{"frame", func(s Spec) bool { return s.Frame != "" }, slices.Concat(tables, []string{"dicom", "medmnist"})},
-	{"embeddings", func(s Spec) bool { return s.Embeddings != "" }, []string{"npz"}},
-}
-
-// tables are the formats that are one table.
-var tables = []string{"csv", "tsv", "jsonl", "parquet"}
-
-// checkUse refuses fields that the format does not read: what is said and
-// not heard would be a silent loss.
-func (s Spec) checkUse() error {
-	var errs []error
-	for _, use := range uses {
-		if use.said(s) && !slices.Contains(use.formats, s.Format) {
-			errs = append(errs, fmt.Errorf("%s: means nothing in %s; it is for %s", use.key, s.Format, strings.Join(use.formats, ", ")))
-		}
-	}
-	return errors.Join(errs...)
-}
-
 // Relative returns the spec with its paths seen from the folder dir.
 func (s Spec) Relative(dir string) Spec {
 	for _, p := range []*string{&s.Path, &s.Root, &s.Table, &s.SplitFile} {
@@ -269,7 +220,7 @@ func Open(ctx context.Context, s Spec) (*Dataset, error) {
 		return nil, fmt.Errorf("datasets: %w", err)
 	}
 	d := &Dataset{Spec: s.String()}
-	err := formats[s.Format](ctx, d, s)
+	err := formatOf(s.Format).read(ctx, d, s)
 	if err == nil {
 		err = d.finish(s)
 	}

@@ -28,9 +28,6 @@ func (s Spec) checkTask() error {
 	wrong := func(format string, args ...any) {
 		errs = append(errs, fmt.Errorf("task: regression: "+format, args...))
 	}
-	if !slices.Contains(tables, s.Format) {
-		wrong("numbers are read of %s, and not of %s", strings.Join(tables, ", "), s.Format)
-	}
 	if len(s.Labels) == 0 {
 		wrong("name the columns of numbers with labels:")
 	}

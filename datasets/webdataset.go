@@ -13,7 +13,6 @@ import (
 	"os"
 	"path"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -295,9 +294,7 @@ func (r *tarReader) add(shard string, m member) {
 		fail(err)
 		return
 	}
-	if first := regexp.MustCompile(`^[A-Za-z]+`).FindString(shard); sample.Split == "" {
-		sample.Split = splitNames[strings.ToLower(first)]
-	}
+	sample.Split = cmp.Or(sample.Split, partNamed(shard))
 	r.addAttributes(&sample, m.said)
 	r.dataset.Samples = append(r.dataset.Samples, sample)
 	r.labels = append(r.labels, label)
