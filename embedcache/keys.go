@@ -101,8 +101,8 @@ func (k Key) String() string {
 	return text
 }
 
-// ParseKey reads what [Key.String] writes.
-func ParseKey(text string) (Key, error) {
+// parseKey reads what [Key.String] writes.
+func parseKey(text string) (Key, error) {
 	var k Key
 	rest, region, _ := strings.Cut(text, "+")
 	content, frame, framed := strings.Cut(rest, "@")

@@ -23,7 +23,7 @@ type questions struct {
 	positive, negative [][][]float32
 }
 
-// newQuestions checks the prompts as [NewPrior] does and encodes their texts.
+// newQuestions checks the prompts as [newPrior] does and encodes their texts.
 func newQuestions(ctx context.Context, enc TextEncoder, classes []string, exclusive bool, prompts Prompts, score Score) (*questions, error) {
 	score, err := prompts.scoreFor(classes, exclusive, score)
 	if err != nil {

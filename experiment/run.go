@@ -71,7 +71,7 @@ func Run(ctx context.Context, c *Config, o Options) (result *Result, err error) 
 	}
 	if len(c.Prompts) > 0 {
 		// Before the images are embedded, which may take long.
-		if w.prior, _, err = NewPrior(ctx, cachedTexts{o.Encoder, o.Cache}, d.Classes, d.Exclusive(), c.Prompts.of(d), ""); err != nil {
+		if w.prior, _, err = newPrior(ctx, cachedTexts{o.Encoder, o.Cache}, d.Classes, d.Exclusive(), c.Prompts.of(d), ""); err != nil {
 			return nil, err
 		}
 	}

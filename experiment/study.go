@@ -176,7 +176,7 @@ func (p Prompt) ways(score Score) ([]evaluate.Wording, error) {
 	if own == "" {
 		own = EnsembleMean
 	}
-	names := slices.DeleteFunc(Ensembles(), func(e string) bool { return e == string(own) })
+	names := slices.DeleteFunc(ensembles(), func(e string) bool { return e == string(own) })
 	var ways []evaluate.Wording
 	for _, name := range append([]string{string(own)}, names...) {
 		w := evaluate.Wording{Ensemble: name, Positive: p.Positive}

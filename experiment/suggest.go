@@ -28,8 +28,8 @@ type Suggest struct {
 	Seed        uint64
 }
 
-// SuggestSchema names the form of the JSON of [Suggestions].
-const SuggestSchema = "medprobe.suggest/1"
+// suggestSchema names the form of the JSON of Suggestions.
+const suggestSchema = "medprobe.suggest/1"
 
 // Suggestions are the samples to label next, the most telling first.
 type Suggestions struct {
@@ -63,7 +63,7 @@ type Pick struct {
 	StandsFor int `json:"stands_for"`
 }
 
-// Run embeds the candidates and chooses among them by [Choose].
+// Run embeds the candidates and chooses among them, the most uncertain and least alike.
 func (s Suggest) Run(ctx context.Context, o Options) (found *Suggestions, err error) {
 	d, err := datasets.Open(ctx, s.Data)
 	if err != nil {
@@ -75,7 +75,7 @@ func (s Suggest) Run(ctx context.Context, o Options) (found *Suggestions, err er
 		}
 	}()
 	found = &Suggestions{
-		Schema: SuggestSchema, Data: s.Data.Format + ":" + filepath.Base(s.Data.Path), Encoder: o.Encoder.Name(),
+		Schema: suggestSchema, Data: s.Data.Format + ":" + filepath.Base(s.Data.Path), Encoder: o.Encoder.Name(),
 		Method: "diversity", Finding: s.Finding, Seed: s.Seed, Unit: d.Unit,
 	}
 	w := newWork(&Config{Name: "Suggest", Data: s.Data, Preprocess: s.Preprocess, MaxFailures: s.MaxFailures, Seed: s.Seed}, o, d)
@@ -117,7 +117,7 @@ func (s Suggest) Run(ctx context.Context, o Options) (found *Suggestions, err er
 	for k, i := range l.test {
 		patients[k], x[k] = l.data.Samples[i].Group(), vectors[k][0]
 	}
-	chosen := Choose(x, uncertainty, patients, taught, s.K, s.Seed)
+	chosen := choose(x, uncertainty, patients, taught, s.K, s.Seed)
 	seen := map[string]bool{}
 	repeated := 0
 	for rank, c := range chosen {
