@@ -199,6 +199,9 @@ func (s Spec) Relative(dir string) Spec {
 // String returns FORMAT:PATH.
 func (s Spec) String() string { return s.Format + ":" + s.Path }
 
+// Name returns the same without the folder, which is nobody else's matter.
+func (s Spec) Name() string { return s.Format + ":" + filepath.Base(s.Path) }
+
 // UnmarshalYAML reads either FORMAT:PATH or the fields of the spec.
 func (s *Spec) UnmarshalYAML(node *yaml.Node) error {
 	if node.Kind == yaml.ScalarNode {

@@ -3,7 +3,6 @@ package experiment
 import (
 	"context"
 	"fmt"
-	"path/filepath"
 	"slices"
 	"strings"
 
@@ -44,11 +43,7 @@ func (q Drift) Run(ctx context.Context, o Options) (found *evaluate.Drift, err e
 	if err != nil {
 		return nil, err
 	}
-	defer func() {
-		if closed := d.Close(); err == nil {
-			err = closed
-		}
-	}()
+	defer closing(d, &err)
 	w := newWork(&Config{Name: "Drift", Data: q.Data, Preprocess: q.Preprocess, MaxFailures: q.MaxFailures, Seed: q.Seed}, o, d)
 	if w.plan, err = q.plan(d); err != nil {
 		return nil, err
@@ -75,7 +70,7 @@ func (q Drift) Run(ctx context.Context, o Options) (found *evaluate.Drift, err e
 	}
 	counts := w.plan.counts(w.data)
 	found.Counts, found.Warnings = &counts, w.warnings
-	found.Head, found.Encoder, found.Data = q.Head.Kind, o.Encoder.Name(), q.Data.Format+":"+filepath.Base(q.Data.Path)
+	found.Head, found.Encoder, found.Data = q.Head.Kind, o.Encoder.Name(), q.Data.Name()
 	switch {
 	case len(q.Reference.Sketch) == 0:
 		found.Warnings = append(found.Warnings, "the reference holds no vectors: embeddings are not compared; run the experiment again and add its head, if an earlier medprobe kept it")
@@ -151,10 +146,7 @@ func (l *lab) population(h *trainer.Head, seed uint64, each perUnit) (evaluate.P
 // populationOf is [lab.population] of a method that has scored them; classes
 // names the columns of its scores.
 func (l *lab) populationOf(m *method, classes []string, seed uint64, each perUnit) (p evaluate.Population, err error) {
-	groups := make([]string, len(l.test))
-	for r, i := range l.test {
-		groups[r] = l.data.Samples[i].Group()
-	}
+	groups := groupsOf(l.data, l.test)
 	p = evaluate.Population{Samples: len(groups), Units: distinct(groups), Unit: l.data.Unit}
 	drawn := evaluate.DrawUnits(groups, driftVectors, each.vectors, seed)
 	p.Vectors, p.VectorGroups = vectorsOf(gather(l.testX, drawn)), pick(groups, drawn)
@@ -176,14 +168,6 @@ func (l *lab) populationOf(m *method, classes []string, seed uint64, each perUni
 		p.Findings = append(p.Findings, f)
 	}
 	return p, nil
-}
-
-func distinct(groups []string) int {
-	seen := map[string]bool{}
-	for _, g := range groups {
-		seen[g] = true
-	}
-	return len(seen)
 }
 
 // vectorsOf returns the rows of a matrix.

@@ -6,7 +6,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/medprobe/medprobe/embedcache"
 	"github.com/medprobe/medprobe/encoder"
 	"github.com/medprobe/medprobe/trainer"
 	"gonum.org/v1/gonum/blas/blas32"
@@ -37,6 +36,10 @@ func (w *work) fineTune(ctx context.Context, l *lab) (*method, error) {
 			return nil, nil
 		}
 	}
+	if by := w.config.Data.Aggregate.By; by != "" {
+		w.warnings = append(w.warnings, fmt.Sprintf("the encoder's classifier judges images, and those of a %s were made one: it is not compared", by))
+		return nil, nil
+	}
 	x, err := w.raw(ctx, l)
 	if err != nil {
 		return nil, err
@@ -55,14 +58,10 @@ func (w *work) fineTune(ctx context.Context, l *lab) (*method, error) {
 	return m, nil
 }
 
-// raw returns the vectors of the test samples as the tower gave them.
+// raw returns the vectors of the test samples as the tower gave them, where no
+// samples were made one.
 func (w *work) raw(ctx context.Context, l *lab) (blas32.General, error) {
-	used := w.plan.used()
-	keys := make([]embedcache.Key, len(l.test))
-	for r, i := range l.test {
-		keys[r] = w.keys[used[i]]
-	}
-	return w.options.Cache.Raw(ctx, w.space, keys)
+	return w.options.Cache.Raw(ctx, w.space, pick(pick(w.keys, w.plan.used()), l.test))
 }
 
 // columns returns the columns of m at the places.

@@ -5,7 +5,6 @@ import (
 	"slices"
 
 	"github.com/medprobe/medprobe/datasets"
-	"github.com/medprobe/medprobe/embedcache"
 	"github.com/medprobe/medprobe/trainer"
 	"gonum.org/v1/gonum/blas/blas32"
 	"gonum.org/v1/gonum/blas/blas64"
@@ -39,9 +38,7 @@ func (w *work) newLab(ctx context.Context) (*lab, error) {
 		config: w.config, data: subset(w.data, rows), prior: w.prior, multiplier: w.options.Multiplier, memory: w.options.Memory,
 		space: trainer.Space{Encoder: w.space.Encoder, Preprocess: w.space.Preprocess},
 	}
-	keys := make([]embedcache.Key, len(rows))
 	for k, i := range rows {
-		keys[k] = w.keys[i]
 		switch w.plan[i].part {
 		case trainPart:
 			l.train = append(l.train, k)
@@ -52,7 +49,7 @@ func (w *work) newLab(ctx context.Context) (*lab, error) {
 		}
 	}
 	var err error
-	if l.x, err = w.options.Cache.Matrix(ctx, w.space, keys); err != nil {
+	if l.x, err = w.options.Cache.Matrix(ctx, w.space, pick(w.keys, rows)); err != nil {
 		return nil, err
 	}
 	warning, err := l.aggregate()
@@ -151,16 +148,24 @@ func Targets(d *datasets.Dataset, classes, rows []int) (y trainer.Targets, group
 	for _, c := range classes {
 		y.Classes = append(y.Classes, d.Classes[c])
 	}
-	groups = make([]string, len(rows))
 	for r, i := range rows {
 		values := make([]int8, len(classes))
 		for k, c := range classes {
 			values[k] = target(d.Samples[i].Labels[c])
 		}
 		y.Values[r] = values
+	}
+	return y, groupsOf(d, rows)
+}
+
+// groupsOf returns the patient of each of the rows, or what must not be divided in
+// the place of one.
+func groupsOf(d *datasets.Dataset, rows []int) []string {
+	groups := make([]string, len(rows))
+	for r, i := range rows {
 		groups[r] = d.Samples[i].Group()
 	}
-	return y, groups
+	return groups
 }
 
 func target(l datasets.Label) int8 {

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"math"
 
-	"github.com/medprobe/medprobe/embedcache"
 	"github.com/medprobe/medprobe/internal/vec"
 	"gonum.org/v1/gonum/blas/blas32"
 	"gonum.org/v1/gonum/blas/blas64"
@@ -154,13 +153,7 @@ func (w *work) tokens(ctx context.Context, l *lab) ([][][]float32, error) {
 	if w.space.Tokens <= 1 || w.config.Data.Aggregate.By != "" {
 		return rowsOf(l.testX, 1)
 	}
-	var keys []embedcache.Key
-	for _, i := range w.plan.used() {
-		if w.plan[i].part == testPart {
-			keys = append(keys, w.keys[i])
-		}
-	}
-	raw, err := w.options.Cache.Raw(ctx, w.space, keys)
+	raw, err := w.raw(ctx, l)
 	if err != nil {
 		return nil, err
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"math"
-	"path/filepath"
 	"slices"
 
 	"github.com/medprobe/medprobe/datasets"
@@ -69,13 +68,9 @@ func (s Suggest) Run(ctx context.Context, o Options) (found *Suggestions, err er
 	if err != nil {
 		return nil, err
 	}
-	defer func() {
-		if closed := d.Close(); err == nil {
-			err = closed
-		}
-	}()
+	defer closing(d, &err)
 	found = &Suggestions{
-		Schema: suggestSchema, Data: s.Data.Format + ":" + filepath.Base(s.Data.Path), Encoder: o.Encoder.Name(),
+		Schema: suggestSchema, Data: s.Data.Name(), Encoder: o.Encoder.Name(),
 		Method: "diversity", Finding: s.Finding, Seed: s.Seed, Unit: d.Unit,
 	}
 	w := newWork(&Config{Name: "Suggest", Data: s.Data, Preprocess: s.Preprocess, MaxFailures: s.MaxFailures, Seed: s.Seed}, o, d)

@@ -151,9 +151,13 @@ func (l *lab) patients(rows []int) int {
 	if !l.data.HasPatients() {
 		return 0
 	}
-	known := map[string]bool{}
-	for _, i := range rows {
-		known[l.data.Samples[i].Group()] = true
+	return distinct(groupsOf(l.data, rows))
+}
+
+func distinct(groups []string) int {
+	seen := map[string]bool{}
+	for _, g := range groups {
+		seen[g] = true
 	}
-	return len(known)
+	return len(seen)
 }

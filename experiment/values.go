@@ -188,9 +188,9 @@ func values(d *datasets.Dataset, rows []int, set classSet) (v trainer.Values, gr
 		v.Names = append(v.Names, d.Classes[c])
 	}
 	for _, i := range rows {
-		v.Rows, groups = append(v.Rows, pick(d.Samples[i].Values, set)), append(groups, d.Samples[i].Group())
+		v.Rows = append(v.Rows, pick(d.Samples[i].Values, set))
 	}
-	return v, groups
+	return v, groupsOf(d, rows)
 }
 
 func (l *lab) assessValues(ctx context.Context, methods []valueMethod) (*evaluate.ValueReport, error) {

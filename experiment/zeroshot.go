@@ -65,11 +65,7 @@ func (z ZeroShot) prepare(ctx context.Context, o Options, plan func(*datasets.Da
 	if err != nil {
 		return err
 	}
-	defer func() {
-		if closed := d.Close(); err == nil {
-			err = closed
-		}
-	}()
+	defer closing(d, &err)
 	a := &asking{}
 	if a.prompts, err = loadPrompts(z.Prompts); err != nil {
 		return err
