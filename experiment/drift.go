@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/medprobe/medprobe/datasets"
+	"github.com/medprobe/medprobe/embedcache"
 	"github.com/medprobe/medprobe/evaluate"
 	"github.com/medprobe/medprobe/trainer"
 	"gonum.org/v1/gonum/blas/blas32"
@@ -85,7 +86,7 @@ func (q Drift) Run(ctx context.Context, o Options) (found *evaluate.Drift, err e
 
 // fits returns an error unless encoder, head and reference are of one another.
 func (q Drift) fits(e Encoder) error {
-	space := trainer.Space{Encoder: e.Fingerprint(), Preprocess: e.PreprocessFingerprint()}
+	space := headSpace(embedcache.SpaceOf(e))
 	was := q.Reference.Encoder
 	if err := q.Head.Check(trainer.Space{Encoder: was.Fingerprint, Preprocess: was.PreprocessFingerprint}); err != nil {
 		return fmt.Errorf("the reference is not of this head: %w", err)

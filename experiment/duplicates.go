@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -32,6 +33,17 @@ type NearDuplicates struct {
 	Cosine float64 `yaml:"cosine"`
 	// Thumbnails says whether the report shows them: "yes" (the default) or "no".
 	Thumbnails string `yaml:"thumbnails"`
+}
+
+func (n NearDuplicates) check() error {
+	var errs []error
+	if !(n.Cosine >= 0.9 && n.Cosine <= 1) {
+		errs = append(errs, fmt.Errorf("near_duplicates: cosine %v: want 0.9 to 1", n.Cosine))
+	}
+	if t := n.Thumbnails; t != "" && t != "yes" && t != "no" {
+		errs = append(errs, fmt.Errorf("near_duplicates: thumbnails %q: want yes or no", t))
+	}
+	return errors.Join(errs...)
 }
 
 // twin is a sample of train and one of test with nearly the same vector, by

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/medprobe/medprobe/datasets"
+	"github.com/medprobe/medprobe/embedcache"
 	"github.com/medprobe/medprobe/trainer"
 	"gonum.org/v1/gonum/blas/blas32"
 	"gonum.org/v1/gonum/blas/blas64"
@@ -36,7 +37,7 @@ func (w *work) newLab(ctx context.Context) (*lab, error) {
 	rows := w.plan.used()
 	l := &lab{
 		config: w.config, data: subset(w.data, rows), prior: w.prior, multiplier: w.options.Multiplier, memory: w.options.Memory,
-		space: trainer.Space{Encoder: w.space.Encoder, Preprocess: w.space.Preprocess},
+		space: headSpace(w.space),
 	}
 	for k, i := range rows {
 		switch w.plan[i].part {
@@ -63,6 +64,11 @@ func (w *work) newLab(ctx context.Context) (*lab, error) {
 	return l, nil
 }
 
+// headSpace is the space of vectors as a head names it.
+func headSpace(s embedcache.Space) trainer.Space {
+	return trainer.Space{Encoder: s.Encoder, Preprocess: s.Preprocess}
+}
+
 // classSet is the classes that are fitted together: all of them where they
 // exclude one another, one finding otherwise.
 type classSet []int
@@ -85,20 +91,22 @@ func (l *lab) classSets() []classSet {
 // draw returns the support of a class set: k shots per class, or the whole
 // training part for k = 0.
 func (l *lab) draw(set classSet, k, draw int) ([]int, error) {
-	switch {
-	case k == 0:
-		return slices.DeleteFunc(slices.Clone(l.train), func(i int) bool {
-			return !slices.ContainsFunc(set, func(c int) bool { return known(l.data.Samples[i].Labels[c]) })
-		}), nil
-	default:
+	if k > 0 {
 		return datasets.Draw(l.data, l.train, set, datasets.Shots{K: k, Scenario: l.config.Scenario, Seed: l.config.Seed, Draw: draw})
 	}
+	return slices.DeleteFunc(slices.Clone(l.train), func(i int) bool {
+		return !slices.ContainsFunc(set, func(c int) bool { return known(l.data.Samples[i].Labels[c]) })
+	}), nil
 }
 
 // fit trains a head for the classes of the set on the rows.
 func (l *lab) fit(ctx context.Context, kind string, set classSet, rows []int) (*trainer.Head, error) {
+	return l.fitWith(ctx, l.fitOptions(kind, set), set, rows)
+}
+
+func (l *lab) fitWith(ctx context.Context, o trainer.Options, set classSet, rows []int) (*trainer.Head, error) {
 	y, groups := Targets(l.data, set, rows)
-	return trainer.Fit(ctx, gather(l.x, rows), y, groups, l.fitOptions(kind, set))
+	return trainer.Fit(ctx, gather(l.x, rows), y, groups, o)
 }
 
 func (l *lab) fitOptions(kind string, set classSet) trainer.Options {
@@ -116,8 +124,7 @@ func (l *lab) fitTuned(ctx context.Context, kind string, set classSet, rows []in
 	if err := l.tuned(&o); err != nil {
 		return nil, err
 	}
-	y, groups := Targets(l.data, set, rows)
-	head, err := trainer.Fit(ctx, gather(l.x, rows), y, groups, o)
+	head, err := l.fitWith(ctx, o, set, rows)
 	if err != nil {
 		return nil, err
 	}

@@ -80,7 +80,7 @@ func (s Suggest) Run(ctx context.Context, o Options) (found *Suggestions, err er
 	}
 	if s.Head != nil {
 		found.Method = "uncertainty and diversity"
-		if err := s.Head.Check(trainer.Space{Encoder: w.space.Encoder, Preprocess: w.space.Preprocess}); err != nil {
+		if err := s.Head.Check(headSpace(w.space)); err != nil {
 			return nil, fmt.Errorf("experiment: suggest: %w", err)
 		}
 	}
@@ -92,27 +92,23 @@ func (s Suggest) Run(ctx context.Context, o Options) (found *Suggestions, err er
 	if err != nil {
 		return nil, err
 	}
+	found.Candidates, found.Warnings = len(l.test), w.warnings
+	return found, s.choose(l, taught, found)
+}
+
+// choose names samples of the test part of the lab, which are the candidates.
+func (s Suggest) choose(l *lab, taught map[string]bool, found *Suggestions) error {
 	var uncertainty []float64
 	if s.Head != nil {
 		p, err := s.Head.Probabilities(l.testX)
 		if err != nil {
-			return nil, fmt.Errorf("experiment: suggest: %w", err)
+			return fmt.Errorf("experiment: suggest: %w", err)
 		}
 		if uncertainty, err = entropies(p, s.Head, s.Finding); err != nil {
-			return nil, err
+			return err
 		}
 	}
-	vectors, err := rowsOf(l.testX, 1)
-	if err != nil {
-		return nil, err
-	}
-	found.Candidates = len(vectors)
-	patients := make([]string, len(vectors))
-	x := make([][]float32, len(vectors))
-	for k, i := range l.test {
-		patients[k], x[k] = l.data.Samples[i].Group(), vectors[k][0]
-	}
-	chosen := choose(x, uncertainty, patients, taught, s.K, s.Seed)
+	chosen := choose(vectorsOf(l.testX), uncertainty, groupsOf(l.data, l.test), taught, s.K, s.Seed)
 	seen := map[string]bool{}
 	repeated := 0
 	for rank, c := range chosen {
@@ -127,14 +123,13 @@ func (s Suggest) Run(ctx context.Context, o Options) (found *Suggestions, err er
 		seen[sample.Group()] = true
 		found.Samples = append(found.Samples, pick)
 	}
-	found.Warnings = w.warnings
 	if repeated > 0 {
-		found.Warnings = append(found.Warnings, fmt.Sprintf("%d of them are of a %s that has a label or was named before: there are too few others, and a second image of one teaches less", repeated, d.Unit))
+		found.Warnings = append(found.Warnings, fmt.Sprintf("%d of them are of a %s that has a label or was named before: there are too few others, and a second image of one teaches less", repeated, l.data.Unit))
 	}
 	if len(chosen) < s.K {
 		found.Warnings = append(found.Warnings, fmt.Sprintf("%d asked for, %d unlabelled", s.K, len(chosen)))
 	}
-	return found, nil
+	return nil
 }
 
 // candidates plans to embed what is unlabelled and not for the test, and returns
