@@ -2,13 +2,14 @@ package embedcache
 
 import (
 	"flag"
-	"github.com/medprobe/medprobe/internal/needs"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/medprobe/medprobe/internal/needs"
 )
 
 func mustCheck(t testing.TB, path string, o CheckOptions) *Checkup {

@@ -31,34 +31,19 @@ type item struct {
 // prepare reads the image that the samples share, looks each of them up and
 // decodes it if one is missing.
 func (f *fill) prepare(ctx context.Context, samples []int, out chan<- item) error {
-	send := func(items ...item) error {
-		for _, it := range items {
-			select {
-			case out <- it:
-			case <-ctx.Done():
-				return ctx.Err()
-			}
-		}
-		return nil
-	}
+	send := sending(ctx, out)
 	if v, ok := f.enc.(*Vectors); ok {
 		return f.named(ctx, v, samples, send)
 	}
 	source := f.data.Samples[samples[0]].Source
 	stamp, stamped := f.data.Stamp(source)
 	if stamped && !f.o.Rehash {
-		digest, known, err := f.cache.recall(ctx, f.known, stamp)
+		hits, err := f.remembered(ctx, samples, stamp)
 		if err != nil {
 			return err
 		}
-		if known {
-			hits, missing, err := f.lookUp(ctx, samples, digest)
-			if err != nil {
-				return err
-			}
-			if len(missing) == 0 {
-				return send(hits...)
-			}
+		if hits != nil {
+			return send(hits...)
 		}
 	}
 	content, err := f.data.Content(source)
@@ -90,6 +75,34 @@ func (f *fill) prepare(ctx context.Context, samples []int, out chan<- item) erro
 		return f.ready(vector, missing, send)
 	}
 	return f.decode(ctx, content, missing, send)
+}
+
+// sending returns what passes items on until the context ends.
+func sending(ctx context.Context, out chan<- item) func(...item) error {
+	return func(items ...item) error {
+		for _, it := range items {
+			select {
+			case out <- it:
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		}
+		return nil
+	}
+}
+
+// remembered returns the samples of a file that is as it was, if the vectors of all of
+// them are there.
+func (f *fill) remembered(ctx context.Context, samples []int, stamp datasets.Stamp) ([]item, error) {
+	digest, known, err := f.cache.recall(ctx, f.known, stamp)
+	if err != nil || !known {
+		return nil, err
+	}
+	hits, missing, err := f.lookUp(ctx, samples, digest)
+	if err != nil || len(missing) > 0 {
+		return nil, err
+	}
+	return hits, nil
 }
 
 // named looks imported vectors up, by the samples' ids or by what they show.
