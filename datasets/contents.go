@@ -26,8 +26,6 @@ type Contents struct {
 type ContentOptions struct {
 	// Pixels decodes every image too.
 	Pixels bool
-	// Workers is how many images are read at a time; 0 means one per CPU.
-	Workers int
 	// Progress, if not nil, is told from one goroutine at a time how many samples
 	// are done.
 	Progress func(done, total int)
@@ -41,15 +39,12 @@ func ReadContents(ctx context.Context, d *Dataset, o ContentOptions) (Contents, 
 	if o.Pixels {
 		c.Pixels = make([][sha256.Size]byte, n)
 	}
-	if o.Workers == 0 {
-		o.Workers = runtime.GOMAXPROCS(0)
-	}
 	budget := raster.NewBudget(0)
 	wrong, turned := make([]error, n), make([]bool, n)
 	var mu sync.Mutex
 	done := 0
 	group, ctx := errgroup.WithContext(ctx)
-	group.SetLimit(o.Workers)
+	group.SetLimit(runtime.GOMAXPROCS(0))
 	for i := range d.Samples {
 		group.Go(func() error {
 			turned[i], wrong[i] = c.read(ctx, d, i, budget)

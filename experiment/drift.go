@@ -45,7 +45,7 @@ func (q Drift) Run(ctx context.Context, o Options) (found *evaluate.Drift, err e
 		return nil, err
 	}
 	defer closing(d, &err)
-	w := newWork(&Config{Name: "Drift", Data: q.Data, Preprocess: q.Preprocess, MaxFailures: q.MaxFailures, Seed: q.Seed}, o, d)
+	w := newWork(&Config{Data: q.Data, MaxFailures: q.MaxFailures, Seed: q.Seed}, o, d)
 	if w.plan, err = q.plan(d); err != nil {
 		return nil, err
 	}

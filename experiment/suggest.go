@@ -22,7 +22,6 @@ type Suggest struct {
 	// Finding is the one to be labelled; empty: a sample counts as unlabelled
 	// where none of its findings is known.
 	Finding     string
-	Preprocess  string
 	MaxFailures string
 	Seed        uint64
 }
@@ -73,7 +72,7 @@ func (s Suggest) Run(ctx context.Context, o Options) (found *Suggestions, err er
 		Schema: suggestSchema, Data: s.Data.Name(), Encoder: o.Encoder.Name(),
 		Method: "diversity", Finding: s.Finding, Seed: s.Seed, Unit: d.Unit,
 	}
-	w := newWork(&Config{Name: "Suggest", Data: s.Data, Preprocess: s.Preprocess, MaxFailures: s.MaxFailures, Seed: s.Seed}, o, d)
+	w := newWork(&Config{Data: s.Data, MaxFailures: s.MaxFailures, Seed: s.Seed}, o, d)
 	taught, err := s.candidates(d, w, found)
 	if err != nil {
 		return nil, err
