@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -97,17 +96,4 @@ func valueTexts(values []float64) []string {
 		}
 	}
 	return out
-}
-
-// DrawValues returns indices of s.K samples from pool whose value of the target is
-// known, in ascending order, drawn as [Draw] draws: spread over patients, and nested
-// over K. With too few of them the error is a *[ShortError].
-func DrawValues(d *Dataset, pool []int, target int, s Shots) ([]int, error) {
-	candidates := d.inOrder(pool, func(i int) bool { return !math.IsNaN(d.Samples[i].Values[target]) }, s)
-	if len(candidates) < s.K {
-		return nil, &ShortError{Class: d.Classes[target], Want: s.K, Have: len(candidates)}
-	}
-	shots := slices.Clone(candidates[:s.K])
-	slices.Sort(shots)
-	return shots, nil
 }

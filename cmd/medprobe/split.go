@@ -133,7 +133,7 @@ func (s *settings) divide(d *datasets.Dataset, f splitFlags, parts []datasets.Pa
 		var short []*datasets.ShortError
 		v.Shots, short = datasets.Ranks(d, pool, datasets.Shots{K: f.shots, Seed: s.seed, Draw: f.draw})
 		for _, e := range short {
-			s.note("only %d %s samples of %s in train, %d shots asked for", e.Have, e.Label, e.Class, e.Want)
+			s.note("only %d %s samples in train, %d shots asked for", e.Have, e.Of, e.Want)
 		}
 	}
 	for _, p := range d.Problems {
