@@ -10,7 +10,6 @@ import (
 	"github.com/medprobe/medprobe/embedcache"
 	"github.com/medprobe/medprobe/evaluate"
 	"github.com/medprobe/medprobe/trainer"
-	"gonum.org/v1/gonum/blas/blas32"
 )
 
 // What is compared at most of new samples; patients are drawn.
@@ -169,13 +168,4 @@ func (l *lab) populationOf(m *method, classes []string, seed uint64, each perUni
 		p.Findings = append(p.Findings, f)
 	}
 	return p, nil
-}
-
-// vectorsOf returns the rows of a matrix.
-func vectorsOf(x blas32.General) [][]float32 {
-	rows := make([][]float32, x.Rows)
-	for i := range rows {
-		rows[i] = row(x, i)
-	}
-	return rows
 }

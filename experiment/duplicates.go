@@ -96,8 +96,6 @@ func twins(ctx context.Context, x blas32.General, train, test []int, least float
 	return found, nil
 }
 
-func row(x blas32.General, i int) []float32 { return x.Data[i*x.Stride : i*x.Stride+x.Cols] }
-
 func dot(axis []float64, v []float32) float64 {
 	sum := 0.0
 	for k, w := range axis {

@@ -9,7 +9,6 @@ import (
 	"github.com/medprobe/medprobe/encoder"
 	"github.com/medprobe/medprobe/trainer"
 	"gonum.org/v1/gonum/blas/blas32"
-	"gonum.org/v1/gonum/blas/blas64"
 )
 
 // classifier is the name of what a fine-tuned encoder's own classifier says.
@@ -62,15 +61,4 @@ func (w *work) fineTune(ctx context.Context, l *lab) (*method, error) {
 // samples were made one.
 func (w *work) raw(ctx context.Context, l *lab) (blas32.General, error) {
 	return w.options.Cache.Raw(ctx, w.space, pick(pick(w.keys, w.plan.used()), l.test))
-}
-
-// columns returns the columns of m at the places.
-func columns(m blas64.General, places []int) blas64.General {
-	c := blas64.General{Rows: m.Rows, Cols: len(places), Stride: len(places), Data: make([]float64, 0, m.Rows*len(places))}
-	for i := range m.Rows {
-		for _, k := range places {
-			c.Data = append(c.Data, m.Data[i*m.Stride+k])
-		}
-	}
-	return c
 }

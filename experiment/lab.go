@@ -8,7 +8,6 @@ import (
 	"github.com/medprobe/medprobe/embedcache"
 	"github.com/medprobe/medprobe/trainer"
 	"gonum.org/v1/gonum/blas/blas32"
-	"gonum.org/v1/gonum/blas/blas64"
 )
 
 // lab holds what every fit of an experiment draws on: the samples that can be
@@ -186,29 +185,18 @@ func target(l datasets.Label) int8 {
 	}
 }
 
-// upTo lists the numbers from 0 to n−1.
-func upTo(n int) []int {
-	numbers := make([]int, n)
-	for i := range numbers {
-		numbers[i] = i
+// patients counts those of the rows; 0 where they are not known.
+func (l *lab) patients(rows []int) int {
+	if !l.data.HasPatients() {
+		return 0
 	}
-	return numbers
+	return distinct(groupsOf(l.data, rows))
 }
 
-// gather returns the rows of m as a matrix of their own.
-func gather(m blas32.General, rows []int) blas32.General {
-	g := blas32.General{Rows: len(rows), Cols: m.Cols, Stride: max(1, m.Cols), Data: make([]float32, 0, len(rows)*m.Cols)}
-	for _, i := range rows {
-		g.Data = append(g.Data, m.Data[i*m.Stride:i*m.Stride+m.Cols]...)
+func distinct(groups []string) int {
+	seen := map[string]bool{}
+	for _, g := range groups {
+		seen[g] = true
 	}
-	return g
-}
-
-// column returns column c of m.
-func column(m blas64.General, c int) []float64 {
-	values := make([]float64, m.Rows)
-	for i := range values {
-		values[i] = m.Data[i*m.Stride+c]
-	}
-	return values
+	return len(seen)
 }

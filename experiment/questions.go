@@ -7,7 +7,6 @@ import (
 
 	"github.com/medprobe/medprobe/internal/vec"
 	"gonum.org/v1/gonum/blas/blas32"
-	"gonum.org/v1/gonum/blas/blas64"
 )
 
 // questions are the texts of every class as vectors, and how a score is made of
@@ -118,10 +117,6 @@ func (q *questions) ask(images [][][]float32) *method {
 		}
 	}
 	return m
-}
-
-func matrix64(rows, cols int) blas64.General {
-	return blas64.General{Rows: rows, Cols: cols, Stride: max(1, cols), Data: make([]float64, rows*cols)}
 }
 
 // toLogOdds turns logits of classes that exclude one another into the log-odds

@@ -145,19 +145,3 @@ func (l *lab) leaveOut(p *valuePoint, why string) {
 		p.methods = append(p.methods, evaluate.ValueDraws{Method: name})
 	}
 }
-
-// patients counts those of the rows; 0 where they are not known.
-func (l *lab) patients(rows []int) int {
-	if !l.data.HasPatients() {
-		return 0
-	}
-	return distinct(groupsOf(l.data, rows))
-}
-
-func distinct(groups []string) int {
-	seen := map[string]bool{}
-	for _, g := range groups {
-		seen[g] = true
-	}
-	return len(seen)
-}
