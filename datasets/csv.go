@@ -50,6 +50,7 @@ func ReadLabels(ctx context.Context, s Spec) (*Dataset, error) {
 // readLabels is ReadLabels without what is done for every dataset.
 func readLabels(ctx context.Context, s Spec) (*Dataset, error) {
 	d := &Dataset{Spec: "labels:" + s.Path}
+	s.Format = cmp.Or(s.Format, "labels") // for messages
 	t, err := openTable(s, s.Path)
 	if err != nil {
 		return nil, fmt.Errorf("datasets: labels %w", err)

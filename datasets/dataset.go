@@ -160,6 +160,15 @@ func (d *Dataset) HasPatients() bool {
 	return slices.ContainsFunc(d.Samples, func(s Sample) bool { return s.Patient != "" })
 }
 
+// Splits returns the part that the dataset itself assigns to each sample, or "".
+func (d *Dataset) Splits() []string {
+	parts := make([]string, len(d.Samples))
+	for i := range parts {
+		parts[i] = d.Samples[i].Split
+	}
+	return parts
+}
+
 // Exclusive reports whether the classes exclude one another.
 func (d *Dataset) Exclusive() bool { return d.Task == Multiclass }
 

@@ -85,7 +85,7 @@ func Inspect(d *Dataset) Inspection {
 		n := len(patients)
 		in.Patients = &n
 	}
-	in.Leakage = append([]Leak{}, Leaks(d, splits(d), Contents{})...)
+	in.Leakage = append([]Leak{}, Leaks(d, d.Splits(), Contents{})...)
 	return in
 }
 
@@ -109,15 +109,6 @@ func (in *Inspection) count(s *Sample, classes []string) {
 	}
 }
 
-// splits are the parts that the dataset itself assigns, one per sample.
-func splits(d *Dataset) []string {
-	parts := make([]string, len(d.Samples))
-	for i := range parts {
-		parts[i] = d.Samples[i].Split
-	}
-	return parts
-}
-
 // SayTurned says of n samples, the first by its id, that they are shown as they are
 // stored.
 func SayTurned(n int, first string) string {
@@ -130,7 +121,7 @@ func SayTurned(n int, first string) string {
 // AddContents adds the leaks that the contents show, and how many images are
 // there more than once.
 func (in *Inspection) AddContents(d *Dataset, c Contents) {
-	in.Leakage = append([]Leak{}, Leaks(d, splits(d), c)...)
+	in.Leakage = append([]Leak{}, Leaks(d, d.Splits(), c)...)
 	if n := len(c.OnTheirSide); n > 0 {
 		in.Problems = append(in.Problems, Problem{Where: d.Spec, What: SayTurned(n, d.Samples[c.OnTheirSide[0]].ID)})
 	}

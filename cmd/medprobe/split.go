@@ -115,9 +115,7 @@ func (s *settings) divide(d *datasets.Dataset, f splitFlags, parts []datasets.Pa
 		}
 		return v, nil
 	case f.holdout != "" || f.after != "":
-		for i := range d.Samples {
-			v.Parts = append(v.Parts, d.Samples[i].Split)
-		}
+		v.Parts = d.Splits()
 	default:
 		if v.Parts, err = datasets.Split(d, parts, s.seed); err != nil {
 			return v, err
