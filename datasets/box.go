@@ -3,11 +3,10 @@ package datasets
 import (
 	"errors"
 	"fmt"
-	"strings"
-
 	"image"
 	"math"
 	"strconv"
+	"strings"
 )
 
 // Box names the columns of a region in pixels, counted from 0: two corners, the

@@ -5,9 +5,8 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
-
 	"strconv"
+	"strings"
 
 	"github.com/medprobe/medprobe/internal/near"
 )

@@ -34,10 +34,6 @@ func (c Content) Vector() []float32 { return c.vector }
 // pixels, a window or a turn; of the numbers of a vector.
 func (c Content) Digest() [sha256.Size]byte {
 	h := sha256.New()
-	of := c.digest
-	if of == nil {
-		of = func() [sha256.Size]byte { return sha256.Sum256(c.data) }
-	}
 	switch {
 	case c.vector != nil:
 		fmt.Fprintf(h, "float32 %d\n", len(c.vector))
@@ -45,12 +41,22 @@ func (c Content) Digest() [sha256.Size]byte {
 	case c.raw[0] != 0:
 		fmt.Fprintf(h, "uint8 %dx%dx%d\n", c.raw[0], c.raw[1], c.raw[2])
 		h.Write(c.data)
-	case c.changed() != "":
-		fmt.Fprintf(h, "%x%s\n", of(), c.changed())
 	default:
-		return of()
+		of := c.digestOfData()
+		changed := c.changed()
+		if changed == "" {
+			return of
+		}
+		fmt.Fprintf(h, "%x%s\n", of, changed)
 	}
 	return [sha256.Size]byte(h.Sum(nil))
+}
+
+func (c Content) digestOfData() [sha256.Size]byte {
+	if c.digest != nil {
+		return c.digest()
+	}
+	return sha256.Sum256(c.data)
 }
 
 // changed says what else than its own bytes makes this content's pixels; nothing, mostly.

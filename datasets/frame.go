@@ -3,7 +3,6 @@ package datasets
 import (
 	"errors"
 	"fmt"
-
 	"strconv"
 
 	"github.com/medprobe/medprobe/internal/dicom"

@@ -1,18 +1,17 @@
 package datasets
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
 	"image"
+	"image/color"
+	"image/png"
 	"path"
 	"slices"
 	"strings"
-
-	"bytes"
-	"image/color"
-	"image/png"
 
 	"github.com/medprobe/medprobe/internal/dicom"
 	"github.com/medprobe/medprobe/internal/raster"

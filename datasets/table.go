@@ -9,12 +9,11 @@ import (
 	"io"
 	"iter"
 	"os"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
 	"unicode/utf8"
-
-	"path"
 
 	"github.com/medprobe/medprobe/internal/texttab"
 )
