@@ -21,6 +21,8 @@ import (
 	"github.com/medprobe/medprobe/experiment"
 	"github.com/medprobe/medprobe/internal/layouts"
 	"github.com/medprobe/medprobe/internal/needs"
+	"github.com/medprobe/medprobe/registry"
+	"github.com/medprobe/medprobe/trainer"
 )
 
 var update = flag.Bool("update", false, "rewrite what the pages say that commands print")
@@ -395,6 +397,40 @@ func TestPagesNameEveryKey(t *testing.T) {
 		slices.Sort(named)
 		if !slices.Equal(named, c.keys) {
 			t.Errorf("%s, %s:\n%v\nbut the keys are\n%v", c.page, c.heading, named, c.keys)
+		}
+	}
+}
+
+// The tables of formats, heads and exports name every one that there is, and no other.
+func TestPagesNameEveryFormatHeadAndExport(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		page, header string
+		names        []string
+	}{
+		{"docs/formats.md", "| format | path |", datasets.Formats()},
+		{"docs/heads.md", "| head | what it is |", append(trainer.Kinds(), trainer.ValueKinds()...)},
+		{"docs/registry.md", "| `--format` | what |", append(registry.Formats(), registry.EndToEnd)},
+	} {
+		text, err := os.ReadFile(c.page)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, table, found := strings.Cut(string(text), "\n"+c.header)
+		if !found {
+			t.Fatalf("%s: no table %q", c.page, c.header)
+		}
+		table, _, _ = strings.Cut(table, "\n\n")
+		var named []string
+		for _, row := range strings.Split(table, "\n")[2:] {
+			for _, name := range regexp.MustCompile("`([^`]+)`").FindAllStringSubmatch(strings.Split(row, "|")[1], -1) {
+				named = append(named, name[1])
+			}
+		}
+		slices.Sort(named)
+		slices.Sort(c.names)
+		if !slices.Equal(named, c.names) {
+			t.Errorf("%s, %s:\n%v\nbut there are\n%v", c.page, c.header, named, c.names)
 		}
 	}
 }

@@ -16,7 +16,7 @@ type Aggregate struct {
 	How string `yaml:"how"`
 }
 
-func (a Aggregate) validate() error {
+func (a Aggregate) check() error {
 	if a == (Aggregate{}) {
 		return nil
 	}

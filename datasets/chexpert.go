@@ -4,9 +4,6 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"os"
-	"path"
-	"path/filepath"
 	"slices"
 	"strings"
 )
@@ -46,7 +43,7 @@ func readCheXpert(ctx context.Context, d *Dataset, s Spec) error {
 		reader.adjust = func(r row, sample *Sample) error {
 			sample.ID = stripVariant(sample.Source.Path)
 			fromCheXpertPath(sample)
-			return viewAsked(s.Views, t, r, "AP/PA", "Frontal/Lateral")
+			return s.checkView(t.cells(r, "AP/PA", "Frontal/Lateral")...)
 		}
 		if err := reader.addTo(ctx, d); err != nil {
 			return err
@@ -58,45 +55,6 @@ func readCheXpert(ctx context.Context, d *Dataset, s Spec) error {
 		}
 	}
 	d.labelByFinding(findings)
-	return d.finish(s, "patient")
-}
-
-// tablesOf returns the table that path is, or those of the names that the folder
-// path holds, and their folder.
-func tablesOf(path string, names ...string) (tables []string, dir string, err error) {
-	info, err := os.Stat(path)
-	if err != nil {
-		return nil, "", cause(err)
-	}
-	if !info.IsDir() {
-		return []string{path}, filepath.Dir(path), nil
-	}
-	for _, name := range names {
-		found, err := filepath.Glob(filepath.Join(escapeGlob(path), name))
-		if err != nil {
-			return nil, "", err
-		}
-		tables = append(tables, found...)
-	}
-	if len(tables) == 0 {
-		return nil, "", fmt.Errorf("the folder holds none of %s", strings.Join(names, ", "))
-	}
-	return tables, path, nil
-}
-
-// escapeGlob makes a path match itself alone.
-func escapeGlob(path string) string {
-	return strings.NewReplacer(`\`, `\\`, "*", `\*`, "?", `\?`, "[", `\[`).Replace(path)
-}
-
-// behind returns the columns to the right of the first of the named ones that
-// is there.
-func (t *table) behind(names ...string) []string {
-	for _, name := range names {
-		if i := slices.Index(t.header, name); i >= 0 {
-			return slices.DeleteFunc(slices.Clone(t.header[i+1:]), func(h string) bool { return h == "" })
-		}
-	}
 	return nil
 }
 
@@ -163,24 +121,4 @@ func patientAndStudy(name string) (patient, study string) {
 func isNumbered(name, word string) bool {
 	number, ok := strings.CutPrefix(name, word)
 	return ok && number != "" && strings.Trim(number, "0123456789") == ""
-}
-
-// viewAsked returns an error if views are asked for and none of the columns
-// names one of them.
-func viewAsked(views []string, t *table, r row, columns ...string) error {
-	if len(views) == 0 {
-		return nil
-	}
-	var has []string
-	for _, name := range columns {
-		if i := slices.Index(t.header, name); i >= 0 {
-			has = append(has, strings.TrimSpace(r.fields[i]))
-		}
-	}
-	for _, view := range views {
-		if slices.ContainsFunc(has, func(h string) bool { return strings.EqualFold(h, view) }) {
-			return nil
-		}
-	}
-	return fmt.Errorf("view %s is not among those asked for", path.Join(has...))
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/medprobe/medprobe/internal/near"
@@ -24,6 +25,11 @@ func (d *Dataset) labelByCell(cells []string, s Spec) error {
 	if !isList {
 		return d.labelByClass(cells, s)
 	}
+	return d.labelByList(cells, mark, s)
+}
+
+// labelByList is labelByCell where the cells are lists.
+func (d *Dataset) labelByList(cells []string, mark string, s Spec) error {
 	lists := make([][]string, len(cells))
 	names := map[string]bool{}
 	for i, cell := range cells {
@@ -34,14 +40,9 @@ func (d *Dataset) labelByCell(cells []string, s Spec) error {
 			}
 		}
 	}
-	findings := slices.Sorted(maps.Keys(names))
-	for _, class := range s.Classes {
-		if err := near.Check("finding", class, findings); err != nil {
-			return fmt.Errorf("datasets: %s: no sample lists a finding asked for: %w", d.Spec, err)
-		}
-	}
-	if len(s.Classes) > 0 {
-		findings = s.Classes
+	findings, err := s.askedOf("finding", slices.Sorted(maps.Keys(names)))
+	if err != nil {
+		return fmt.Errorf("datasets: %s: no sample lists a finding asked for: %w", d.Spec, err)
 	}
 	if len(findings) == 0 {
 		return fmt.Errorf("datasets: %s: no list names a finding", d.Spec)
@@ -70,6 +71,20 @@ func (d *Dataset) labelByCell(cells []string, s Spec) error {
 		d.Samples[i].Labels = labels
 	}
 	return nil
+}
+
+// askedOf returns the classes that the spec asks for, or all that there are. One that
+// is not there is an error.
+func (s Spec) askedOf(what string, there []string) ([]string, error) {
+	for _, class := range s.Classes {
+		if err := near.Check(what, class, there); err != nil {
+			return nil, err
+		}
+	}
+	if len(s.Classes) > 0 {
+		return s.Classes, nil
+	}
+	return there, nil
 }
 
 // labelByClass sets task, classes and labels of a dataset in which a sample
@@ -192,6 +207,13 @@ func (d *Dataset) positiveOf(two []string, asked string) string {
 	return two[1]
 }
 
+// labelBy sets task and classes to those of a table of labels whose rows the samples
+// are to take theirs from, and takes over what is odd about it.
+func (d *Dataset) labelBy(table *Dataset) {
+	d.Task, d.Classes, d.Other, d.named = table.Task, table.Classes, table.Other, table.named
+	d.Problems = append(d.Problems, table.Problems...)
+}
+
 // labelByFinding sets task and classes of a dataset whose samples have one
 // label per finding.
 func (d *Dataset) labelByFinding(findings []string) {
@@ -199,4 +221,27 @@ func (d *Dataset) labelByFinding(findings []string) {
 	if len(findings) == 1 {
 		d.Task = Binary
 	}
+}
+
+// labelByNames labels by class names that may be numbers: where classes are
+// named, in the order of the numbers, they are.
+func (d *Dataset) labelByNames(names []string, s Spec) error {
+	if len(d.Samples) == 0 {
+		return nil
+	}
+	for i, name := range names {
+		n, err := strconv.Atoi(name)
+		if err == nil && n >= 0 && n < len(s.Classes) && !slices.Contains(s.Classes, name) {
+			names[i] = s.Classes[n]
+		}
+	}
+	return d.labelByCell(names, s)
+}
+
+func numbered(n int) []string {
+	names := make([]string, n)
+	for i := range names {
+		names[i] = fmt.Sprint(i)
+	}
+	return names
 }

@@ -80,10 +80,8 @@ func readCOCO(ctx context.Context, d *Dataset, s Spec) error {
 	if len(names) == 0 {
 		return fmt.Errorf("datasets: coco %s: no box can be used%s", s.Path, firstReason(d.Excluded))
 	}
-	if err := d.labelByClass(names, s); err != nil {
-		return err
-	}
-	return d.finish(s, "photograph")
+	d.Unit = "photograph"
+	return d.labelByClass(names, s)
 }
 
 func (d *Dataset) cocoSample(c *coco, b cocoBox, f *folder, of pattern) (Sample, error) {

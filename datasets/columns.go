@@ -1,7 +1,6 @@
 package datasets
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -74,22 +73,19 @@ func (t *table) columns(ctx context.Context, d *Dataset, s Spec) (columns, error
 	find(&c.study, "study", s.Study, "study", "study_id")
 	find(&c.series, "series", s.Series, "series", "series_id")
 	find(&c.split, "split", s.Split, "split")
-	find(&c.frame, "frame", cmp.Or(s.FrameColumn, ""), "frame")
+	find(&c.frame, "frame", s.FrameColumn, "frame")
 	c.label = -1
 	for _, name := range s.Labels {
-		if s.renamedTo(name) {
-			continue // made by a rule, later
-		}
-		var i int
-		if slices.ContainsFunc(s.Consensus, func(r Consensus) bool { return r.Finding == name }) {
+		if s.makes(name) {
 			continue
 		}
+		var i int
 		find(&i, "finding", name)
 		c.findings = append(c.findings, i)
 	}
-	if len(s.Rename) > 0 {
+	if len(s.Labels) > 0 && len(s.Rename) > 0 {
 		for old := range s.Rename {
-			if i := slices.Index(t.header, old); i >= 0 && len(s.Labels) > 0 && !slices.Contains(c.findings, i) {
+			if i := slices.Index(t.header, old); i >= 0 && !slices.Contains(c.findings, i) {
 				c.findings = append(c.findings, i)
 			}
 		}
@@ -249,4 +245,13 @@ func labelOf(field string) (Label, bool) {
 		return labelOf(trimmed)
 	}
 	return Missing, false
+}
+
+func firstOf(names, usual []string) string {
+	for _, name := range usual {
+		if slices.Contains(names, name) {
+			return name
+		}
+	}
+	return ""
 }

@@ -35,7 +35,7 @@ type consent struct {
 	of []int
 }
 
-func (c Consensus) validate() error {
+func (c Consensus) check() error {
 	if c.Rule != "" {
 		if err := near.Check("consensus rule", c.Rule, []string{majority, unanimous, anyone}); err != nil {
 			return err

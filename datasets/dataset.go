@@ -160,6 +160,15 @@ func (d *Dataset) HasPatients() bool {
 	return slices.ContainsFunc(d.Samples, func(s Sample) bool { return s.Patient != "" })
 }
 
+// Splits returns the part that the dataset itself assigns to each sample, or "".
+func (d *Dataset) Splits() []string {
+	parts := make([]string, len(d.Samples))
+	for i := range parts {
+		parts[i] = d.Samples[i].Split
+	}
+	return parts
+}
+
 // Exclusive reports whether the classes exclude one another.
 func (d *Dataset) Exclusive() bool { return d.Task == Multiclass }
 
@@ -174,8 +183,7 @@ func (d *Dataset) exclude(id, format string, args ...any) {
 // finish does what is done for every dataset, whatever its format: it applies
 // the label rules, checks that there are samples and that ids are unique, and
 // orders the samples by id, so that a reordered source is the same dataset.
-// unit is the word for a patient where the spec has no other.
-func (d *Dataset) finish(s Spec, unit string) error {
+func (d *Dataset) finish(s Spec) error {
 	if len(d.Samples) == 0 {
 		return fmt.Errorf("datasets: %s: no sample can be used of %d read%s", d.Spec, len(d.Excluded), firstReason(d.Excluded))
 	}
@@ -193,7 +201,7 @@ func (d *Dataset) finish(s Spec, unit string) error {
 		return err
 	}
 	d.keepTogether()
-	d.setUnit(cmp.Or(s.Unit, unit))
+	d.setUnit(cmp.Or(s.Unit, d.Unit, "patient"))
 	d.warnOfPretraining(s)
 	if err := d.holdout(s); err != nil {
 		return err

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-
 	"runtime"
 	"slices"
 	"strconv"
@@ -68,7 +67,7 @@ func readDICOM(ctx context.Context, d *Dataset, s Spec) error {
 		}
 	}
 	if len(d.Samples) == 0 {
-		return d.finish(s, "patient")
+		return nil
 	}
 	d.sayFrames(files, headers, s)
 	table, err := labelTable(s)
@@ -78,12 +77,12 @@ func readDICOM(ctx context.Context, d *Dataset, s Spec) error {
 	case err != nil:
 		d.problem(s.Path, "no table of labels beside the files (labels.csv, .tsv, .jsonl, .parquet, or as table says): the samples have no labels")
 		d.labelByFinding([]string{})
-		return d.finish(s, "patient")
+		return nil
 	}
 	if err := d.labelInstances(ctx, table, headers, files, s); err != nil {
 		return fmt.Errorf("datasets: dicom %w", err)
 	}
-	return d.finish(s, "patient")
+	return nil
 }
 
 // asksForLabels reports whether the spec says anything of labels.
@@ -174,8 +173,8 @@ func (d *Dataset) addInstance(name string, h *dicom.File, s Spec) error {
 	if sample.Patient, err = pattern.of(sample.Patient, name); err != nil {
 		return err
 	}
-	if len(s.Views) > 0 && !slices.ContainsFunc(s.Views, func(v string) bool { return strings.EqualFold(v, h.Text(dicom.ViewPosition)) }) {
-		return fmt.Errorf("view %s is not among those asked for", h.Text(dicom.ViewPosition))
+	if err := s.checkView(h.Text(dicom.ViewPosition)); err != nil {
+		return err
 	}
 	for _, frame := range wanted {
 		one := sample
@@ -207,39 +206,6 @@ func (d *Dataset) sayFrames(files []string, headers []header, s Spec) {
 	}
 }
 
-// validateFrame checks the word for frames.
-func (s Spec) validateFrame() error {
-	if s.Frame == "" || s.Frame == "all" || s.Frame == "middle" {
-		return nil
-	}
-	if n, err := strconv.Atoi(s.Frame); err != nil || n < 1 {
-		return fmt.Errorf("frame %q: want all, middle or a number from 1", s.Frame)
-	}
-	return nil
-}
-
-// frames lists, counted from 0, which of n frames are asked for: the first where
-// nothing is said.
-func (s Spec) frames(n int) ([]int, error) {
-	switch s.Frame {
-	case "":
-		return []int{0}, nil
-	case "middle":
-		return []int{n / 2}, nil
-	case "all":
-		all := make([]int, n)
-		for i := range all {
-			all[i] = i
-		}
-		return all, nil
-	}
-	k, err := strconv.Atoi(s.Frame)
-	if err != nil || k < 1 || k > n {
-		return nil, fmt.Errorf("frame %s: the file has %d", s.Frame, n)
-	}
-	return []int{k - 1}, nil
-}
-
 // instanceKeys are the names of the columns that tables of DICOM are keyed by,
 // and what they are compared with.
 var instanceKeys = []struct {
@@ -264,35 +230,32 @@ func (d *Dataset) labelInstances(ctx context.Context, path string, headers []hea
 		return fmt.Errorf("%s: %w", path, err)
 	}
 	own := s
-	own.ID, own.Image, own.Patient, own.Study, own.Series = "", "", "", "", ""
+	own.ID, own.Image, own.Patient, own.Study, own.Series, own.Frame = "", "", "", "", "", ""
 	labels := &Dataset{Spec: d.Spec}
 	cols, err := t.columns(ctx, labels, own)
 	if err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}
-	d.Problems = append(d.Problems, labels.Problems...)
 	cols.image, cols.id = -1, -1
-	// The keys of the rows, in the order of their samples.
-	var keys []string
 	reader := &rowReader{table: t, columns: cols, spec: own}
-	reader.adjust = func(r row, _ *Sample) error {
-		keys = append(keys, strings.TrimSpace(r.fields[key]))
+	reader.adjust = func(r row, s *Sample) error {
+		s.ID = strings.TrimSpace(r.fields[key])
 		return nil
 	}
 	if err := reader.addTo(ctx, labels); err != nil {
 		return err
 	}
+	met := map[string]bool{}
+	for _, s := range labels.Samples {
+		if met[s.ID] {
+			return fmt.Errorf("%s: %s %q stands twice", path, t.header[key], s.ID)
+		}
+		met[s.ID] = true
+	}
 	if err := reader.classes(labels); err != nil {
 		return err
 	}
-	rows := map[string]int{}
-	for i, k := range keys {
-		if _, twice := rows[k]; twice {
-			return fmt.Errorf("%s: %s %q stands twice", path, t.header[key], k)
-		}
-		rows[k] = i
-	}
-	d.join(labels, rows, keyOfFiles(headers, files, of), t.header[key])
+	d.join(labels, keyOfFiles(headers, files, of), t.header[key])
 	return nil
 }
 
@@ -335,26 +298,62 @@ func keyOfFiles(headers []header, files []string, of func(string, *dicom.File) s
 	return keys
 }
 
-// join gives the samples the labels of the row with their key. Samples without
-// a row are excluded, rows without a sample are a problem.
-func (d *Dataset) join(labels *Dataset, rows map[string]int, keys map[string]string, column string) {
-	d.Task, d.Classes = labels.Task, labels.Classes
-	met := map[int]bool{}
+// join gives the samples the labels of the row with their key, which is the id of a
+// sample of labels. Samples without a row are excluded, rows without a sample are a
+// problem.
+func (d *Dataset) join(labels *Dataset, keys map[string]string, column string) {
+	d.labelBy(labels)
+	rows, refused := map[string]*Sample{}, map[string]string{}
+	for i := range labels.Samples {
+		rows[labels.Samples[i].ID] = &labels.Samples[i]
+	}
+	for _, e := range labels.Excluded {
+		refused[e.ID] = e.Reason
+	}
+	met := map[string]bool{}
 	var samples []Sample
 	for _, s := range d.Samples {
-		i, ok := rows[keys[s.Source.Path]]
-		if !ok {
+		key := keys[s.Source.Path]
+		row, reason := rows[key], refused[key]
+		switch {
+		case reason != "":
+			d.exclude(s.ID, "%s", reason)
+		case row == nil:
 			d.exclude(s.ID, "the table of labels has no row with its %s", column)
 			continue
+		default:
+			s.Labels, s.Split = slices.Clone(row.Labels), cmp.Or(s.Split, row.Split)
+			s.Attrs = append(slices.Clip(s.Attrs), row.Attrs...)
+			samples = append(samples, s)
 		}
-		met[i] = true
-		s.Labels, s.Split = slices.Clone(labels.Samples[i].Labels), cmp.Or(s.Split, labels.Samples[i].Split)
-		s.Attrs = append(slices.Clip(s.Attrs), labels.Samples[i].Attrs...)
-		samples = append(samples, s)
+		met[key] = true
 	}
 	d.Samples = samples
 	d.Attributes = append(d.Attributes, labels.Attributes...)
-	if n := len(rows) - len(met); n > 0 {
-		d.problem(d.Spec, "%d of %d rows of labels belong to no file that can be used", n, len(rows))
+	if all := len(rows) + len(refused); all > len(met) {
+		d.problem(d.Spec, "%d of %d rows of labels belong to no file that can be used", all-len(met), all)
 	}
+}
+
+// years turns DICOM's form of an age, such as 058Y or 010M, into whole years.
+func years(age string) string {
+	age = strings.TrimSpace(age)
+	if len(age) < 2 {
+		return age
+	}
+	n, err := strconv.Atoi(age[:len(age)-1])
+	if err != nil {
+		return age
+	}
+	switch age[len(age)-1] {
+	case 'Y':
+		return strconv.Itoa(n)
+	case 'M':
+		return strconv.Itoa(n / 12)
+	case 'W':
+		return strconv.Itoa(n / 52)
+	case 'D':
+		return strconv.Itoa(n / 365)
+	}
+	return age
 }

@@ -6,10 +6,10 @@ import (
 	"encoding/json"
 )
 
-// Digest names the dataset by what it says: the SHA-256, in hex, over the
-// classes and each sample's id, labels, patient, study, region, frame and,
-// where digests are given (one per sample), content. It changes neither with
-// the order of rows nor with the folder the data lies in.
+// Digest names the dataset by what it says: the SHA-256, in hex, over the task, the
+// classes and each sample's id, labels or values, patient, study, part, region, frame
+// and, where digests are given (one per sample), content. It changes neither with the
+// order of rows nor with the folder the data lies in.
 func Digest(d *Dataset, digests [][sha256.Size]byte) string {
 	h := sha256.New()
 	out := json.NewEncoder(h) // one line a sample; writing to a hash cannot fail

@@ -1,4 +1,5 @@
-// Package datasets reads labelled samples and never loses one.
+// Package datasets reads a table, folder or archive into labelled samples and never
+// loses one.
 //
 // [Open] takes a [Spec], FORMAT:PATH or the same as YAML, and returns a
 // [Dataset]: its samples, each with an id, a [Source] for its pixels, one
@@ -19,8 +20,7 @@
 //
 // # Formats
 //
-// Tables (csv.go) and what is built on them (chexpert.go, nih.go, mimic.go,
-// scin.go, imagefolder.go), trees of DICOM files, archives (webdataset.go, hf.go),
-// arrays (medmnist.go, npz.go) and boxes (voc.go, coco.go); docs/formats.md
-// describes each.
+// Each format is a file named for it and a line in formats.go; docs/formats.md
+// describes them. A table is read row by row (table.go), a row becomes a sample
+// (columns.go, rows.go), and what is done for every dataset comes last (dataset.go).
 package datasets

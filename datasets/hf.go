@@ -10,7 +10,6 @@ import (
 	"os"
 	"path"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -31,7 +30,7 @@ func readHF(ctx context.Context, d *Dataset, s Spec) error {
 	if err != nil {
 		return fmt.Errorf("datasets: hf %s: %w", s.Path, err)
 	}
-	store := &parquetImages{look: s.look()}
+	store := &parquetImages{shown: s.shown()}
 	d.files = store
 	for _, name := range names {
 		shard, err := openShard(name, s.Image)
@@ -47,7 +46,7 @@ func readHF(ctx context.Context, d *Dataset, s Spec) error {
 		}
 	}
 	own := s
-	own.Image, own.ID = imageKey, s.ID
+	own.Image = imageKey
 	cols, err := t.columns(ctx, d, own)
 	if err != nil {
 		return fmt.Errorf("datasets: hf %s: %w", s.Path, err)
@@ -58,10 +57,7 @@ func readHF(ctx context.Context, d *Dataset, s Spec) error {
 	if err := reader.addTo(ctx, d); err != nil {
 		return err
 	}
-	if err := reader.classes(d); err != nil {
-		return err
-	}
-	return d.finish(s, "patient")
+	return reader.classes(d)
 }
 
 // imageKey is the column of our own that says where an image lies.
@@ -115,8 +111,7 @@ func openShard(name, image string) (*shard, error) {
 		f.Close()
 		return nil, err
 	}
-	first := regexp.MustCompile(`^[A-Za-z]+`).FindString(filepath.Base(name))
-	s.split = splitNames[strings.ToLower(first)]
+	s.split = partNamed(filepath.Base(name))
 	return s, nil
 }
 
@@ -241,7 +236,7 @@ func cardNames(card []byte) map[string][]string {
 // parquetImages gives access to the images within Parquet files.
 type parquetImages struct {
 	shards []*shard
-	look
+	shown  ImageOptions
 }
 
 // table shows all shards as one table; its first columns are of our own.
@@ -404,7 +399,7 @@ func (p *parquetImages) read(s Source) (Content, error) {
 	if len(data) == 0 {
 		return Content{}, fmt.Errorf("read %s, row %d: no image bytes; a table that only names files wants the format parquet", s.Path, s.Row+1)
 	}
-	return Content{data: data, frame: s.Frame, look: p.look}, nil
+	return Content{data: data, shown: p.shown.frame(s.Frame)}, nil
 }
 
 // image returns the bytes of the image in a row. Rows are mostly asked for in

@@ -4,27 +4,11 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"io/fs"
 	"path"
 	"path/filepath"
 	"slices"
 	"strings"
 )
-
-// imageEndings are the file names that are taken for images in a folder.
-var imageEndings = []string{".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp", ".gif"}
-
-// dicomEndings are the file names that are taken for DICOM.
-var dicomEndings = []string{".dcm", ".dicom"}
-
-func isImageFile(name string) bool {
-	return IsImageName(name) || slices.Contains(dicomEndings, strings.ToLower(path.Ext(name)))
-}
-
-// IsImageName reports whether a file is taken for an image by its ending.
-func IsImageName(name string) bool {
-	return slices.Contains(imageEndings, strings.ToLower(path.Ext(name)))
-}
 
 // readImageFolder reads a folder with one folder of images per class, or with
 // train, val or test above them. A table metadata.csv, .jsonl or .parquet in the
@@ -49,11 +33,26 @@ func readImageFolder(ctx context.Context, d *Dataset, s Spec) error {
 	if err != nil {
 		return fmt.Errorf("datasets: imagefolder %w", err)
 	}
-	pattern, err := s.patientPattern()
+	classes, err := d.addFiles(files, said, labelled, s)
 	if err != nil {
 		return fmt.Errorf("datasets: imagefolder: %w", err)
 	}
-	var names []string
+	if len(d.Samples) == 0 {
+		return fmt.Errorf("datasets: imagefolder %s: no images; want CLASS/image.png or train/CLASS/image.png, or a table metadata.csv with the column file_name%s", s.Path, firstReason(d.Excluded))
+	}
+	if labelled {
+		return nil
+	}
+	return d.labelByClass(classes, s)
+}
+
+// addFiles makes samples of the files in class folders and returns their classes;
+// said is what metadata says of them, labelled whether they are samples by it.
+func (d *Dataset) addFiles(files []string, said map[string]Sample, labelled bool, s Spec) (classes []string, err error) {
+	pattern, err := s.patientPattern()
+	if err != nil {
+		return nil, err
+	}
 	for _, name := range files {
 		split, class, reason := placeInFolder(name)
 		about, known := said[name]
@@ -77,18 +76,9 @@ func readImageFolder(ctx context.Context, d *Dataset, s Spec) error {
 		}
 		about.ID, about.Source, about.Split = name, Source{Path: name}, cmp.Or(about.Split, split)
 		d.Samples = append(d.Samples, about)
-		names = append(names, class)
+		classes = append(classes, class)
 	}
-	if len(d.Samples) == 0 {
-		return fmt.Errorf("datasets: imagefolder %s: no images; want CLASS/image.png or train/CLASS/image.png, or a table metadata.csv with the column file_name%s", s.Path, firstReason(d.Excluded))
-	}
-	if labelled {
-		return d.finish(s, "patient")
-	}
-	if err := d.labelByClass(names, s); err != nil {
-		return err
-	}
-	return d.finish(s, "patient")
+	return classes, nil
 }
 
 // metadataOf lists the tables about the files of an image folder.
@@ -113,34 +103,9 @@ func (d *Dataset) readMetadata(ctx context.Context, tables []string, root *folde
 	said = map[string]Sample{}
 	var readers []*rowReader
 	for _, name := range tables {
-		t, err := openTable(s, name)
-		if err != nil {
+		var reader *rowReader
+		if reader, labelled, err = d.metadataReader(ctx, name, root, s); err != nil {
 			return nil, false, err
-		}
-		quiet := &Dataset{}
-		cols, err := t.columns(ctx, quiet, s)
-		if labelled = err == nil; err != nil && (s.Label != "" || len(s.Labels) > 0 || len(s.Consensus) > 0) {
-			return nil, false, fmt.Errorf("%s: %w", name, err)
-		}
-		if cols.image < 0 {
-			return nil, false, fmt.Errorf("%s: no column file_name (columns: %s)", name, strings.Join(t.header, ", "))
-		}
-		d.Problems = append(d.Problems, quiet.Problems...)
-		own := s
-		own.Format = "imagefolder"
-		reader := &rowReader{table: t, columns: cols, spec: own, root: root}
-		if !labelled {
-			reader.columns.label, reader.findings, reader.consent = -1, nil, nil
-		}
-		prefix, err := filepath.Rel(s.Path, filepath.Dir(name))
-		if err != nil || !filepath.IsLocal(prefix) {
-			prefix = "."
-		}
-		reader.locate = func(file string) (string, error) { return root.find(path.Join(filepath.ToSlash(prefix), file)) }
-		reader.adjust = func(_ row, sample *Sample) error {
-			first, _, _ := strings.Cut(sample.Source.Path, "/")
-			sample.Split = cmp.Or(sample.Split, splitNames[strings.ToLower(first)])
-			return nil
 		}
 		readers = append(readers, reader)
 	}
@@ -168,42 +133,36 @@ func (d *Dataset) readMetadata(ctx context.Context, tables []string, root *folde
 	return said, true, readers[len(readers)-1].classes(d)
 }
 
-// walk lists the files of the tree that are wanted, hidden ones passed over, in
-// the order of their names. Symbolic links are not followed, so that it ends.
-func (f *folder) walk(ctx context.Context, wanted func(name string) bool) ([]string, error) {
-	var files []string
-	err := fs.WalkDir(f.root.FS(), ".", func(name string, entry fs.DirEntry, err error) error {
-		if err != nil {
-			return err
-		}
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
-		if strings.HasPrefix(entry.Name(), ".") && name != "." {
-			if entry.IsDir() {
-				return fs.SkipDir
-			}
-			return nil
-		}
-		if !entry.IsDir() && wanted(name) {
-			files = append(files, name)
-		}
+// metadataReader opens one of the tables and says whether it holds labels.
+func (d *Dataset) metadataReader(ctx context.Context, name string, root *folder, s Spec) (reader *rowReader, labelled bool, err error) {
+	t, err := openTable(s, name)
+	if err != nil {
+		return nil, false, err
+	}
+	quiet := &Dataset{}
+	cols, err := t.columns(ctx, quiet, s)
+	if labelled = err == nil; err != nil && (s.Label != "" || len(s.Labels) > 0 || len(s.Consensus) > 0) {
+		return nil, false, fmt.Errorf("%s: %w", name, err)
+	}
+	if cols.image < 0 {
+		return nil, false, fmt.Errorf("%s: no column file_name (columns: %s)", name, strings.Join(t.header, ", "))
+	}
+	d.Problems = append(d.Problems, quiet.Problems...)
+	reader = &rowReader{table: t, columns: cols, spec: s, root: root}
+	if !labelled {
+		reader.columns.label, reader.findings, reader.consent = -1, nil, nil
+	}
+	prefix, err := filepath.Rel(s.Path, filepath.Dir(name))
+	if err != nil || !filepath.IsLocal(prefix) {
+		prefix = "."
+	}
+	reader.locate = func(file string) (string, error) { return root.find(path.Join(filepath.ToSlash(prefix), file)) }
+	reader.adjust = func(_ row, sample *Sample) error {
+		first, _, _ := strings.Cut(sample.Source.Path, "/")
+		sample.Split = cmp.Or(sample.Split, splitNames[strings.ToLower(first)])
 		return nil
-	})
-	return files, err
-}
-
-// splitNames maps what people call the parts of a dataset to our names.
-var splitNames = map[string]string{
-	"train": "train", "training": "train",
-	"val": "validation", "valid": "validation", "validation": "validation", "validate": "validation", "dev": "validation",
-	"test": "test", "testing": "test",
-}
-
-// splitName returns our name for a part, or name itself if it is none of the
-// usual ones.
-func splitName(name string) string {
-	return cmp.Or(splitNames[strings.ToLower(name)], name)
+	}
+	return reader, labelled, nil
 }
 
 // placeInFolder reads split and class from a file's place, or says why it has

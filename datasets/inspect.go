@@ -67,7 +67,6 @@ func Inspect(d *Dataset) Inspection {
 	// Of a large dataset the sources themselves would take more than the samples.
 	images, patients := map[uint64]struct{}{}, map[string]bool{}
 	seed := maphash.MakeSeed()
-	parts := make([]string, len(d.Samples))
 	for i := range d.Samples {
 		s := &d.Samples[i]
 		whole := s.Source
@@ -79,31 +78,35 @@ func Inspect(d *Dataset) Inspection {
 		if s.Split != "" {
 			in.Splits[s.Split]++
 		}
-		parts[i] = s.Split
-		for c, v := range s.Values {
-			if in.Values == nil {
-				in.Values = map[string]ValueCounts{}
-			}
-			counts := in.Values[d.Classes[c]]
-			counts.add(v)
-			in.Values[d.Classes[c]] = counts
-		}
-		for c, label := range s.Labels {
-			if s.Values != nil {
-				break
-			}
-			counts := in.Labels[d.Classes[c]]
-			counts.add(label)
-			in.Labels[d.Classes[c]] = counts
-		}
+		in.count(s, d.Classes)
 	}
 	in.Images = len(images)
 	if len(patients) > 0 {
 		n := len(patients)
 		in.Patients = &n
 	}
-	in.Leakage = append([]Leak{}, Leaks(d, parts, Contents{})...)
+	in.Leakage = append([]Leak{}, Leaks(d, d.Splits(), Contents{})...)
 	return in
+}
+
+// count adds what is known of a sample.
+func (in *Inspection) count(s *Sample, classes []string) {
+	if s.Values == nil {
+		for c, label := range s.Labels {
+			counts := in.Labels[classes[c]]
+			counts.add(label)
+			in.Labels[classes[c]] = counts
+		}
+		return
+	}
+	if in.Values == nil {
+		in.Values = map[string]ValueCounts{}
+	}
+	for c, v := range s.Values {
+		counts := in.Values[classes[c]]
+		counts.add(v)
+		in.Values[classes[c]] = counts
+	}
 }
 
 // SayTurned says of n samples, the first by its id, that they are shown as they are
@@ -118,11 +121,7 @@ func SayTurned(n int, first string) string {
 // AddContents adds the leaks that the contents show, and how many images are
 // there more than once.
 func (in *Inspection) AddContents(d *Dataset, c Contents) {
-	parts := make([]string, len(d.Samples))
-	for i := range d.Samples {
-		parts[i] = d.Samples[i].Split
-	}
-	in.Leakage = append([]Leak{}, Leaks(d, parts, c)...)
+	in.Leakage = append([]Leak{}, Leaks(d, d.Splits(), c)...)
 	if n := len(c.OnTheirSide); n > 0 {
 		in.Problems = append(in.Problems, Problem{Where: d.Spec, What: SayTurned(n, d.Samples[c.OnTheirSide[0]].ID)})
 	}

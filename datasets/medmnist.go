@@ -60,45 +60,53 @@ func readMedMNIST(ctx context.Context, d *Dataset, s Spec) error {
 		if !slices.Contains(archive.Names(), part.prefix+"_labels") {
 			continue
 		}
-		rows, err := readLabelRows(archive, part.prefix+"_labels")
+		some, err := d.addPart(store, part.prefix, part.split, s)
 		if err != nil {
 			return fmt.Errorf("datasets: medmnist %s: %w", s.Path, err)
 		}
-		member := part.prefix + "_images"
-		images, err := store.open(member)
-		if err != nil {
-			return fmt.Errorf("datasets: medmnist %s: %w", s.Path, err)
-		}
-		if images.n != len(rows) {
-			return fmt.Errorf("datasets: medmnist %s: %s holds %d images and %s_labels %d rows: want as many", s.Path, member, images.n, part.prefix, len(rows))
-		}
-		slices, err := images.slices(s)
-		if err != nil {
-			return fmt.Errorf("datasets: medmnist %s: %w", s.Path, err)
-		}
-		for i := range rows {
-			for _, k := range slices {
-				sample := Sample{
-					ID:     fmt.Sprintf("%s/%06d", part.split, i),
-					Source: Source{Path: filepath.Base(s.Path), Member: member, Row: i, Frame: k},
-					Split:  part.split,
-				}
-				if images.depth > 0 {
-					sample.Patient, sample.Study, sample.Series = sample.ID, sample.ID, sample.ID
-					sample.ID += fmt.Sprintf("/%03d", k+1)
-				}
-				d.Samples = append(d.Samples, sample)
-				labels = append(labels, rows[i])
-			}
-		}
+		labels = append(labels, some...)
 	}
 	if len(labels) == 0 {
 		return fmt.Errorf("datasets: medmnist %s: no train_labels, val_labels or test_labels; members: %s", s.Path, strings.Join(archive.Names(), ", "))
 	}
-	if err := d.labelByNumber(labels, s); err != nil {
-		return err
+	d.Unit = "volume"
+	return d.labelByNumber(labels, s)
+}
+
+// addPart adds the samples of one part and returns the labels of each.
+func (d *Dataset) addPart(store *arrays, prefix, split string, s Spec) (labels []labelRow, err error) {
+	rows, err := readLabelRows(store.archive, prefix+"_labels")
+	if err != nil {
+		return nil, err
 	}
-	return d.finish(s, "volume")
+	member := prefix + "_images"
+	images, err := store.open(member)
+	if err != nil {
+		return nil, err
+	}
+	if images.n != len(rows) {
+		return nil, fmt.Errorf("%s holds %d images and %s_labels %d rows: want as many", member, images.n, prefix, len(rows))
+	}
+	slices, err := images.slices(s)
+	if err != nil {
+		return nil, err
+	}
+	for i := range rows {
+		for _, k := range slices {
+			sample := Sample{
+				ID:     fmt.Sprintf("%s/%06d", split, i),
+				Source: Source{Path: filepath.Base(s.Path), Member: member, Row: i, Frame: k},
+				Split:  split,
+			}
+			if images.depth > 0 {
+				sample.Patient, sample.Study, sample.Series = sample.ID, sample.ID, sample.ID
+				sample.ID += fmt.Sprintf("/%03d", k+1)
+			}
+			d.Samples = append(d.Samples, sample)
+			labels = append(labels, rows[i])
+		}
+	}
+	return labels, nil
 }
 
 // labelRow is one row of numbers of a label array.
@@ -192,14 +200,6 @@ func (d *Dataset) labelByClassNumber(rows []labelRow, classes []string, s Spec) 
 		d.problem(s.Path, "no sample is of %s", strings.Join(absent, ", "))
 	}
 	return d.labelByClass(names, s)
-}
-
-func numbered(n int) []string {
-	names := make([]string, n)
-	for i := range names {
-		names[i] = fmt.Sprint(i)
-	}
-	return names
 }
 
 // arrays gives access to the image arrays of one archive.

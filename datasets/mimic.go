@@ -57,7 +57,7 @@ func readMIMIC(ctx context.Context, d *Dataset, s Spec) error {
 	if n := labels.unlabelled; n > 0 {
 		d.problem(labels.path, "%d images are of studies that the table does not hold; all their labels are missing", n)
 	}
-	return d.finish(s, "patient")
+	return nil
 }
 
 // studyLabels holds the labels of every study.
@@ -105,26 +105,6 @@ func (l *studyLabels) read(ctx context.Context) error {
 	return nil
 }
 
-// lookup reads two columns of a table as a map.
-func (t *table) lookup(ctx context.Context, key, value string) (map[string]string, error) {
-	k, err := t.find("key", key, nil)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", t.path, err)
-	}
-	v, err := t.find("value", value, nil)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", t.path, err)
-	}
-	found := map[string]string{}
-	for r, err := range t.rows(ctx) {
-		if err != nil {
-			return nil, err
-		}
-		found[r.fields[k]] = r.fields[v]
-	}
-	return found, nil
-}
-
 func (d *Dataset) addMIMICImages(ctx context.Context, meta *table, labels *studyLabels, parts map[string]string, s Spec) error {
 	var places [3]int
 	for k, name := range []string{"dicom_id", "subject_id", "study_id"} {
@@ -148,7 +128,7 @@ func (d *Dataset) addMIMICImages(ctx context.Context, meta *table, labels *study
 			d.exclude(fmt.Sprintf("row %d", r.line), "dicom_id %q, subject_id %q, study_id %q make no path", image, subject, study)
 			continue
 		}
-		if err := viewAsked(s.Views, meta, r, "ViewPosition"); err != nil {
+		if err := s.checkView(meta.cells(r, "ViewPosition")...); err != nil {
 			d.exclude(image, "%v", err)
 			continue
 		}

@@ -8,10 +8,7 @@ import (
 	"path"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
-
-	"github.com/medprobe/medprobe/internal/texttab"
 )
 
 // readNIH reads ChestX-ray14: its table Data_Entry_2017*.csv, or the folder that
@@ -64,38 +61,12 @@ func readNIH(ctx context.Context, d *Dataset, s Spec) error {
 		if k := slices.Index(cols.attrs, age); k >= 0 {
 			sample.Attrs[k] = years(sample.Attrs[k])
 		}
-		return viewAsked(s.Views, t, r, "View Position")
+		return s.checkView(t.cells(r, "View Position")...)
 	}
 	if err := reader.addTo(ctx, d); err != nil {
 		return err
 	}
-	if err := reader.classes(d); err != nil {
-		return err
-	}
-	return d.finish(s, "patient")
-}
-
-// years turns DICOM's form of an age, such as 058Y or 010M, into whole years.
-func years(age string) string {
-	age = strings.TrimSpace(age)
-	if len(age) < 2 {
-		return age
-	}
-	n, err := strconv.Atoi(age[:len(age)-1])
-	if err != nil {
-		return age
-	}
-	switch age[len(age)-1] {
-	case 'Y':
-		return strconv.Itoa(n)
-	case 'M':
-		return strconv.Itoa(n / 12)
-	case 'W':
-		return strconv.Itoa(n / 52)
-	case 'D':
-		return strconv.Itoa(n / 365)
-	}
-	return age
+	return reader.classes(d)
 }
 
 // nihParts reads the lists of images that name the parts, if they are there.
@@ -155,10 +126,4 @@ func (p places) find(root *folder, name string) (string, error) {
 		}
 	}
 	return root.find(name)
-}
-
-// isTable reports whether a file is a table by its name.
-func isTable(name string) bool {
-	ext := strings.ToLower(path.Ext(strings.TrimSuffix(strings.ToLower(name), ".gz")))
-	return slices.Contains([]string{".csv", ".tsv", ".parquet"}, ext) || texttab.IsJSON(name)
 }

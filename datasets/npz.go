@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"math"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -44,7 +43,7 @@ func readNPZ(ctx context.Context, d *Dataset, s Spec) error {
 	if err != nil {
 		return fmt.Errorf("datasets: npz %s: %w", s.Path, err)
 	}
-	return d.finish(s, "patient")
+	return nil
 }
 
 // vectors holds ready vectors by row.
@@ -62,13 +61,16 @@ func (v *vectors) read(s Source) (Content, error) {
 
 func (v *vectors) Close() error { return nil }
 
-func firstOf(names, usual []string) string {
-	for _, name := range usual {
-		if slices.Contains(names, name) {
-			return name
-		}
+// add keeps a vector, which must be as long as the first, and returns its row.
+func (v *vectors) add(vector []float32) (row int, err error) {
+	if v.width != 0 && len(vector) != v.width {
+		return 0, fmt.Errorf("%d values, the first has %d", len(vector), v.width)
 	}
-	return ""
+	if err := finite(vector); err != nil {
+		return 0, err
+	}
+	v.width, v.data = len(vector), append(v.data, vector...)
+	return len(v.data)/v.width - 1, nil
 }
 
 func (d *Dataset) readVectorArrays(archive *npy.Archive, store *vectors, name string, s Spec) error {
@@ -84,33 +86,15 @@ func (d *Dataset) readVectorArrays(archive *npy.Archive, store *vectors, name st
 	}
 	n := a.Shape[0]
 	store.width = a.Shape[1]
-	texts := func(usual []string) ([]string, error) {
-		member := firstOf(archive.Names(), usual)
-		if member == "" {
-			return make([]string, n), nil
-		}
-		a, err := archive.Read(member)
-		if err != nil {
-			return nil, err
-		}
-		got, err := a.Strings()
-		if err == nil && (len(a.Shape) != 1 || len(got) != n) {
-			err = fmt.Errorf("shape %v: want [%d], as %s has rows", a.Shape, n, name)
-		}
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", member, err)
-		}
-		return got, nil
-	}
-	ids, err := texts(idArrays)
+	ids, err := textsOf(archive, idArrays, n, name)
 	if err != nil {
 		return err
 	}
-	patients, err := texts(ownerArrays)
+	patients, err := textsOf(archive, ownerArrays, n, name)
 	if err != nil {
 		return err
 	}
-	parts, err := texts(partArrays)
+	parts, err := textsOf(archive, partArrays, n, name)
 	if err != nil {
 		return err
 	}
@@ -127,6 +111,28 @@ func (d *Dataset) readVectorArrays(archive *npy.Archive, store *vectors, name st
 	return d.labelVectors(archive, kept, n, s)
 }
 
+// textsOf reads the array with one of the usual names: a text for each of the n rows
+// of the array beside; empty ones where there is none.
+func textsOf(archive *npy.Archive, usual []string, n int, beside string) ([]string, error) {
+	member := firstOf(archive.Names(), usual)
+	if member == "" {
+		return make([]string, n), nil
+	}
+	a, err := archive.Read(member)
+	if err != nil {
+		return nil, err
+	}
+	texts, err := a.Strings()
+	if err == nil && (len(a.Shape) != 1 || len(texts) != n) {
+		err = fmt.Errorf("shape %v: want [%d], as %s has rows", a.Shape, n, beside)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", member, err)
+	}
+	return texts, nil
+}
+
+// finite returns an error unless the vector has a direction.
 func finite(v []float32) error {
 	zero := true
 	for k, x := range v {
@@ -193,11 +199,13 @@ func (d *Dataset) readNamedVectors(ctx context.Context, archive *npy.Archive, st
 	if s.Table == "" {
 		return fmt.Errorf("no array %s: for an array per id, name the table of their labels with table: (arrays: %s)", strings.Join(vectorArrays, ", "), strings.Join(archive.Names()[:min(8, len(archive.Names()))], ", "))
 	}
-	labels, err := ReadLabels(ctx, s.tableOfLabels())
+	of := s
+	of.Path = s.Table
+	labels, err := readLabels(ctx, of)
 	if err != nil {
 		return err
 	}
-	d.Task, d.Classes, d.Problems = labels.Task, labels.Classes, append(d.Problems, labels.Problems...)
+	d.labelBy(labels)
 	t, err := openTable(s, s.Table)
 	if err != nil {
 		return err
@@ -210,44 +218,36 @@ func (d *Dataset) readNamedVectors(ctx context.Context, archive *npy.Archive, st
 	for _, name := range archive.Names() {
 		known[name] = true
 	}
-	n := 0
+	d.Excluded, d.Attributes = append(d.Excluded, labels.Excluded...), labels.Attributes
+	byLine := map[int]Sample{}
+	for _, sample := range labels.Samples {
+		byLine[sample.line] = sample
+	}
 	for r, err := range t.rows(ctx) {
 		if err != nil {
 			return err
 		}
-		if n >= len(labels.Samples) {
-			return fmt.Errorf("%s: more rows than labels", s.Table)
+		sample, ok := byLine[r.line]
+		if !ok {
+			continue // excluded
 		}
-		sample := labels.Samples[n]
-		n++
 		sample.ID = strings.TrimSpace(r.fields[key])
 		if !known[sample.ID] {
 			d.exclude(cmp.Or(sample.ID, strconv.Itoa(r.line)), "the archive holds no array of this name")
 			continue
 		}
 		vector, err := meanVector(archive, sample.ID)
-		if err == nil && store.width != 0 && len(vector) != store.width {
-			err = fmt.Errorf("%d values, the first has %d", len(vector), store.width)
-		}
 		if err == nil {
-			err = finite(vector)
+			sample.Source = Source{Path: filepath.Base(s.Path), Member: "vectors"}
+			sample.Source.Row, err = store.add(vector)
 		}
 		if err != nil {
 			d.exclude(sample.ID, "%v", err)
 			continue
 		}
-		store.width = len(vector)
-		sample.Source = Source{Path: filepath.Base(s.Path), Member: "vectors", Row: len(store.data) / len(vector)}
-		store.data = append(store.data, vector...)
 		d.Samples = append(d.Samples, sample)
 	}
 	return nil
-}
-
-// tableOfLabels is the spec for reading the labels beside vectors.
-func (s Spec) tableOfLabels() Spec {
-	s.Path, s.Table, s.SplitFile, s.IDKey = s.Table, "", "", nil
-	return s
 }
 
 func meanVector(archive *npy.Archive, name string) ([]float32, error) {

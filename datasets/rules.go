@@ -35,7 +35,7 @@ func (b *ByFinding) UnmarshalYAML(node *yaml.Node) error {
 
 func (b ByFinding) of(finding string) string { return cmp.Or(b.Each[finding], b.Default) }
 
-func (b ByFinding) validate(what string, words []string) error {
+func (b ByFinding) check(what string, words []string) error {
 	var errs []error
 	for _, word := range append(slices.Sorted(maps.Values(b.Each)), b.Default) {
 		if word != "" {
@@ -66,14 +66,14 @@ type RuleEffect struct {
 	Changed int `json:"changed"`
 }
 
-func (s Spec) validateRules() error {
+func (s Spec) checkRules() error {
 	errs := []error{
-		s.Uncertain.validate("rule for uncertain labels", []string{asMissing, asPositive, asNegative, asSeparate}),
-		s.Missing.validate("rule for missing labels", []string{asMissing, asNegative}),
+		s.Uncertain.check("rule for uncertain labels", []string{asMissing, asPositive, asNegative, asSeparate}),
+		s.Missing.check("rule for missing labels", []string{asMissing, asNegative}),
 	}
 	named := 0
 	for _, c := range s.Consensus {
-		errs = append(errs, c.validate())
+		errs = append(errs, c.check())
 		if c.Finding == "" {
 			named++
 		}
@@ -84,14 +84,15 @@ func (s Spec) validateRules() error {
 	return errors.Join(errs...)
 }
 
-// renamedTo reports whether a rule of the spec makes a finding of this name.
-func (s Spec) renamedTo(finding string) bool {
+// makes reports whether a rule or a consensus of the spec makes a finding of this
+// name, for which there is no column then.
+func (s Spec) makes(finding string) bool {
 	for _, to := range s.Rename {
 		if to == finding {
 			return true
 		}
 	}
-	return false
+	return slices.ContainsFunc(s.Consensus, func(c Consensus) bool { return c.Finding == finding })
 }
 
 // renamed returns the name that a class is to have.

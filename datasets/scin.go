@@ -9,8 +9,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-
-	"github.com/medprobe/medprobe/internal/near"
 )
 
 // The columns of SCIN's tables.
@@ -44,10 +42,8 @@ func readSCIN(ctx context.Context, d *Dataset, s Spec) error {
 	if err := d.addCases(ctx, tables[0], judged, root); err != nil {
 		return fmt.Errorf("datasets: scin %w", err)
 	}
-	if err := d.labelByConditions(judged, s); err != nil {
-		return err
-	}
-	return d.finish(s, "case")
+	d.Unit = "case"
+	return d.labelByConditions(judged, s)
 }
 
 // readConditions returns the conditions of every case.
@@ -196,14 +192,9 @@ func (d *Dataset) labelByConditions(judged map[string]map[string]Label, s Spec) 
 			names[name] = true
 		}
 	}
-	conditions := slices.Sorted(maps.Keys(names))
-	for _, class := range s.Classes {
-		if err := near.Check("condition", class, conditions); err != nil {
-			return fmt.Errorf("datasets: scin %s: %w", s.Path, err)
-		}
-	}
-	if len(s.Classes) > 0 {
-		conditions = s.Classes
+	conditions, err := s.askedOf("condition", slices.Sorted(maps.Keys(names)))
+	if err != nil {
+		return fmt.Errorf("datasets: scin %s: %w", s.Path, err)
 	}
 	d.labelByFinding(conditions)
 	for i := range d.Samples {

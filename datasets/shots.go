@@ -3,6 +3,7 @@ package datasets
 import (
 	"cmp"
 	"fmt"
+	"math"
 	"slices"
 
 	"github.com/medprobe/medprobe/internal/near"
@@ -36,16 +37,26 @@ type Shots struct {
 	Draw     int
 }
 
-// ShortError says that a draw asked for more samples of a class than there
-// are. A draw is never filled up in silence.
+// ShortError says that a draw asked for more samples of a kind than there are. A draw
+// is never filled up in silence.
 type ShortError struct {
-	Class      string
-	Label      Label
+	// Of is the kind, such as "positive effusion".
+	Of         string
 	Want, Have int
 }
 
 func (e *ShortError) Error() string {
-	return fmt.Sprintf("datasets: %d shots of %s %s samples asked for, %d there", e.Want, e.Label, e.Class, e.Have)
+	return fmt.Sprintf("datasets: %d shots of %s samples asked for, %d there", e.Want, e.Of, e.Have)
+}
+
+// first returns the first n of the candidates, in ascending order.
+func first(n int, candidates []int, of string) ([]int, error) {
+	if len(candidates) < n {
+		return nil, &ShortError{Of: of, Want: n, Have: len(candidates)}
+	}
+	shots := slices.Clone(candidates[:n])
+	slices.Sort(shots)
+	return shots, nil
 }
 
 // side is what K samples are taken of: a label of a class.
@@ -53,6 +64,9 @@ type side struct {
 	class int
 	label Label
 }
+
+// of names a side of a dataset.
+func (s side) of(d *Dataset) string { return s.label.String() + " " + d.Classes[s.class] }
 
 // Draw returns indices of samples from pool, in ascending order: for one class,
 // K positives and K negatives; for classes that exclude one another, K of each.
@@ -102,13 +116,7 @@ func (d *Dataset) drawAny(pool, classes []int, n int, s Shots) ([]int, error) {
 			return l == Positive || l == Negative
 		})
 	}
-	candidates := d.inOrder(pool, known, s)
-	if len(candidates) < n {
-		return nil, &ShortError{Class: "labelled", Want: n, Have: len(candidates)}
-	}
-	shots := slices.Clone(candidates[:n])
-	slices.Sort(shots)
-	return shots, nil
+	return first(n, d.inOrder(pool, known, s), "labelled")
 }
 
 func (d *Dataset) take(pool []int, side side, s Shots) ([]int, error) {
@@ -117,10 +125,15 @@ func (d *Dataset) take(pool []int, side side, s Shots) ([]int, error) {
 	if ranked := d.byRank(pool, is, side.class); s.Draw == 0 && len(ranked) > 0 {
 		candidates = ranked
 	}
-	if len(candidates) < s.K {
-		return nil, &ShortError{Class: d.Classes[side.class], Label: side.label, Want: s.K, Have: len(candidates)}
-	}
-	return candidates[:s.K], nil
+	return first(s.K, candidates, side.of(d))
+}
+
+// DrawValues returns indices of s.K samples from pool whose value of the target is
+// known, in ascending order, drawn as [Draw] draws: spread over patients, and nested
+// over K. With too few of them the error is a *[ShortError].
+func DrawValues(d *Dataset, pool []int, target int, s Shots) ([]int, error) {
+	known := func(i int) bool { return !math.IsNaN(d.Samples[i].Values[target]) }
+	return first(s.K, d.inOrder(pool, known, s), "known "+d.Classes[target])
 }
 
 // byRank returns the samples that a split file ranks, in the order of ranks.
@@ -179,7 +192,7 @@ func Ranks(d *Dataset, pool []int, s Shots) (ranks [][]int, short []*ShortError)
 	rank := func(side side) {
 		candidates := d.inOrder(pool, func(i int) bool { return d.Samples[i].Labels[side.class] == side.label }, s)
 		if len(candidates) < s.K {
-			short = append(short, &ShortError{Class: d.Classes[side.class], Label: side.label, Want: s.K, Have: len(candidates)})
+			short = append(short, &ShortError{Of: side.of(d), Want: s.K, Have: len(candidates)})
 		}
 		for r, i := range candidates[:min(s.K, len(candidates))] {
 			if !d.Exclusive() {

@@ -1,16 +1,11 @@
 package datasets
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"os"
-	"path"
 	"path/filepath"
-	"regexp"
-	"slices"
 	"strings"
 
 	"github.com/medprobe/medprobe/internal/dicom"
@@ -88,8 +83,8 @@ type Spec struct {
 	// Unit is the word for what the patient column holds; default "patient".
 	Unit string `yaml:"unit"`
 
-	// Table is the table of labels beside a folder of images: imagefolder's
-	// metadata, dicom's labels, mimic's and scin's first table.
+	// Table is the table of labels beside images or vectors: imagefolder's metadata,
+	// and the labels of dicom, mimic, scin and npz.
 	Table string `yaml:"table"`
 	// Views restricts radiographs to these view positions, such as PA and AP.
 	Views []string `yaml:"views"`
@@ -129,47 +124,6 @@ type Spec struct {
 	IDKey []byte `yaml:"-" json:"-"`
 }
 
-// Box names the columns of a region in pixels, counted from 0: two corners, the
-// second exclusive, or a corner and a size.
-type Box struct {
-	XMin   string `yaml:"xmin"`
-	YMin   string `yaml:"ymin"`
-	XMax   string `yaml:"xmax"`
-	YMax   string `yaml:"ymax"`
-	Width  string `yaml:"width"`
-	Height string `yaml:"height"`
-}
-
-func (b Box) columns() []string {
-	switch {
-	case b == Box{}:
-		return nil
-	case b.Width != "":
-		return []string{b.XMin, b.YMin, b.Width, b.Height}
-	}
-	return []string{b.XMin, b.YMin, b.XMax, b.YMax}
-}
-
-func (b Box) validate() error {
-	size, corner := b.Width != "" && b.Height != "", b.XMax != "" && b.YMax != ""
-	if b != (Box{}) && (b.XMin == "" || b.YMin == "" || size == corner || (b.Width != "" || b.Height != "") && (b.XMax != "" || b.YMax != "")) {
-		return errors.New("box: want the columns xmin, ymin, xmax, ymax, or xmin, ymin, width, height")
-	}
-	return nil
-}
-
-// formats are the readers by the names of what they read.
-var formats = map[string]func(context.Context, *Dataset, Spec) error{
-	"csv": readCSV, "tsv": readCSV, "jsonl": readCSV, "parquet": readCSV,
-	"imagefolder": readImageFolder, "voc": readVOC, "coco": readCOCO,
-	"chexpert": readCheXpert, "mimic": readMIMIC, "nih": readNIH, "scin": readSCIN,
-	"medmnist": readMedMNIST, "hf": readHF, "webdataset": readWebDataset,
-	"dicom": readDICOM, "npz": readNPZ,
-}
-
-// Formats lists the formats that [Open] reads.
-func Formats() []string { return slices.Sorted(maps.Keys(formats)) }
-
 // ParseSpec reads FORMAT:PATH or the path of a YAML file with the fields of
 // [Spec]. Paths in a YAML file are relative to that file.
 func ParseSpec(arg string) (Spec, error) {
@@ -182,7 +136,7 @@ func ParseSpec(arg string) (Spec, error) {
 			}
 			return Spec{}, fmt.Errorf("datasets: %w", err)
 		}
-		return s.Relative(filepath.Dir(arg)), s.validate()
+		return s.Relative(filepath.Dir(arg)), s.Check()
 	default:
 		s, err := parseShort(arg)
 		if err != nil {
@@ -204,10 +158,11 @@ func parseShort(arg string) (Spec, error) {
 		return Spec{}, fmt.Errorf("%q is no dataset: want FORMAT:PATH, such as %s, or a .yaml file; formats: %s", arg, hint, strings.Join(Formats(), ", "))
 	}
 	s := Spec{Format: format, Path: path}
-	return s, s.validate()
+	return s, s.Check()
 }
 
-func (s Spec) validate() error {
+// Check returns an error if the spec contradicts itself.
+func (s Spec) Check() error {
 	if err := near.Check("format", s.Format, Formats()); err != nil {
 		return err
 	}
@@ -228,40 +183,7 @@ func (s Spec) validate() error {
 		}
 	}
 	_, err := s.patientPattern()
-	return errors.Join(err, s.validateUse(), s.Box.validate(), s.validateRules(), s.validateFrame(), s.Aggregate.validate(), s.validateSplit(), s.validateTask())
-}
-
-// uses says which formats read the fields that not all of them do.
-var uses = []struct {
-	key     string
-	said    func(Spec) bool
-	formats []string
-}{
-	{"columns", func(s Spec) bool { return len(s.Columns) > 0 }, []string{"csv", "tsv", "dicom", "npz"}},
-	{"box", func(s Spec) bool { return s.Box != Box{} }, slices.Concat(tables, []string{"hf", "imagefolder"})},
-	{"frame_column", func(s Spec) bool { return s.FrameColumn != "" }, slices.Concat(tables, []string{"hf", "imagefolder"})},
-	{"patient_pattern", func(s Spec) bool { return s.PatientPattern != "" }, slices.Concat(tables, []string{"imagefolder", "chexpert", "nih", "dicom", "hf", "webdataset", "voc", "coco"})},
-	{"consensus", func(s Spec) bool { return len(s.Consensus) > 0 }, slices.Concat(tables, []string{"imagefolder", "dicom", "hf", "npz"})},
-	{"table", func(s Spec) bool { return s.Table != "" }, []string{"imagefolder", "dicom", "mimic", "scin", "npz"}},
-	{"views", func(s Spec) bool { return len(s.Views) > 0 }, []string{"chexpert", "mimic", "nih", "dicom"}},
-	{"min_confidence", func(s Spec) bool { return s.MinConfidence != 0 }, []string{"scin"}},
-	{"frame", func(s Spec) bool { return s.Frame != "" }, slices.Concat(tables, []string{"dicom", "medmnist"})},
-	{"embeddings", func(s Spec) bool { return s.Embeddings != "" }, []string{"npz"}},
-}
-
-// tables are the formats that are one table.
-var tables = []string{"csv", "tsv", "jsonl", "parquet"}
-
-// validateUse refuses fields that the format does not read: what is said and
-// not heard would be a silent loss.
-func (s Spec) validateUse() error {
-	var errs []error
-	for _, use := range uses {
-		if use.said(s) && !slices.Contains(use.formats, s.Format) {
-			errs = append(errs, fmt.Errorf("%s: means nothing in %s; it is for %s", use.key, s.Format, strings.Join(use.formats, ", ")))
-		}
-	}
-	return errors.Join(errs...)
+	return errors.Join(err, s.checkUse(), s.Box.check(), s.checkRules(), s.checkFrame(), s.Aggregate.check(), s.checkSplit(), s.checkTask())
 }
 
 // Relative returns the spec with its paths seen from the folder dir.
@@ -277,6 +199,9 @@ func (s Spec) Relative(dir string) Spec {
 // String returns FORMAT:PATH.
 func (s Spec) String() string { return s.Format + ":" + s.Path }
 
+// Name returns the same without the folder, which is nobody else's matter.
+func (s Spec) Name() string { return s.Format + ":" + filepath.Base(s.Path) }
+
 // UnmarshalYAML reads either FORMAT:PATH or the fields of the spec.
 func (s *Spec) UnmarshalYAML(node *yaml.Node) error {
 	if node.Kind == yaml.ScalarNode {
@@ -288,54 +213,23 @@ func (s *Spec) UnmarshalYAML(node *yaml.Node) error {
 	if err := node.Load((*fields)(s), yaml.WithKnownFields()); err != nil {
 		return err
 	}
-	return s.validate()
+	return s.Check()
 }
 
 // Open reads the labels of the dataset. Pixels are read later, sample by
 // sample. Close the dataset when done.
 func Open(ctx context.Context, s Spec) (*Dataset, error) {
-	if err := s.validate(); err != nil {
+	if err := s.Check(); err != nil {
 		return nil, fmt.Errorf("datasets: %w", err)
 	}
 	d := &Dataset{Spec: s.String()}
-	if err := formats[s.Format](ctx, d, s); err != nil {
+	err := formatOf(s.Format).read(ctx, d, s)
+	if err == nil {
+		err = d.finish(s)
+	}
+	if err != nil {
 		d.Close()
 		return nil, err
 	}
 	return d, nil
-}
-
-// pattern finds a patient in a text.
-type pattern struct{ *regexp.Regexp }
-
-func (s Spec) patientPattern() (pattern, error) {
-	if s.PatientPattern == "" {
-		return pattern{}, nil
-	}
-	re, err := regexp.Compile(s.PatientPattern)
-	if err != nil {
-		return pattern{}, fmt.Errorf("patient_pattern: %w", err)
-	}
-	return pattern{re}, nil
-}
-
-// of returns the patient that stands in the patient's column or, where that is
-// empty, in the file's name or else in its path. A text that the pattern does
-// not match is an error.
-func (p pattern) of(patient, file string) (string, error) {
-	if p.Regexp == nil {
-		return patient, nil
-	}
-	in := cmp.Or(patient, file)
-	found := p.FindStringSubmatch(cmp.Or(patient, path.Base(file)))
-	if found == nil {
-		found = p.FindStringSubmatch(in)
-	}
-	switch {
-	case found == nil:
-		return "", fmt.Errorf("patient_pattern %s does not match %q", p, in)
-	case len(found) > 1:
-		return found[1], nil
-	}
-	return found[0], nil
 }

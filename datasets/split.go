@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
-	"maps"
 	"math"
 	"slices"
 	"strings"
@@ -189,90 +188,15 @@ func hash(seed uint64, name string) uint64 {
 	return binary.LittleEndian.Uint64(h.Sum(nil))
 }
 
-// holdout makes a test part of what the spec describes: the samples whose
-// attribute has a value (holdout: site=B), or those of a day and later (after:
-// 2020-01-01). Everything else is train, without the samples of patients who
-// stand in test too: those are in no part.
-func (d *Dataset) holdout(s Spec) error {
-	if s.Holdout == "" && s.After == "" {
-		return nil
-	}
-	isTest, err := d.heldOut(s)
-	if err != nil {
-		return fmt.Errorf("datasets: %s: %w", d.Spec, err)
-	}
-	tested := map[string]bool{}
-	n := 0
-	for i := range d.Samples {
-		if isTest[i] {
-			tested[d.Samples[i].Group()] = true
-			n++
-		}
-	}
-	if n == 0 || n == len(d.Samples) {
-		return fmt.Errorf("datasets: %s: holdout %s%s: %d of %d samples are held out: want some and not all", d.Spec, s.Holdout, s.After, n, len(d.Samples))
-	}
-	between := 0
-	for i := range d.Samples {
-		sample := &d.Samples[i]
-		switch {
-		case isTest[i]:
-			sample.Split = "test"
-		case tested[sample.Group()]:
-			sample.Split = ""
-			between++
-		default:
-			sample.Split = "train"
-		}
-	}
-	if between > 0 {
-		d.problem(d.Spec, "%d samples that are not held out are in no part: their patients are held out too", between)
-	}
-	return nil
+// splitNames maps what people call the parts of a dataset to our names.
+var splitNames = map[string]string{
+	"train": "train", "training": "train",
+	"val": "validation", "valid": "validation", "validation": "validation", "validate": "validation", "dev": "validation",
+	"test": "test", "testing": "test",
 }
 
-// dateColumns are the names that dates are found under.
-var dateColumns = []string{"date", "study_date", "studydate", "StudyDate", "acquired", "year"}
-
-// heldOut says which samples the spec's holdout describes.
-func (d *Dataset) heldOut(s Spec) ([]bool, error) {
-	is := slices.Repeat([]bool{true}, len(d.Samples))
-	if s.Holdout != "" {
-		column, value, _ := cutPair(s.Holdout)
-		if err := d.hasAttribute("holdout", column); err != nil {
-			return nil, err
-		}
-		seen := map[string]bool{}
-		for i := range d.Samples {
-			v := d.Attr(i, column)
-			seen[v] = true
-			is[i] = v == value
-		}
-		if !seen[value] {
-			return nil, fmt.Errorf("holdout %s: no sample has this value; known: %s", s.Holdout, firstOnes(slices.Sorted(maps.Keys(seen))))
-		}
-	}
-	if s.After != "" {
-		column := cmp.Or(s.Date, firstOf(d.Attributes, dateColumns))
-		if err := d.hasAttribute("date", column); err != nil {
-			return nil, err
-		}
-		unknown := 0
-		first, _ := day(s.After)
-		for i := range d.Samples {
-			text := strings.TrimSpace(d.Attr(i, column))
-			on, ok := day(text)
-			switch {
-			case text == "":
-				unknown++
-			case !ok:
-				return nil, fmt.Errorf("%s of %q = %q: want a day such as 2020-01-31, the year first", column, d.Samples[i].ID, text)
-			}
-			is[i] = is[i] && ok && on >= first[:min(len(on), len(first))]
-		}
-		if unknown > 0 {
-			d.problem(d.Spec, "%d samples have no %s and are taken as before %s", unknown, column, s.After)
-		}
-	}
-	return is, nil
+// splitName returns our name for a part, or name itself if it is none of the
+// usual ones.
+func splitName(name string) string {
+	return cmp.Or(splitNames[strings.ToLower(name)], name)
 }

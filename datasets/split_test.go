@@ -172,8 +172,12 @@ func TestShortDrawSaysWhatIsThere(t *testing.T) {
 	}}
 	_, err := Draw(d, []int{0, 1, 2, 3}, []int{0}, Shots{K: 2})
 	short, ok := err.(*ShortError)
-	if !ok || short.Have != 1 || short.Want != 2 || short.Class != "rare" {
+	if !ok || short.Have != 1 || short.Want != 2 || short.Of != "positive rare" {
 		t.Errorf("Draw = %v, want a ShortError with 1 of 2", err)
+	}
+	_, err = Draw(d, []int{0, 1, 2, 3}, []int{0}, Shots{K: 2, Scenario: Population})
+	if want := "datasets: 4 shots of labelled samples asked for, 2 there"; err == nil || err.Error() != want {
+		t.Errorf("of the population: %v, want %s", err, want)
 	}
 }
 

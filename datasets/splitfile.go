@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -221,18 +220,7 @@ func (r *divisionReader) sample(s *Sample, row row) (fold int, err error) {
 	return fold, nil
 }
 
-var pair = regexp.MustCompile(`^\s*([^=]+?)\s*=\s*(.*?)\s*$`)
-
-// cutPair divides COLUMN=VALUE.
-func cutPair(text string) (column, value string, ok bool) {
-	found := pair.FindStringSubmatch(text)
-	if found == nil {
-		return "", "", false
-	}
-	return found[1], found[2], true
-}
-
-func (s Spec) validateSplit() error {
+func (s Spec) checkSplit() error {
 	if _, _, ok := cutPair(s.Holdout); s.Holdout != "" && !ok {
 		return fmt.Errorf("holdout %q: want COLUMN=VALUE, such as site=B", s.Holdout)
 	}
@@ -246,43 +234,4 @@ func (s Spec) validateSplit() error {
 		return errors.New("split_file and holdout or after exclude one another")
 	}
 	return nil
-}
-
-// day returns a date as year, month and day, or as much of them as are there,
-// so that days compare as texts: 2020-01-31, 2020/1/31, 2020.01 and 20200131; what
-// follows the day is dropped. Only where the year comes first is it clear which
-// number is the month.
-func day(date string) (string, bool) {
-	date, _, _ = strings.Cut(strings.TrimSpace(date), "T")
-	date, _, _ = strings.Cut(date, " ")
-	parts := strings.FieldsFunc(date, func(r rune) bool { return r == '-' || r == '/' || r == '.' })
-	for i, part := range parts {
-		if strings.Trim(part, "0123456789") != "" || i > 0 && len(part) > 2 {
-			return "", false
-		}
-		if len(part) == 1 {
-			parts[i] = "0" + part
-		}
-	}
-	whole := strings.Join(parts, "")
-	if len(parts) == 1 && len(whole) == 14 { // with a time, as DICOM has it
-		whole = whole[:8]
-	}
-	plain := len(parts) == 1 && slices.Contains([]int{4, 6, 8}, len(whole))
-	parted := len(parts) > 1 && len(parts) < 4 && len(parts[0]) == 4
-	return whole, plain || parted
-}
-
-func (d *Dataset) hasAttribute(what, column string) error {
-	if slices.Contains(d.Attributes, column) {
-		return nil
-	}
-	return fmt.Errorf("no column %q for %s%s", column, what, near.Hint(column, d.Attributes))
-}
-
-func firstOnes(names []string) string {
-	if len(names) > 12 {
-		names = append(names[:12], "…")
-	}
-	return strings.Join(names, ", ")
 }

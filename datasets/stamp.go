@@ -1,12 +1,9 @@
 package datasets
 
 import (
-	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
-
-	"github.com/medprobe/medprobe/internal/dicom"
 )
 
 // Stamp names the state of a file without its being read. A file that was
@@ -45,19 +42,17 @@ func (f *folder) stamp(s Source) (Stamp, bool) {
 	if isRemote(s.Path) {
 		return Stamp{}, false
 	}
-	local := filepath.FromSlash(s.Path)
-	stat := f.root.Stat
+	var info fs.FileInfo
+	var err error
 	if f.outside {
-		stat = os.Stat
-		if !filepath.IsAbs(local) {
-			local = filepath.Join(f.dir, local)
-		}
+		info, err = os.Stat(f.local(s.Path))
+	} else {
+		info, err = f.root.Stat(filepath.FromSlash(s.Path))
 	}
-	info, err := stat(local)
 	if err != nil {
 		return Stamp{}, false
 	}
-	return stampOf(info, f.name())
+	return stampOf(info, f.shown.name())
 }
 
 func (a *archives) stamp(s Source) (Stamp, bool) {
@@ -69,28 +64,5 @@ func (a *archives) stamp(s Source) (Stamp, bool) {
 	if err != nil {
 		return Stamp{}, false
 	}
-	return stampOf(info, "#"+s.Member+a.name())
-}
-
-// look says how files are shown: DICOM pixels through a window, photographs turned as
-// EXIF says.
-type look struct {
-	window  *dicom.Window
-	upright bool
-}
-
-func (s Spec) look() look { return look{s.Window, s.Upright} }
-
-func (l look) name() string {
-	if l.upright {
-		return windowName(l.window) + " upright"
-	}
-	return windowName(l.window)
-}
-
-func windowName(w *dicom.Window) string {
-	if w == nil {
-		return ""
-	}
-	return fmt.Sprintf(" window %v %v", w.Center, w.Width)
+	return stampOf(info, "#"+s.Member+a.shown.name())
 }

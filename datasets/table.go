@@ -9,6 +9,7 @@ import (
 	"io"
 	"iter"
 	"os"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -82,21 +83,26 @@ func openTable(s Spec, path string) (*table, error) {
 	case slices.ContainsFunc(first, func(name string) bool { return strings.Contains(name, "\r") }):
 		return nil, fmt.Errorf("%s: line 1: the lines end in CR alone, as of old; save the table with LF or CRLF", path)
 	}
-	t.header = slices.Clone(first)
-	if t.keys = slices.Clone(first); t.headless {
-		t.keys = nil
-		t.header = slices.Clone(s.Columns)
+	if t.headless {
+		return t, t.name(s.Columns)
 	}
-	for i, name := range t.header {
+	t.keys = slices.Clone(first)
+	return t, t.name(first)
+}
+
+// name gives the columns their names.
+func (t *table) name(columns []string) error {
+	t.header = make([]string, len(columns))
+	for i, name := range columns {
 		if !utf8.ValidString(name) {
-			return nil, fmt.Errorf("%s: line 1: the header %q is not UTF-8; save the table as UTF-8", path, name)
+			return fmt.Errorf("%s: line 1: the header %q is not UTF-8; save the table as UTF-8", t.path, name)
 		}
 		t.header[i] = strings.TrimSpace(name)
 		if t.header[i] != "" && slices.Contains(t.header[:i], t.header[i]) {
-			return nil, fmt.Errorf("%s: the column %q stands twice in the header", path, t.header[i])
+			return fmt.Errorf("%s: the column %q stands twice in the header", t.path, t.header[i])
 		}
 	}
-	return t, nil
+	return nil
 }
 
 // noText returns what a file is that begins as spreadsheets do, but is no text
@@ -252,10 +258,8 @@ func (t *table) read(ctx context.Context, r rowSource, size int64, yield func(ro
 		if fields, err = t.even(fields); err != nil {
 			return fmt.Errorf("%s: %w", t.at(at), err)
 		}
-		for i, field := range fields {
-			if !utf8.ValidString(field) {
-				return fmt.Errorf("%s: line %d column %s: %q is not UTF-8; save the table as UTF-8", t.path, at, t.header[i], field)
-			}
+		if i := slices.IndexFunc(fields, func(field string) bool { return !utf8.ValidString(field) }); i >= 0 {
+			return fmt.Errorf("%s: line %d column %s: %q is not UTF-8; save the table as UTF-8", t.path, at, t.header[i], fields[i])
 		}
 		// Of a single column, an empty line is an empty value, as R writes it;
 		// the reader skips such lines.
@@ -300,4 +304,80 @@ func (t *table) names(columns []int) []string {
 		names[i] = t.header[c]
 	}
 	return names
+}
+
+// isTable reports whether a file is a table by its name.
+func isTable(name string) bool {
+	ext := strings.ToLower(path.Ext(strings.TrimSuffix(strings.ToLower(name), ".gz")))
+	return slices.Contains([]string{".csv", ".tsv", ".parquet"}, ext) || texttab.IsJSON(name)
+}
+
+// tablesOf returns the table that path is, or those of the names that the folder
+// path holds, and their folder.
+func tablesOf(path string, names ...string) (tables []string, dir string, err error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, "", cause(err)
+	}
+	if !info.IsDir() {
+		return []string{path}, filepath.Dir(path), nil
+	}
+	for _, name := range names {
+		found, err := filepath.Glob(filepath.Join(escapeGlob(path), name))
+		if err != nil {
+			return nil, "", err
+		}
+		tables = append(tables, found...)
+	}
+	if len(tables) == 0 {
+		return nil, "", fmt.Errorf("the folder holds none of %s", strings.Join(names, ", "))
+	}
+	return tables, path, nil
+}
+
+// escapeGlob makes a path match itself alone.
+func escapeGlob(path string) string {
+	return strings.NewReplacer(`\`, `\\`, "*", `\*`, "?", `\?`, "[", `\[`).Replace(path)
+}
+
+// behind returns the columns to the right of the first of the named ones that
+// is there.
+func (t *table) behind(names ...string) []string {
+	for _, name := range names {
+		if i := slices.Index(t.header, name); i >= 0 {
+			return slices.DeleteFunc(slices.Clone(t.header[i+1:]), func(h string) bool { return h == "" })
+		}
+	}
+	return nil
+}
+
+// cells returns what a row has in those of the columns that are there.
+func (t *table) cells(r row, columns ...string) []string {
+	var has []string
+	for _, name := range columns {
+		if i := slices.Index(t.header, name); i >= 0 {
+			has = append(has, strings.TrimSpace(r.fields[i]))
+		}
+	}
+	return has
+}
+
+// lookup reads two columns of a table as a map.
+func (t *table) lookup(ctx context.Context, key, value string) (map[string]string, error) {
+	k, err := t.find("key", key, nil)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", t.path, err)
+	}
+	v, err := t.find("value", value, nil)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", t.path, err)
+	}
+	found := map[string]string{}
+	for r, err := range t.rows(ctx) {
+		if err != nil {
+			return nil, err
+		}
+		found[r.fields[k]] = r.fields[v]
+	}
+	return found, nil
 }

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -16,11 +15,8 @@ import (
 // or negative of them.
 const Regression Task = "regression"
 
-// Check returns an error if the spec contradicts itself.
-func (s Spec) Check() error { return s.validate() }
-
-// validateTask checks what is said of data with numbers for labels.
-func (s Spec) validateTask() error {
+// checkTask checks what is said of data with numbers for labels.
+func (s Spec) checkTask() error {
 	if s.Task == "" {
 		return nil
 	}
@@ -30,9 +26,6 @@ func (s Spec) validateTask() error {
 	var errs []error
 	wrong := func(format string, args ...any) {
 		errs = append(errs, fmt.Errorf("task: regression: "+format, args...))
-	}
-	if !slices.Contains(tables, s.Format) {
-		wrong("numbers are read of %s, and not of %s", strings.Join(tables, ", "), s.Format)
 	}
 	if len(s.Labels) == 0 {
 		wrong("name the columns of numbers with labels:")
@@ -103,17 +96,4 @@ func valueTexts(values []float64) []string {
 		}
 	}
 	return out
-}
-
-// DrawValues returns indices of s.K samples from pool whose value of the target is
-// known, in ascending order, drawn as [Draw] draws: spread over patients, and nested
-// over K. With too few of them the error is a *[ShortError].
-func DrawValues(d *Dataset, pool []int, target int, s Shots) ([]int, error) {
-	candidates := d.inOrder(pool, func(i int) bool { return !math.IsNaN(d.Samples[i].Values[target]) }, s)
-	if len(candidates) < s.K {
-		return nil, &ShortError{Class: d.Classes[target], Want: s.K, Have: len(candidates)}
-	}
-	shots := slices.Clone(candidates[:s.K])
-	slices.Sort(shots)
-	return shots, nil
 }

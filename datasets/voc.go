@@ -72,10 +72,8 @@ func readVOC(ctx context.Context, d *Dataset, s Spec) error {
 	if len(names) == 0 {
 		return fmt.Errorf("datasets: voc %s: no box can be used%s", s.Path, firstReason(d.Excluded))
 	}
-	if err := d.labelByClass(names, s); err != nil {
-		return err
-	}
-	return d.finish(s, "photograph")
+	d.Unit = "photograph"
+	return d.labelByClass(names, s)
 }
 
 func (f *folder) annotation(name string) (vocAnnotation, error) {
@@ -125,22 +123,6 @@ func (d *Dataset) addBoxes(file, patient string, a vocAnnotation) (names []strin
 		}
 	}
 	return names
-}
-
-// cutToImage returns the part of the box that lies within the image; of unknown
-// size, 0, that is the box.
-func (d *Dataset) cutToImage(id string, box image.Rectangle, width, height int) (image.Rectangle, error) {
-	if width <= 0 || height <= 0 {
-		return box, nil
-	}
-	inside := box.Intersect(image.Rect(0, 0, width, height))
-	if inside.Empty() {
-		return box, fmt.Errorf("box %v lies outside the photograph of %d×%d pixels", box, width, height)
-	}
-	if inside != box {
-		d.problem(id, "box %v was cut to the photograph: %v", box, inside)
-	}
-	return inside, nil
 }
 
 // vocBox turns VOC's corners, counted from 1 and inclusive, into a rectangle.

@@ -9,12 +9,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"maps"
 	"os"
 	"path"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -43,7 +41,7 @@ func readWebDataset(ctx context.Context, d *Dataset, s Spec) error {
 	if err != nil {
 		return fmt.Errorf("datasets: webdataset %s: %w", s.Path, err)
 	}
-	store := &archives{look: s.look()}
+	store := &archives{shown: s.shown()}
 	d.files = store
 	reader := &tarReader{dataset: d, spec: s, attrs: map[string]int{}}
 	if reader.patient, err = s.patientPattern(); err != nil {
@@ -64,70 +62,7 @@ func readWebDataset(ctx context.Context, d *Dataset, s Spec) error {
 		copy(attrs, d.Samples[i].Attrs)
 		d.Samples[i].Attrs = attrs
 	}
-	if err := d.labelByNames(reader.labels, s); err != nil {
-		return err
-	}
-	return d.finish(s, "patient")
-}
-
-// labelByNames labels by class names that may be numbers: where classes are
-// named, in the order of the numbers, they are.
-func (d *Dataset) labelByNames(names []string, s Spec) error {
-	if len(d.Samples) == 0 {
-		return d.finish(s, "patient")
-	}
-	for i, name := range names {
-		n, err := strconv.Atoi(name)
-		if err == nil && n >= 0 && n < len(s.Classes) && !slices.Contains(s.Classes, name) {
-			names[i] = s.Classes[n]
-		}
-	}
-	return d.labelByCell(names, s)
-}
-
-var numberRange = regexp.MustCompile(`\{(\d+)\.\.(\d+)\}`)
-
-// shards lists the files that a path means: itself, what lies in the folder, or
-// what its number range or its stars say.
-func shards(pattern string, endings ...string) ([]string, error) {
-	hasEnding := func(name string) bool {
-		return slices.ContainsFunc(endings, func(e string) bool { return strings.HasSuffix(strings.ToLower(name), e) })
-	}
-	if found := numberRange.FindStringSubmatchIndex(pattern); found != nil {
-		first, last := pattern[found[2]:found[3]], pattern[found[4]:found[5]]
-		from, _ := strconv.Atoi(first)
-		to, err := strconv.Atoi(last)
-		if err != nil || to < from || to-from > 100_000 {
-			return nil, fmt.Errorf("range {%s..%s}: want ascending numbers", first, last)
-		}
-		var names []string
-		for n := from; n <= to; n++ {
-			names = append(names, fmt.Sprintf("%s%0*d%s", pattern[:found[0]], len(first), n, pattern[found[1]:]))
-		}
-		return names, nil
-	}
-	info, err := os.Stat(pattern)
-	switch {
-	case err == nil && !info.IsDir():
-		return []string{pattern}, nil
-	case err != nil:
-		names, globErr := filepath.Glob(pattern)
-		if globErr != nil || len(names) == 0 {
-			return nil, cause(err)
-		}
-		return names, nil
-	}
-	var names []string
-	err = filepath.WalkDir(pattern, func(name string, entry fs.DirEntry, err error) error {
-		if err == nil && !entry.IsDir() && hasEnding(name) && !strings.HasPrefix(entry.Name(), ".") {
-			names = append(names, name)
-		}
-		return err
-	})
-	if err == nil && len(names) == 0 {
-		err = fmt.Errorf("the folder holds no file with %s", strings.Join(endings, ", "))
-	}
-	return names, err
+	return d.labelByNames(reader.labels, s)
 }
 
 // openTar opens an archive for reading at any place; one that is packed is
@@ -359,9 +294,7 @@ func (r *tarReader) add(shard string, m member) {
 		fail(err)
 		return
 	}
-	if first := regexp.MustCompile(`^[A-Za-z]+`).FindString(shard); sample.Split == "" {
-		sample.Split = splitNames[strings.ToLower(first)]
-	}
+	sample.Split = cmp.Or(sample.Split, partNamed(shard))
 	r.addAttributes(&sample, m.said)
 	r.dataset.Samples = append(r.dataset.Samples, sample)
 	r.labels = append(r.labels, label)
@@ -412,8 +345,8 @@ func plain(value any) string {
 
 // archives reads members at their places.
 type archives struct {
-	open []*os.File
-	look
+	open  []*os.File
+	shown ImageOptions
 }
 
 // place returns the archive that holds a member, and where in it.
@@ -440,7 +373,7 @@ func (a *archives) read(s Source) (Content, error) {
 	if _, err := archive.ReadAt(data, at); err != nil {
 		return Content{}, fmt.Errorf("read %s: %w", s.Path, cause(err))
 	}
-	return Content{data: data, frame: s.Frame, look: a.look}, nil
+	return Content{data: data, shown: a.shown.frame(s.Frame)}, nil
 }
 
 func (a *archives) Close() error {

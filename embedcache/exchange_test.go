@@ -229,13 +229,13 @@ func TestImportRefuses(t *testing.T) {
 func TestKeysAreWrittenAndRead(t *testing.T) {
 	t.Parallel()
 	for _, k := range []Key{{}, {Frame: 3}, {Region: rect(1, 2, 30, 40)}, {Frame: 7, Region: rect(0, 0, 5, 5), Content: [32]byte{0xab}}} {
-		if got, err := ParseKey(k.String()); err != nil || got != k {
+		if got, err := parseKey(k.String()); err != nil || got != k {
 			t.Errorf("%v: %v, %v", k, got, err)
 		}
 	}
 	whole := Key{}.String()
 	for _, text := range []string{"", "ab", whole + "@", whole + "@0", whole + "@x", whole + "+1,2", whole + "@1@2", strings.ToUpper(strings.Repeat("ab", 32)), whole[1:] + "g"} {
-		if k, err := ParseKey(text); err == nil {
+		if k, err := parseKey(text); err == nil {
 			t.Errorf("%q was read as %v", text, k)
 		}
 	}
@@ -244,7 +244,7 @@ func TestKeysAreWrittenAndRead(t *testing.T) {
 func FuzzParseKey(f *testing.F) {
 	f.Add(Key{Frame: 7, Region: rect(0, 0, 5, 5)}.String())
 	f.Fuzz(func(t *testing.T, text string) {
-		if k, err := ParseKey(text); err == nil && k.String() != text {
+		if k, err := parseKey(text); err == nil && k.String() != text {
 			t.Errorf("%q was read as %q", text, k)
 		}
 	})

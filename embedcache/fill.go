@@ -242,6 +242,15 @@ func (f *fill) settle(ctx context.Context, items <-chan item) error {
 	if err := f.encode(ctx, batch); err != nil {
 		return err
 	}
+	if err := f.settleTwins(twins, first); err != nil {
+		return err
+	}
+	f.progress(f.result.Samples)
+	return nil
+}
+
+// settleTwins settles the samples of images that others brought to the encoder first.
+func (f *fill) settleTwins(twins []item, first map[Key]int) error {
 	for _, it := range twins {
 		if err := f.failed[first[it.key]]; err == nil {
 			f.hit(it)
@@ -249,7 +258,6 @@ func (f *fill) settle(ctx context.Context, items <-chan item) error {
 			return err
 		}
 	}
-	f.progress(f.result.Samples)
 	return nil
 }
 

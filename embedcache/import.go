@@ -106,7 +106,7 @@ func (t *vectorTable) rows(o ImportOptions) ([]stored, error) {
 		if id == "" {
 			return nil, fmt.Errorf("row %d has no id", i)
 		}
-		key, err := ParseKey(id)
+		key, err := parseKey(id)
 		if err != nil && o.Space != nil {
 			return nil, fmt.Errorf("row %d: %w; name an encoder that is not imported here to keep them under ids of their own", i, err)
 		}

@@ -44,7 +44,7 @@ func (c *Cache) Keys(ctx context.Context, d *datasets.Dataset) ([]Key, []Failure
 			}
 			for _, i := range job {
 				if failed[i] = err; err == nil {
-					keys[i] = Key{Content: digest, Region: d.Samples[i].Source.Region, Frame: d.Samples[i].Source.Frame}
+					keys[i] = keyOf(digest, d.Samples[i].Source)
 				}
 			}
 			return nil
@@ -82,6 +82,11 @@ func (c *Cache) identify(ctx context.Context, query *sql.Stmt, d *datasets.Datas
 	return digest, nil, nil
 }
 
+// keyOf is the key of a source with that content.
+func keyOf(content [sha256.Size]byte, s datasets.Source) Key {
+	return Key{Content: content, Region: s.Region, Frame: s.Frame}
+}
+
 // String writes a key as exports do: the content in hexadecimal, and, where they
 // are not those of a whole image, @ and the frame, counted from 0, and + and the
 // region as x0,y0,x1,y1.
@@ -96,8 +101,8 @@ func (k Key) String() string {
 	return text
 }
 
-// ParseKey reads what [Key.String] writes.
-func ParseKey(text string) (Key, error) {
+// parseKey reads what [Key.String] writes.
+func parseKey(text string) (Key, error) {
 	var k Key
 	rest, region, _ := strings.Cut(text, "+")
 	content, frame, framed := strings.Cut(rest, "@")

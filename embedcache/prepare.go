@@ -31,34 +31,19 @@ type item struct {
 // prepare reads the image that the samples share, looks each of them up and
 // decodes it if one is missing.
 func (f *fill) prepare(ctx context.Context, samples []int, out chan<- item) error {
-	send := func(items ...item) error {
-		for _, it := range items {
-			select {
-			case out <- it:
-			case <-ctx.Done():
-				return ctx.Err()
-			}
-		}
-		return nil
-	}
+	send := sending(ctx, out)
 	if v, ok := f.enc.(*Vectors); ok {
 		return f.named(ctx, v, samples, send)
 	}
 	source := f.data.Samples[samples[0]].Source
 	stamp, stamped := f.data.Stamp(source)
 	if stamped && !f.o.Rehash {
-		digest, known, err := f.cache.recall(ctx, f.known, stamp)
+		hits, err := f.remembered(ctx, samples, stamp)
 		if err != nil {
 			return err
 		}
-		if known {
-			hits, missing, err := f.lookUp(ctx, samples, digest)
-			if err != nil {
-				return err
-			}
-			if len(missing) == 0 {
-				return send(hits...)
-			}
+		if hits != nil {
+			return send(hits...)
 		}
 	}
 	content, err := f.data.Content(source)
@@ -92,6 +77,34 @@ func (f *fill) prepare(ctx context.Context, samples []int, out chan<- item) erro
 	return f.decode(ctx, content, missing, send)
 }
 
+// sending returns what passes items on until the context ends.
+func sending(ctx context.Context, out chan<- item) func(...item) error {
+	return func(items ...item) error {
+		for _, it := range items {
+			select {
+			case out <- it:
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		}
+		return nil
+	}
+}
+
+// remembered returns the samples of a file that is as it was, if the vectors of all of
+// them are there.
+func (f *fill) remembered(ctx context.Context, samples []int, stamp datasets.Stamp) ([]item, error) {
+	digest, known, err := f.cache.recall(ctx, f.known, stamp)
+	if err != nil || !known {
+		return nil, err
+	}
+	hits, missing, err := f.lookUp(ctx, samples, digest)
+	if err != nil || len(missing) > 0 {
+		return nil, err
+	}
+	return hits, nil
+}
+
 // named looks imported vectors up, by the samples' ids or by what they show.
 func (f *fill) named(ctx context.Context, v *Vectors, samples []int, send func(...item) error) error {
 	for _, i := range samples {
@@ -100,8 +113,7 @@ func (f *fill) named(ctx context.Context, v *Vectors, samples []int, send func(.
 		if errors.Is(err, ErrNotStored) {
 			digest, _, unread := f.cache.identify(ctx, f.known, f.data, f.data.Samples[i].Source)
 			if unread == nil {
-				source := f.data.Samples[i].Source
-				it.key = Key{Content: digest, Region: source.Region, Frame: source.Frame}
+				it.key = keyOf(digest, f.data.Samples[i].Source)
 				_, err = f.cache.read(ctx, f.query, f.shelf, it.key)
 			}
 		}
@@ -122,8 +134,7 @@ func (f *fill) named(ctx context.Context, v *Vectors, samples []int, send func(.
 // lookUp sorts the samples of one content by whether their vectors are there.
 func (f *fill) lookUp(ctx context.Context, samples []int, content [sha256.Size]byte) (hits, missing []item, err error) {
 	for _, i := range samples {
-		source := f.data.Samples[i].Source
-		it := item{index: i, key: Key{Content: content, Region: source.Region, Frame: source.Frame}}
+		it := item{index: i, key: keyOf(content, f.data.Samples[i].Source)}
 		switch _, err := f.cache.read(ctx, f.query, f.shelf, it.key); {
 		case err == nil:
 			hits = append(hits, it)
@@ -167,11 +178,11 @@ func (f *fill) decode(ctx context.Context, content datasets.Content, missing []i
 		defer f.budget.Release(pixels)
 		img, err = content.Decode(ctx, f.o.MaxPixels)
 	}
+	turned := err == nil && content.OnItsSide()
 	for _, it := range missing {
-		it.err = at(StepDecode, err)
+		it.err, it.turned = at(StepDecode, err), turned
 		if err == nil {
 			it.pixels, it.err = f.preprocess(img, it.key.Region)
-			it.turned = content.OnItsSide()
 		}
 		if err := send(it); err != nil {
 			return err

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 )
 
 // TextEncoder turns texts into vectors. Texts of the same tokens have the same
@@ -33,61 +34,49 @@ func (c *Cache) Texts(ctx context.Context, enc TextEncoder, texts []string) ([][
 		return nil, c.explain(err)
 	}
 	defer query.Close()
-	vectors := make([][]float32, len(texts))
-	place := map[Key]int{}
+	keys, byKey := make([]Key, len(texts)), map[Key][]float32{}
 	var missing []string
-	var keys []Key
+	var absent []Key
 	for i, text := range texts {
 		ids := enc.Tokenize(text)
 		if len(ids) == 0 { // it cannot read, and says why
 			return enc.EncodeTexts(ctx, texts)
 		}
 		key := Key{Content: tokenDigest(ids)}
-		if at, twin := place[key]; twin {
-			vectors[i] = vectors[at]
+		keys[i] = key
+		if _, twin := byKey[key]; twin {
 			continue
 		}
-		place[key] = i
+		byKey[key] = nil
 		switch data, err := c.read(ctx, query, s, key); {
 		case err == nil:
-			vectors[i] = make([]float32, s.values())
-			s.store.decode(vectors[i], data)
+			byKey[key] = make([]float32, s.values())
+			s.store.decode(byKey[key], data)
 		case errors.Is(err, ErrNotStored), errors.Is(err, ErrDamaged):
-			missing, keys = append(missing, text), append(keys, key)
+			missing, absent = append(missing, text), append(absent, key)
 		default:
 			return nil, err
 		}
 	}
-	if len(missing) == 0 {
-		return clones(vectors), nil
-	}
-	made, err := enc.EncodeTexts(ctx, missing)
-	if err != nil {
-		return nil, err
-	}
-	batch := make([]stored, len(made))
-	byKey := map[Key][]float32{}
-	for k := range made {
-		batch[k] = stored{key: keys[k], values: made[k]}
-		byKey[keys[k]] = made[k]
-	}
-	if err := c.write(ctx, s, batch, nil); err != nil {
-		return nil, err
-	}
-	for i, text := range texts {
-		if vectors[i] == nil {
-			vectors[i] = byKey[Key{Content: tokenDigest(enc.Tokenize(text))}]
+	if len(missing) > 0 {
+		made, err := enc.EncodeTexts(ctx, missing)
+		if err != nil {
+			return nil, err
+		}
+		batch := make([]stored, len(made))
+		for k := range made {
+			batch[k] = stored{key: absent[k], values: made[k]}
+			byKey[absent[k]] = made[k]
+		}
+		if err := c.write(ctx, s, batch, nil); err != nil {
+			return nil, err
 		}
 	}
-	return clones(vectors), nil
-}
-
-// clones copies the vectors, of which several may be the same.
-func clones(vectors [][]float32) [][]float32 {
-	for i, v := range vectors {
-		vectors[i] = append([]float32(nil), v...)
+	vectors := make([][]float32, len(texts))
+	for i, key := range keys {
+		vectors[i] = slices.Clone(byKey[key]) // several texts may have the same
 	}
-	return vectors
+	return vectors, nil
 }
 
 func tokenDigest(ids []int64) [sha256.Size]byte {

@@ -19,30 +19,10 @@ func (l *lab) aggregate() (warning string, err error) {
 	if a.By == "" {
 		return "", nil
 	}
-	units, odd := map[string]int{}, 0
-	var members [][]int
-	for part, rows := range [][]int{l.train, l.test, l.validation} {
-		for _, i := range rows {
-			unit := a.Of(&l.data.Samples[i])
-			if unit == "" {
-				return "", fmt.Errorf("experiment: aggregate by %s: sample %q names none", a.By, l.data.Samples[i].ID)
-			}
-			key := fmt.Sprint(part, " ", unit)
-			k, known := units[key]
-			if !known {
-				k = len(members)
-				units[key] = k
-				members = append(members, nil)
-			}
-			members[k] = append(members[k], i)
-		}
-	}
-	part := map[int]*[]int{}
-	for _, rows := range []*[]int{&l.train, &l.test, &l.validation} {
-		for _, i := range *rows {
-			part[i] = rows
-		}
-		*rows = nil
+	odd := 0
+	members, err := l.unitsOfParts(a)
+	if err != nil {
+		return "", err
 	}
 	data := *l.data
 	data.Samples = make([]datasets.Sample, len(members))
@@ -63,8 +43,6 @@ func (l *lab) aggregate() (warning string, err error) {
 		if err := pool(row(x, k), l.x, rows, a.How); err != nil {
 			return "", fmt.Errorf("experiment: aggregate %s %q: %w", a.By, s.ID, err)
 		}
-		into := part[rows[0]]
-		*into = append(*into, k)
 	}
 	n := len(l.data.Samples)
 	l.data, l.x = &data, x
@@ -73,6 +51,28 @@ func (l *lab) aggregate() (warning string, err error) {
 		warning += fmt.Sprintf("; the labels of %d differ among their images", odd)
 	}
 	return warning, nil
+}
+
+// unitsOfParts returns the samples of each unit, those in two parts as two, and puts
+// the numbers of the units in the place of those of the samples.
+func (l *lab) unitsOfParts(a datasets.Aggregate) (members [][]int, err error) {
+	for _, rows := range []*[]int{&l.train, &l.test, &l.validation} {
+		units, numbers := map[string]int{}, []int(nil)
+		for _, i := range *rows {
+			unit := a.Of(&l.data.Samples[i])
+			if unit == "" {
+				return nil, fmt.Errorf("experiment: aggregate by %s: sample %q names none", a.By, l.data.Samples[i].ID)
+			}
+			k, known := units[unit]
+			if !known {
+				k = len(members)
+				units[unit], numbers, members = k, append(numbers, k), append(members, nil)
+			}
+			members[k] = append(members[k], i)
+		}
+		*rows = numbers
+	}
+	return members, nil
 }
 
 // unitLabels returns the labels of samples that are one, and whether those of

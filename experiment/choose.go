@@ -7,10 +7,10 @@ import (
 	"slices"
 )
 
-// Choice is a chosen row and how many of those looked at are nearest to it.
-type Choice struct{ Index, StandsFor int }
+// choice is a chosen row and how many of those looked at are nearest to it.
+type choice struct{ Index, StandsFor int }
 
-// What [Choose] looks at.
+// What choose looks at.
 const (
 	// prefilter is how many of the most uncertain are looked at for each to be
 	// chosen.
@@ -20,7 +20,7 @@ const (
 	clusterings = 30
 )
 
-// Choose names up to k rows of x [n][D], of length one, whose labels would teach
+// choose names up to k rows of x [n][D], of length one, whose labels would teach
 // most: of the 10·k most uncertain rows, grouped by k-means into k groups with
 // the uncertainty as weight, the one nearest to the centre of each group. Without
 // uncertainty (nil) all rows are looked at, and weigh the same. The largest group
@@ -32,7 +32,7 @@ const (
 //
 // Source: Zhdanov, Diverse mini-batch active learning, arXiv 1901.05954; the rule
 // for patients is ours.
-func Choose(x [][]float32, uncertainty []float64, patients []string, taught map[string]bool, k int, seed uint64) []Choice {
+func choose(x [][]float32, uncertainty []float64, patients []string, taught map[string]bool, k int, seed uint64) []choice {
 	k = min(k, len(x))
 	if k <= 0 {
 		return nil
@@ -59,7 +59,7 @@ func Choose(x [][]float32, uncertainty []float64, patients []string, taught map[
 			tiers[1] = append(tiers[1], i)
 		}
 	}
-	var chosen []Choice
+	var chosen []choice
 	for t, tier := range tiers {
 		if want := k - len(chosen); want > 0 && len(tier) > 0 {
 			chosen = append(chosen, chooseAmong(x, uncertainty, tier, min(want, len(tier)), seed+uint64(t))...)
@@ -69,7 +69,7 @@ func Choose(x [][]float32, uncertainty []float64, patients []string, taught map[
 }
 
 // chooseAmong chooses k of the rows.
-func chooseAmong(x [][]float32, uncertainty []float64, rows []int, k int, seed uint64) []Choice {
+func chooseAmong(x [][]float32, uncertainty []float64, rows []int, k int, seed uint64) []choice {
 	random := rand.New(rand.NewPCG(seed, 0x5e1ec7))
 	rows = slices.Clone(rows)
 	if uncertainty != nil {
@@ -185,7 +185,7 @@ func moveCentres(x [][]float32, rows []int, weights []float64, centres [][]float
 
 // nearest returns the row nearest to each centre, each row once, the largest
 // group first.
-func nearest(x [][]float32, rows []int, centres [][]float64, group []int) []Choice {
+func nearest(x [][]float32, rows []int, centres [][]float64, group []int) []choice {
 	sizes := make([]int, len(centres))
 	for _, c := range group {
 		sizes[c]++
@@ -193,7 +193,7 @@ func nearest(x [][]float32, rows []int, centres [][]float64, group []int) []Choi
 	order := upTo(len(centres))
 	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(sizes[b], sizes[a]) })
 	taken := map[int]bool{}
-	var chosen []Choice
+	var chosen []choice
 	for _, c := range order {
 		best, near := -1, math.Inf(1)
 		for _, i := range rows {
@@ -202,7 +202,7 @@ func nearest(x [][]float32, rows []int, centres [][]float64, group []int) []Choi
 			}
 		}
 		taken[best] = true
-		chosen = append(chosen, Choice{best, sizes[c]})
+		chosen = append(chosen, choice{best, sizes[c]})
 	}
 	return chosen
 }

@@ -130,7 +130,7 @@ func TestSuggestionsBeatChance(t *testing.T) {
 						}
 					}
 					var picked []int
-					for _, c := range Choose(x, u, patients, taught, 16, uint64(w)) {
+					for _, c := range choose(x, u, patients, taught, 16, uint64(w)) {
 						picked = append(picked, c.Index)
 					}
 					return picked
@@ -186,7 +186,7 @@ func TestChoicesRespectPatients(t *testing.T) {
 	t.Parallel()
 	x, _, patients := family{8, 0.5, 3}.draw(t, rand.New(rand.NewPCG(1, 1)), 30)
 	taught := map[string]bool{"0": true, "1": true}
-	chosen := Choose(x, nil, patients, taught, 28, 3)
+	chosen := choose(x, nil, patients, taught, 28, 3)
 	seen := map[string]int{}
 	for _, c := range chosen {
 		if seen[patients[c.Index]]++; taught[patients[c.Index]] {
@@ -196,21 +196,21 @@ func TestChoicesRespectPatients(t *testing.T) {
 	if len(seen) != 28 {
 		t.Errorf("%d patients of 28 chosen rows", len(seen))
 	}
-	if again := Choose(x, nil, patients, taught, 28, 3); !slices.Equal(again, chosen) {
+	if again := choose(x, nil, patients, taught, 28, 3); !slices.Equal(again, chosen) {
 		t.Error("the same rows and seed give another choice")
 	}
 	rows := map[int]bool{}
-	for _, c := range Choose(x, nil, patients, taught, 100, 3) {
+	for _, c := range choose(x, nil, patients, taught, 100, 3) {
 		rows[c.Index] = true
 	}
 	if len(rows) != 60 {
 		t.Errorf("%d of 60 rows when all are asked for", len(rows))
 	}
 	same := slices.Repeat([][]float32{unit(t, []float32{1, 2})}, 5)
-	if got := Choose(same, nil, []string{"a", "b", "c", "d", "e"}, nil, 3, 0); len(got) != 3 || got[0].Index == got[1].Index || got[1].Index == got[2].Index {
+	if got := choose(same, nil, []string{"a", "b", "c", "d", "e"}, nil, 3, 0); len(got) != 3 || got[0].Index == got[1].Index || got[1].Index == got[2].Index {
 		t.Errorf("copies of one row: %v", got)
 	}
-	if got := Choose(nil, nil, nil, nil, 3, 0); got != nil {
+	if got := choose(nil, nil, nil, nil, 3, 0); got != nil {
 		t.Errorf("of nothing: %v", got)
 	}
 }

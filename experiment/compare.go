@@ -36,15 +36,6 @@ func (l *lab) finding(class int) finding {
 	return f
 }
 
-// pick returns the values at the places.
-func pick[T any](values []T, places []int) []T {
-	picked := make([]T, len(places))
-	for k, r := range places {
-		picked[k] = values[r]
-	}
-	return picked
-}
-
 // compare judges the methods on the test samples.
 func (l *lab) compare(ctx context.Context, methods []*method, tests []finding) ([]evaluate.Finding, *evaluate.Macro, error) {
 	trials := l.trials(methods, tests)

@@ -210,48 +210,16 @@ func (c *Config) validate() error {
 	if c.Split.Train <= 0 || c.Split.Test <= 0 || c.Split.Train+c.Split.Test > 1+1e-9 {
 		wrong("split: train %v and test %v: want two shares above 0 that add up to at most 1", c.Split.Train, c.Split.Test)
 	}
-	if err := near.Check("leakage", c.Leakage, []string{"fail", "drop", "warn"}); err != nil {
-		errs = append(errs, err)
-	}
-	if err := near.Check("preprocess", c.Preprocess, encoder.Profiles()); err != nil {
-		errs = append(errs, err)
-	}
-	if v := c.NearDuplicates.Cosine; !(v >= 0.9 && v <= 1) {
-		wrong("near_duplicates: cosine %v: want 0.9 to 1", v)
-	}
-	if v := c.NearDuplicates.Thumbnails; v != "" && v != "yes" && v != "no" {
-		wrong("near_duplicates: thumbnails %q: want yes or no", v)
-	}
+	errs = append(errs, near.Check("leakage", c.Leakage, []string{"fail", "drop", "warn"}), near.Check("preprocess", c.Preprocess, encoder.Profiles()))
+	errs = append(errs, c.NearDuplicates.check())
 	if c.Scenario != "" {
-		if err := near.Check("scenario", string(c.Scenario), datasets.Scenarios()); err != nil {
-			errs = append(errs, err)
-		}
+		errs = append(errs, near.Check("scenario", string(c.Scenario), datasets.Scenarios()))
 	}
-	errs = append(errs, c.checkTask())
-	for _, head := range c.Heads {
-		if c.regression() {
-			break
-		}
-		if err := near.Check("head", head, trainer.Kinds()); err != nil {
-			errs = append(errs, err)
-		} else if len(c.Prompts) == 0 && trainer.NeedsPrior(head) {
-			wrong("head %s starts from zero-shot, and there are no prompts", head)
-		}
-	}
+	errs = append(errs, c.checkTask(), c.checkHeads())
 	if c.Calibrate != "" {
-		if err := near.Check("calibrate", c.Calibrate, trainer.Calibrations()); err != nil {
-			errs = append(errs, err)
-		}
+		errs = append(errs, near.Check("calibrate", c.Calibrate, trainer.Calibrations()))
 	}
-	errs = append(errs, c.checkEncoders(), c.checkCovariates(), c.checkScores(), c.checkExternal(), c.checkSubgroups())
-	if len(c.Members) > 0 && !slices.Contains(c.Heads, trainer.Ensemble) {
-		wrong("members: %q without the head %s", c.Members, trainer.Ensemble)
-	}
-	for _, member := range c.Members {
-		if err := near.Check("member", member, trainer.Kinds()); err != nil {
-			errs = append(errs, err)
-		}
-	}
+	errs = append(errs, c.checkEncoders(), c.checkCovariates(), c.checkScores(), c.checkExternal(), c.checkSubgroups(), c.checkMembers())
 	if _, err := c.rules(); err != nil {
 		errs = append(errs, err)
 	}
@@ -263,6 +231,34 @@ func (c *Config) validate() error {
 	}
 	if !slices.IsSorted(c.Curve.Shots) || len(c.Curve.Shots) > 0 && c.Curve.Shots[0] < 1 {
 		wrong("curve: shots %v: want ascending numbers from 1", c.Curve.Shots)
+	}
+	return errors.Join(errs...)
+}
+
+// checkHeads reports what is wrong with the heads, where they are for findings.
+func (c *Config) checkHeads() error {
+	if c.regression() {
+		return nil // see checkTask
+	}
+	var errs []error
+	for _, head := range c.Heads {
+		if err := near.Check("head", head, trainer.Kinds()); err != nil {
+			errs = append(errs, err)
+		} else if len(c.Prompts) == 0 && trainer.NeedsPrior(head) {
+			errs = append(errs, fmt.Errorf("head %s starts from zero-shot, and there are no prompts", head))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// checkMembers reports what is wrong with the members of an ensemble.
+func (c *Config) checkMembers() error {
+	var errs []error
+	if len(c.Members) > 0 && !slices.Contains(c.Heads, trainer.Ensemble) {
+		errs = append(errs, fmt.Errorf("members: %q without the head %s", c.Members, trainer.Ensemble))
+	}
+	for _, member := range c.Members {
+		errs = append(errs, near.Check("member", member, trainer.Kinds()))
 	}
 	return errors.Join(errs...)
 }

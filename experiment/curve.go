@@ -113,7 +113,7 @@ func (l *lab) trainDraws(ctx context.Context, p *curvePoint) error {
 	for draw := range l.config.Curve.Draws {
 		rows, err := l.draw(p.set, p.shots, draw)
 		if short, ok := errors.AsType[*datasets.ShortError](err); ok {
-			p.unmet = fmt.Sprintf("only %d %s %s samples to draw from", short.Have, short.Label, short.Class)
+			p.unmet = fmt.Sprintf("only %d %s samples to draw from", short.Have, short.Of)
 			return nil
 		} else if err != nil {
 			return err

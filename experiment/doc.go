@@ -4,8 +4,8 @@
 //
 // [Load] reads the file, [Run] does the work and [Result.Write] leaves a folder
 // with the report, the predictions, the heads and a manifest of digests. The
-// package wires the others together and computes nothing of its own: vectors
-// come from embedcache, heads from trainer, figures from evaluate.
+// package wires the others together and has no figure of its own: vectors come
+// from embedcache, heads from trainer, figures from evaluate.
 //
 // The test part is looked at once, at the end. Penalties are chosen on the
 // training part alone, and no patient stands on both sides, or the run ends

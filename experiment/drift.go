@@ -3,14 +3,13 @@ package experiment
 import (
 	"context"
 	"fmt"
-	"path/filepath"
 	"slices"
 	"strings"
 
 	"github.com/medprobe/medprobe/datasets"
+	"github.com/medprobe/medprobe/embedcache"
 	"github.com/medprobe/medprobe/evaluate"
 	"github.com/medprobe/medprobe/trainer"
-	"gonum.org/v1/gonum/blas/blas32"
 )
 
 // What is compared at most of new samples; patients are drawn.
@@ -44,12 +43,8 @@ func (q Drift) Run(ctx context.Context, o Options) (found *evaluate.Drift, err e
 	if err != nil {
 		return nil, err
 	}
-	defer func() {
-		if closed := d.Close(); err == nil {
-			err = closed
-		}
-	}()
-	w := newWork(&Config{Name: "Drift", Data: q.Data, Preprocess: q.Preprocess, MaxFailures: q.MaxFailures, Seed: q.Seed}, o, d)
+	defer closing(d, &err)
+	w := newWork(&Config{Data: q.Data, MaxFailures: q.MaxFailures, Seed: q.Seed}, o, d)
 	if w.plan, err = q.plan(d); err != nil {
 		return nil, err
 	}
@@ -75,7 +70,7 @@ func (q Drift) Run(ctx context.Context, o Options) (found *evaluate.Drift, err e
 	}
 	counts := w.plan.counts(w.data)
 	found.Counts, found.Warnings = &counts, w.warnings
-	found.Head, found.Encoder, found.Data = q.Head.Kind, o.Encoder.Name(), q.Data.Format+":"+filepath.Base(q.Data.Path)
+	found.Head, found.Encoder, found.Data = q.Head.Kind, o.Encoder.Name(), q.Data.Name()
 	switch {
 	case len(q.Reference.Sketch) == 0:
 		found.Warnings = append(found.Warnings, "the reference holds no vectors: embeddings are not compared; run the experiment again and add its head, if an earlier medprobe kept it")
@@ -90,7 +85,7 @@ func (q Drift) Run(ctx context.Context, o Options) (found *evaluate.Drift, err e
 
 // fits returns an error unless encoder, head and reference are of one another.
 func (q Drift) fits(e Encoder) error {
-	space := trainer.Space{Encoder: e.Fingerprint(), Preprocess: e.PreprocessFingerprint()}
+	space := headSpace(embedcache.SpaceOf(e))
 	was := q.Reference.Encoder
 	if err := q.Head.Check(trainer.Space{Encoder: was.Fingerprint, Preprocess: was.PreprocessFingerprint}); err != nil {
 		return fmt.Errorf("the reference is not of this head: %w", err)
@@ -151,10 +146,7 @@ func (l *lab) population(h *trainer.Head, seed uint64, each perUnit) (evaluate.P
 // populationOf is [lab.population] of a method that has scored them; classes
 // names the columns of its scores.
 func (l *lab) populationOf(m *method, classes []string, seed uint64, each perUnit) (p evaluate.Population, err error) {
-	groups := make([]string, len(l.test))
-	for r, i := range l.test {
-		groups[r] = l.data.Samples[i].Group()
-	}
+	groups := groupsOf(l.data, l.test)
 	p = evaluate.Population{Samples: len(groups), Units: distinct(groups), Unit: l.data.Unit}
 	drawn := evaluate.DrawUnits(groups, driftVectors, each.vectors, seed)
 	p.Vectors, p.VectorGroups = vectorsOf(gather(l.testX, drawn)), pick(groups, drawn)
@@ -176,21 +168,4 @@ func (l *lab) populationOf(m *method, classes []string, seed uint64, each perUni
 		p.Findings = append(p.Findings, f)
 	}
 	return p, nil
-}
-
-func distinct(groups []string) int {
-	seen := map[string]bool{}
-	for _, g := range groups {
-		seen[g] = true
-	}
-	return len(seen)
-}
-
-// vectorsOf returns the rows of a matrix.
-func vectorsOf(x blas32.General) [][]float32 {
-	rows := make([][]float32, x.Rows)
-	for i := range rows {
-		rows[i] = row(x, i)
-	}
-	return rows
 }

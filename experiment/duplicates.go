@@ -4,13 +4,13 @@ import (
 	"cmp"
 	"context"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"math"
 	"slices"
 	"sort"
 
 	"github.com/medprobe/medprobe/datasets"
-	"github.com/medprobe/medprobe/embedcache"
 	"github.com/medprobe/medprobe/evaluate"
 	"gonum.org/v1/gonum/blas/blas32"
 )
@@ -33,6 +33,17 @@ type NearDuplicates struct {
 	Cosine float64 `yaml:"cosine"`
 	// Thumbnails says whether the report shows them: "yes" (the default) or "no".
 	Thumbnails string `yaml:"thumbnails"`
+}
+
+func (n NearDuplicates) check() error {
+	var errs []error
+	if !(n.Cosine >= 0.9 && n.Cosine <= 1) {
+		errs = append(errs, fmt.Errorf("near_duplicates: cosine %v: want 0.9 to 1", n.Cosine))
+	}
+	if t := n.Thumbnails; t != "" && t != "yes" && t != "no" {
+		errs = append(errs, fmt.Errorf("near_duplicates: thumbnails %q: want yes or no", t))
+	}
+	return errors.Join(errs...)
 }
 
 // twin is a sample of train and one of test with nearly the same vector, by
@@ -84,8 +95,6 @@ func twins(ctx context.Context, x blas32.General, train, test []int, least float
 	})
 	return found, nil
 }
-
-func row(x blas32.General, i int) []float32 { return x.Data[i*x.Stride : i*x.Stride+x.Cols] }
 
 func dot(axis []float64, v []float32) float64 {
 	sum := 0.0
@@ -154,17 +163,15 @@ func mainAxis(x blas32.General) []float64 {
 // among them those that are the same pixels.
 func (w *work) lookForTwins(ctx context.Context) (pixels [][sha256.Size]byte, err error) {
 	rows := w.plan.used()
-	keys := make([]embedcache.Key, len(rows))
 	var train, test []int
 	for k, i := range rows {
-		keys[k] = w.keys[i]
 		if w.plan[i].part != testPart {
 			train = append(train, k)
 		} else {
 			test = append(test, k)
 		}
 	}
-	x, err := w.options.Cache.Matrix(ctx, w.space, keys)
+	x, err := w.options.Cache.Matrix(ctx, w.space, pick(w.keys, rows))
 	if err != nil {
 		return nil, err
 	}
@@ -207,7 +214,7 @@ func (w *work) nearDuplicates(ctx context.Context) *evaluate.NearDuplicates {
 	for _, t := range left[:min(shownPairs, len(left))] {
 		pair := evaluate.Pair{Cosine: t.cosine}
 		if w.config.NearDuplicates.Thumbnails != "no" {
-			pair.Train, pair.Test = w.thumbnail(ctx, t.train), w.thumbnail(ctx, t.test)
+			pair.Train, pair.Test = thumbnail(ctx, w.data, t.train), thumbnail(ctx, w.data, t.test)
 		}
 		n.Shown = append(n.Shown, pair)
 	}
@@ -215,9 +222,10 @@ func (w *work) nearDuplicates(ctx context.Context) *evaluate.NearDuplicates {
 	return n
 }
 
-// thumbnail returns a small PNG, or nil where the image cannot be had any more.
-func (w *work) thumbnail(ctx context.Context, i int) []byte {
-	img, err := w.data.Image(ctx, i)
+// thumbnail returns a small PNG, or nil where the image cannot be had any more, and of
+// vectors that were made elsewhere.
+func thumbnail(ctx context.Context, d *datasets.Dataset, i int) []byte {
+	img, err := d.Image(ctx, i)
 	if err != nil {
 		return nil
 	}

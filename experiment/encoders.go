@@ -111,7 +111,7 @@ func (w *work) ask(ctx context.Context, o *otherEncoder, e Encoder) error {
 		return nil
 	}
 	var err error
-	o.work.prior, _, err = NewPrior(ctx, cachedTexts{e, w.options.Cache}, w.data.Classes, w.data.Exclusive(), config.Prompts.of(w.data), "")
+	o.work.prior, _, err = newPrior(ctx, cachedTexts{e, w.options.Cache}, w.data.Classes, w.data.Exclusive(), config.Prompts.of(w.data), "")
 	switch {
 	case err == nil:
 		return nil

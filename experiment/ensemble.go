@@ -27,8 +27,8 @@ const (
 	EnsembleMax Ensemble = "max"
 )
 
-// Ensembles lists the ensembles.
-func Ensembles() []string {
+// ensembles lists the ensembles.
+func ensembles() []string {
 	return []string{string(EnsembleMean), string(EnsembleScores), string(EnsembleMax)}
 }
 
@@ -65,7 +65,7 @@ func (p Prompts) filled() (Prompts, error) {
 			prompt.Ensemble = every.Ensemble
 		}
 		if prompt.Ensemble != "" {
-			if err := near.Check("ensemble", string(prompt.Ensemble), Ensembles()); err != nil {
+			if err := near.Check("ensemble", string(prompt.Ensemble), ensembles()); err != nil {
 				return nil, fmt.Errorf("experiment: prompts: %s: %w", name, err)
 			}
 		}

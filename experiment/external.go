@@ -5,12 +5,10 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"path/filepath"
 	"regexp"
 	"slices"
 
 	"github.com/medprobe/medprobe/datasets"
-	"github.com/medprobe/medprobe/embedcache"
 	"github.com/medprobe/medprobe/evaluate"
 )
 
@@ -134,14 +132,14 @@ func (set *externalSet) closeLeaks(ctx context.Context, w *work) error {
 	for i := range w.plan {
 		if w.plan[i].part != testPart && w.plan[i].outcome == used {
 			train = append(train, i)
-			trained[w.digests[i]] = true
+			trained[w.keys[i].Content] = true
 		}
 	}
 	e := set.work
 	leaks := map[int]bool{}
 	here := e.plan.used()
 	for _, i := range here {
-		if trained[e.digests[i]] {
+		if trained[e.keys[i].Content] {
 			leaks[i] = true
 		}
 	}
@@ -173,14 +171,7 @@ func (set *externalSet) closeLeaks(ctx context.Context, w *work) error {
 // nearTrain counts the samples with a vector that is nearly one of train's, adding
 // to leaks those whose pixels are the same.
 func (set *externalSet) nearTrain(ctx context.Context, w *work, train, here []int, leaks map[int]bool) (near int, err error) {
-	keys := make([]embedcache.Key, 0, len(train)+len(here))
-	for _, i := range train {
-		keys = append(keys, w.keys[i])
-	}
-	for _, i := range here {
-		keys = append(keys, set.work.keys[i])
-	}
-	x, err := w.options.Cache.Matrix(ctx, w.space, keys)
+	x, err := w.options.Cache.Matrix(ctx, w.space, slices.Concat(pick(w.keys, train), pick(set.work.keys, here)))
 	if err != nil {
 		return 0, err
 	}
@@ -247,16 +238,6 @@ func (w *work) judgeExternal(ctx context.Context, l *lab, methods []*method) (fo
 	return found, rows, nil
 }
 
-// leadOf is the head that a report is about: the first that was trained.
-func leadOf(methods []*method) *method {
-	for _, m := range methods {
-		if m.name != zeroShot {
-			return m
-		}
-	}
-	return methods[0]
-}
-
 func (set *externalSet) judge(ctx context.Context, trained *lab, methods []*method, lead string, test evaluate.Population) (*evaluate.External, []evaluate.Prediction, error) {
 	w := set.work
 	l, err := w.newLab(ctx)
@@ -301,7 +282,7 @@ func (set *externalSet) judge(ctx context.Context, trained *lab, methods []*meth
 	if e.Drift, err = evaluate.CompareDrift(ctx, test, now, evaluate.DriftOptions{Seed: trained.config.Seed}); err != nil {
 		return nil, nil, err
 	}
-	e.Drift.Head, e.Drift.Data = lead, w.config.Data.Format+":"+filepath.Base(w.config.Data.Path)
+	e.Drift.Head, e.Drift.Data = lead, w.config.Data.Name()
 	return e, l.predictions(mine), e.Counts.Check()
 }
 

@@ -1,10 +1,7 @@
 package experiment
 
 import (
-	"crypto/sha256"
 	"fmt"
-	"path/filepath"
-	"slices"
 
 	"github.com/medprobe/medprobe/datasets"
 	"github.com/medprobe/medprobe/evaluate"
@@ -13,15 +10,12 @@ import (
 // report says what is known before anything is trained.
 func (w *work) report(l *lab) *evaluate.Report {
 	d, e := l.data, w.options.Encoder
-	digests := make([][sha256.Size]byte, 0, len(d.Samples))
-	for _, i := range w.plan.used() {
-		digests = append(digests, w.keys[i].Content)
-	}
+	digests := contentsOf(pick(w.keys, w.plan.used()))
 	in := datasets.Inspect(d)
 	r := &evaluate.Report{
 		Name: w.config.Name, Description: w.config.Description, Synthetic: w.config.Synthetic, Seed: w.config.Seed,
 		Dataset: evaluate.DatasetFacts{
-			Spec: w.config.Data.Format + ":" + filepath.Base(w.config.Data.Path), Digest: datasets.Digest(d, digests), Task: string(d.Task),
+			Spec: w.config.Data.Name(), Digest: datasets.Digest(d, digests), Task: string(d.Task),
 			Samples: in.Samples, Images: in.Images, Patients: in.Patients, Unit: d.Unit,
 		},
 		Counts:   w.plan.counts(w.data),
@@ -46,10 +40,16 @@ func (w *work) report(l *lab) *evaluate.Report {
 	if n := uncertain(d); n > 0 {
 		r.Warnings = append(r.Warnings, fmt.Sprintf("%d labels are uncertain; they are neither trained nor tested on", n))
 	}
-	if !d.HasPatients() {
-		r.Warnings = append(r.Warnings, fmt.Sprintf("the data names no patients: every %s counts as independent, and intervals are too narrow where a patient has several", d.Unit))
-	}
+	r.Warnings = append(r.Warnings, warnOfNoPatients(d)...)
 	return r
+}
+
+// warnOfNoPatients says what it means that the data names no patients, if it does not.
+func warnOfNoPatients(d *datasets.Dataset) []string {
+	if d.HasPatients() {
+		return nil
+	}
+	return []string{fmt.Sprintf("the data names no patients: every %s counts as independent, and intervals are too narrow where a patient has several", d.Unit)}
 }
 
 func uncertain(d *datasets.Dataset) int {
@@ -70,12 +70,7 @@ func (l *lab) part(rows []int) evaluate.Part {
 	if !l.data.HasPatients() {
 		return p
 	}
-	var groups []string
-	for _, i := range rows {
-		groups = append(groups, l.data.Samples[i].Group())
-	}
-	slices.Sort(groups)
-	patients := len(slices.Compact(groups))
+	patients := l.patients(rows)
 	p.Patients = &patients
 	return p
 }

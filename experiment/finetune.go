@@ -6,11 +6,9 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/medprobe/medprobe/embedcache"
 	"github.com/medprobe/medprobe/encoder"
 	"github.com/medprobe/medprobe/trainer"
 	"gonum.org/v1/gonum/blas/blas32"
-	"gonum.org/v1/gonum/blas/blas64"
 )
 
 // classifier is the name of what a fine-tuned encoder's own classifier says.
@@ -37,6 +35,10 @@ func (w *work) fineTune(ctx context.Context, l *lab) (*method, error) {
 			return nil, nil
 		}
 	}
+	if by := w.config.Data.Aggregate.By; by != "" {
+		w.warnings = append(w.warnings, fmt.Sprintf("the encoder's classifier judges images, and those of a %s were made one: it is not compared", by))
+		return nil, nil
+	}
 	x, err := w.raw(ctx, l)
 	if err != nil {
 		return nil, err
@@ -55,23 +57,8 @@ func (w *work) fineTune(ctx context.Context, l *lab) (*method, error) {
 	return m, nil
 }
 
-// raw returns the vectors of the test samples as the tower gave them.
+// raw returns the vectors of the test samples as the tower gave them, where no
+// samples were made one.
 func (w *work) raw(ctx context.Context, l *lab) (blas32.General, error) {
-	used := w.plan.used()
-	keys := make([]embedcache.Key, len(l.test))
-	for r, i := range l.test {
-		keys[r] = w.keys[used[i]]
-	}
-	return w.options.Cache.Raw(ctx, w.space, keys)
-}
-
-// columns returns the columns of m at the places.
-func columns(m blas64.General, places []int) blas64.General {
-	c := blas64.General{Rows: m.Rows, Cols: len(places), Stride: len(places), Data: make([]float64, 0, m.Rows*len(places))}
-	for i := range m.Rows {
-		for _, k := range places {
-			c.Data = append(c.Data, m.Data[i*m.Stride+k])
-		}
-	}
-	return c
+	return w.options.Cache.Raw(ctx, w.space, pick(pick(w.keys, w.plan.used()), l.test))
 }

@@ -101,3 +101,21 @@ func TestClassifierOfOtherClassesIsNotCompared(t *testing.T) {
 		t.Errorf("warnings %q", r.Report.Warnings)
 	}
 }
+
+// The classifier judges images, and where those of a patient are one there is none.
+func TestClassifierIsNotComparedOnPatients(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	o, c := w.options(), w.load(strings.Replace(pairs, "patient: patient,", "patient: patient, aggregate: {by: patient},", 1))
+	o.Encoder = &tuned{labels: []string{"lower", "upper", "neither"}}
+	r, err := Run(t.Context(), c, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if slices.ContainsFunc(r.Report.Findings[0].Methods, func(m evaluate.MethodResult) bool { return m.Method == classifier }) {
+		t.Error("vectors of images are judged as those of patients")
+	}
+	if !slices.ContainsFunc(r.Report.Warnings, func(s string) bool { return strings.Contains(s, "those of a patient were made one") }) {
+		t.Errorf("warnings %q", r.Report.Warnings)
+	}
+}

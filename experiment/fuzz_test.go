@@ -25,6 +25,6 @@ func FuzzLoadPrompts(f *testing.F) {
 		if err := os.WriteFile(path, text, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		_, _ = LoadPrompts(path)
+		_, _ = loadPrompts(path)
 	})
 }

@@ -156,7 +156,7 @@ func demoLab(t *testing.T, c *Config) *lab {
 		t.Fatal(err)
 	}
 	if len(c.Prompts) > 0 {
-		if w.prior, _, err = NewPrior(t.Context(), e, d.Classes, d.Exclusive(), c.Prompts, ""); err != nil {
+		if w.prior, _, err = newPrior(t.Context(), e, d.Classes, d.Exclusive(), c.Prompts, ""); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -63,8 +63,13 @@ func (w *work) judge(ctx context.Context) (*Result, error) {
 	if methods, err = l.withOutside(ctx, methods); err != nil {
 		return nil, err
 	}
+	return w.judgeFindings(ctx, l, methods)
+}
+
+// judgeFindings compares the methods on the test part, in every way the report has.
+func (w *work) judgeFindings(ctx context.Context, l *lab, methods []*method) (result *Result, err error) {
 	tests := l.findings()
-	result := w.newResult(ctx, l)
+	result = w.newResult(ctx, l)
 	r := result.Report
 	if r.Findings, r.Macro, err = l.compare(ctx, methods, tests); err != nil {
 		return nil, err

@@ -8,7 +8,6 @@ import (
 	"github.com/medprobe/medprobe/embedcache"
 	"github.com/medprobe/medprobe/trainer"
 	"gonum.org/v1/gonum/blas/blas32"
-	"gonum.org/v1/gonum/blas/blas64"
 )
 
 // lab holds what every fit of an experiment draws on: the samples that can be
@@ -37,11 +36,9 @@ func (w *work) newLab(ctx context.Context) (*lab, error) {
 	rows := w.plan.used()
 	l := &lab{
 		config: w.config, data: subset(w.data, rows), prior: w.prior, multiplier: w.options.Multiplier, memory: w.options.Memory,
-		space: trainer.Space{Encoder: w.space.Encoder, Preprocess: w.space.Preprocess},
+		space: headSpace(w.space),
 	}
-	keys := make([]embedcache.Key, len(rows))
 	for k, i := range rows {
-		keys[k] = w.keys[i]
 		switch w.plan[i].part {
 		case trainPart:
 			l.train = append(l.train, k)
@@ -52,7 +49,7 @@ func (w *work) newLab(ctx context.Context) (*lab, error) {
 		}
 	}
 	var err error
-	if l.x, err = w.options.Cache.Matrix(ctx, w.space, keys); err != nil {
+	if l.x, err = w.options.Cache.Matrix(ctx, w.space, pick(w.keys, rows)); err != nil {
 		return nil, err
 	}
 	warning, err := l.aggregate()
@@ -64,6 +61,11 @@ func (w *work) newLab(ctx context.Context) (*lab, error) {
 	}
 	l.testX = gather(l.x, l.test)
 	return l, nil
+}
+
+// headSpace is the space of vectors as a head names it.
+func headSpace(s embedcache.Space) trainer.Space {
+	return trainer.Space{Encoder: s.Encoder, Preprocess: s.Preprocess}
 }
 
 // classSet is the classes that are fitted together: all of them where they
@@ -88,20 +90,22 @@ func (l *lab) classSets() []classSet {
 // draw returns the support of a class set: k shots per class, or the whole
 // training part for k = 0.
 func (l *lab) draw(set classSet, k, draw int) ([]int, error) {
-	switch {
-	case k == 0:
-		return slices.DeleteFunc(slices.Clone(l.train), func(i int) bool {
-			return !slices.ContainsFunc(set, func(c int) bool { return known(l.data.Samples[i].Labels[c]) })
-		}), nil
-	default:
+	if k > 0 {
 		return datasets.Draw(l.data, l.train, set, datasets.Shots{K: k, Scenario: l.config.Scenario, Seed: l.config.Seed, Draw: draw})
 	}
+	return slices.DeleteFunc(slices.Clone(l.train), func(i int) bool {
+		return !slices.ContainsFunc(set, func(c int) bool { return known(l.data.Samples[i].Labels[c]) })
+	}), nil
 }
 
 // fit trains a head for the classes of the set on the rows.
 func (l *lab) fit(ctx context.Context, kind string, set classSet, rows []int) (*trainer.Head, error) {
+	return l.fitWith(ctx, l.fitOptions(kind, set), set, rows)
+}
+
+func (l *lab) fitWith(ctx context.Context, o trainer.Options, set classSet, rows []int) (*trainer.Head, error) {
 	y, groups := Targets(l.data, set, rows)
-	return trainer.Fit(ctx, gather(l.x, rows), y, groups, l.fitOptions(kind, set))
+	return trainer.Fit(ctx, gather(l.x, rows), y, groups, o)
 }
 
 func (l *lab) fitOptions(kind string, set classSet) trainer.Options {
@@ -119,8 +123,7 @@ func (l *lab) fitTuned(ctx context.Context, kind string, set classSet, rows []in
 	if err := l.tuned(&o); err != nil {
 		return nil, err
 	}
-	y, groups := Targets(l.data, set, rows)
-	head, err := trainer.Fit(ctx, gather(l.x, rows), y, groups, o)
+	head, err := l.fitWith(ctx, o, set, rows)
 	if err != nil {
 		return nil, err
 	}
@@ -151,16 +154,24 @@ func Targets(d *datasets.Dataset, classes, rows []int) (y trainer.Targets, group
 	for _, c := range classes {
 		y.Classes = append(y.Classes, d.Classes[c])
 	}
-	groups = make([]string, len(rows))
 	for r, i := range rows {
 		values := make([]int8, len(classes))
 		for k, c := range classes {
 			values[k] = target(d.Samples[i].Labels[c])
 		}
 		y.Values[r] = values
+	}
+	return y, groupsOf(d, rows)
+}
+
+// groupsOf returns the patient of each of the rows, or what must not be divided in
+// the place of one.
+func groupsOf(d *datasets.Dataset, rows []int) []string {
+	groups := make([]string, len(rows))
+	for r, i := range rows {
 		groups[r] = d.Samples[i].Group()
 	}
-	return y, groups
+	return groups
 }
 
 func target(l datasets.Label) int8 {
@@ -174,29 +185,18 @@ func target(l datasets.Label) int8 {
 	}
 }
 
-// upTo lists the numbers from 0 to n−1.
-func upTo(n int) []int {
-	numbers := make([]int, n)
-	for i := range numbers {
-		numbers[i] = i
+// patients counts those of the rows; 0 where they are not known.
+func (l *lab) patients(rows []int) int {
+	if !l.data.HasPatients() {
+		return 0
 	}
-	return numbers
+	return distinct(groupsOf(l.data, rows))
 }
 
-// gather returns the rows of m as a matrix of their own.
-func gather(m blas32.General, rows []int) blas32.General {
-	g := blas32.General{Rows: len(rows), Cols: m.Cols, Stride: max(1, m.Cols), Data: make([]float32, 0, len(rows)*m.Cols)}
-	for _, i := range rows {
-		g.Data = append(g.Data, m.Data[i*m.Stride:i*m.Stride+m.Cols]...)
+func distinct(groups []string) int {
+	seen := map[string]bool{}
+	for _, g := range groups {
+		seen[g] = true
 	}
-	return g
-}
-
-// column returns column c of m.
-func column(m blas64.General, c int) []float64 {
-	values := make([]float64, m.Rows)
-	for i := range values {
-		values[i] = m.Data[i*m.Stride+c]
-	}
-	return values
+	return len(seen)
 }

@@ -70,6 +70,16 @@ func (l *lab) zeroShotAndHeads(ctx context.Context) ([]*method, error) {
 	return methods, nil
 }
 
+// leadOf is the head that a report is about: the first that was trained.
+func leadOf(methods []*method) *method {
+	for _, m := range methods {
+		if m.name != zeroShot && m.name != classifier {
+			return m
+		}
+	}
+	return methods[0]
+}
+
 // score lets the head judge the rows of x.
 func (m *method) score(x blas32.General) (err error) {
 	if m.odds, err = m.head.LogOdds(x); err != nil {

@@ -23,11 +23,11 @@ const (
 // mistakes shows where the report's head was most sure and wrong, with the nearest
 // of the samples that it learnt the finding from. It is nil without probabilities.
 func (l *lab) mistakes(ctx context.Context, methods []*method, tests []finding, findings []evaluate.Finding) (*evaluate.Mistakes, error) {
-	k := min(1, len(methods)-1)
-	if k < 0 || methods[k].probabilities.Data == nil {
+	m := leadOf(methods)
+	k := slices.Index(methods, m)
+	if m.probabilities.Data == nil {
 		return nil, nil
 	}
-	m := methods[k]
 	pictures := &thumbnails{lab: l, made: map[int][]byte{}}
 	all := &evaluate.Mistakes{Method: m.name}
 	shown := max(1, min(mostMistakes, allMistakes/len(tests)/2))
@@ -127,14 +127,6 @@ func (t *thumbnails) of(ctx context.Context, i int) []byte {
 	if png, ok := t.made[i]; ok {
 		return png
 	}
-	var png []byte
-	// What cannot be had any more is shown without a picture, as are vectors that
-	// were made elsewhere.
-	if img, err := t.lab.data.Image(ctx, i); err == nil {
-		if small, err := datasets.Thumbnail(img, thumbPixels); err == nil {
-			png = small
-		}
-	}
-	t.made[i] = png
-	return png
+	t.made[i] = thumbnail(ctx, t.lab.data, i)
+	return t.made[i]
 }

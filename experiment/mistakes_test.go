@@ -153,3 +153,22 @@ func TestSubgroupsThatCannotBe(t *testing.T) {
 		}
 	}
 }
+
+// The mistakes are those of the first head, whatever stands beside it.
+func TestMistakesAreTheFirstHeads(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	bare, _, _ := strings.Cut(pairs, "prompts:")
+	if m := w.run(bare + "heads: [knn, prototype]\n").Report.Mistakes; m == nil || m.Method != "knn" {
+		t.Errorf("without prompts: %+v, want knn's", m)
+	}
+	o := w.options()
+	o.Encoder = &tuned{labels: []string{"lower", "upper", "neither"}}
+	r, err := Run(t.Context(), w.load(pairs), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if m := r.Report.Mistakes; m == nil || m.Method != "linear-probe" {
+		t.Errorf("beside the encoder's own classifier: %+v, want linear-probe's", m)
+	}
+}

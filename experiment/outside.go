@@ -1,6 +1,7 @@
 package experiment
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/csv"
@@ -136,34 +137,37 @@ func (s *OutsideScores) read(columns []string) (scores map[string][]float64, dig
 		return nil, "", err
 	}
 	header[0] = strings.TrimPrefix(header[0], "\ufeff")
-	id := s.ID
-	if id == "" {
-		id = "id"
-	}
 	places := make([]int, 0, len(columns))
-	for _, name := range append([]string{id}, columns...) {
+	for _, name := range append([]string{cmp.Or(s.ID, "id")}, columns...) {
 		k := slices.Index(header, name)
 		if k < 0 {
 			return nil, "", fmt.Errorf("no column %q%s", name, near.Hint(name, header))
 		}
 		places = append(places, k)
 	}
-	scores = map[string][]float64{}
+	scores, err = readScores(reader, places, columns)
+	return scores, fmt.Sprintf("%x", sha256.Sum256(data)), err
+}
+
+// readScores reads the rows of a table: the id stands at the first of the places, the
+// scores of the columns at the others.
+func readScores(reader *csv.Reader, places []int, columns []string) (map[string][]float64, error) {
+	scores := map[string][]float64{}
 	for n := 1; ; n++ {
 		row, err := reader.Read()
 		if errors.Is(err, io.EOF) {
-			return scores, fmt.Sprintf("%x", sha256.Sum256(data)), nil
+			return scores, nil
 		} else if err != nil {
-			return nil, "", err
+			return nil, err
 		}
 		name := row[places[0]]
 		if _, twice := scores[name]; twice {
-			return nil, "", fmt.Errorf("row %d: the id %q stands twice", n, name)
+			return nil, fmt.Errorf("row %d: the id %q stands twice", n, name)
 		}
 		for k, place := range places[1:] {
 			v, err := strconv.ParseFloat(strings.TrimSpace(row[place]), 64)
 			if err != nil || math.IsNaN(v) || math.IsInf(v, 0) {
-				return nil, "", fmt.Errorf("row %d: %q = %q: want a finite score", n, columns[k], row[place])
+				return nil, fmt.Errorf("row %d: %q = %q: want a finite score", n, columns[k], row[place])
 			}
 			scores[name] = append(scores[name], v)
 		}

@@ -56,7 +56,7 @@ func (p Prompts) unpacked(d *datasets.Dataset) (Prompts, error) {
 			continue
 		}
 		file, finding, _ := strings.Cut(prompt.pack, "/")
-		pack, err := LoadPrompts(packPrefix + file)
+		pack, err := loadPrompts(packPrefix + file)
 		if err != nil {
 			return nil, err
 		}

@@ -11,11 +11,11 @@ import (
 
 func TestPromptsOfPacks(t *testing.T) {
 	t.Parallel()
-	nih, err := LoadPrompts("pack:nih")
+	nih, err := loadPrompts("pack:nih")
 	if err != nil {
 		t.Fatal(err)
 	}
-	chexpert, err := LoadPrompts("pack:chexpert")
+	chexpert, err := loadPrompts("pack:chexpert")
 	if err != nil {
 		t.Fatal(err)
 	}

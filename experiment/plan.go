@@ -109,11 +109,7 @@ func (p plan) checkClasses(c *Config, d *datasets.Dataset) error {
 // divide returns the part of each sample.
 func divide(c *Config, d *datasets.Dataset) ([]string, error) {
 	if !c.Split.Ignore && slices.ContainsFunc(d.Samples, func(s datasets.Sample) bool { return s.Split != "" }) {
-		parts := make([]string, len(d.Samples))
-		for i := range parts {
-			parts[i] = d.Samples[i].Split
-		}
-		return parts, nil
+		return d.Splits(), nil
 	}
 	shares := []datasets.Part{{Name: trainPart, Share: c.Split.Train}, {Name: testPart, Share: c.Split.Test}}
 	if rest := 1 - c.Split.Train - c.Split.Test; rest > 1e-9 {

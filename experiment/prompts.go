@@ -46,9 +46,9 @@ const packPrefix = "pack:"
 //go:embed prompts/*.yaml
 var packs embed.FS
 
-// LoadPrompts reads a YAML file of prompts by finding, or the pack named by
+// loadPrompts reads a YAML file of prompts by finding, or the pack named by
 // pack:NAME that comes with medprobe. Templates are filled in.
-func LoadPrompts(name string) (Prompts, error) {
+func loadPrompts(name string) (Prompts, error) {
 	p := Prompts{}
 	pack, isPack := strings.CutPrefix(name, packPrefix)
 	if !isPack {
@@ -148,7 +148,7 @@ func (t cachedTexts) EncodeTexts(ctx context.Context, texts []string) ([][]float
 	return t.Encoder.EncodeTexts(ctx, texts)
 }
 
-// NewPrior turns prompts into the zero-shot classifier of the classes, one row
+// newPrior turns prompts into the zero-shot classifier of the classes, one row
 // of T per class, for a score. An empty score is softmax where the classes
 // exclude one another, pair where there are negative texts, and sigmoid
 // otherwise; it is returned with the prior.
@@ -161,7 +161,7 @@ func (t cachedTexts) EncodeTexts(ctx context.Context, texts []string) ([][]float
 //
 // Sources: Tiu et al., Nature Biomedical Engineering 6 (2022) 1399–1406 (pair);
 // Zhai et al., arXiv 2303.15343 (sigmoid).
-func NewPrior(ctx context.Context, enc TextEncoder, classes []string, exclusive bool, prompts Prompts, score Score) (*trainer.Prior, Score, error) {
+func newPrior(ctx context.Context, enc TextEncoder, classes []string, exclusive bool, prompts Prompts, score Score) (*trainer.Prior, Score, error) {
 	score, err := prompts.scoreFor(classes, exclusive, score)
 	if err != nil {
 		return nil, "", fmt.Errorf("experiment: prompts: %w", err)

@@ -51,7 +51,7 @@ func TestScoresAreThoseOfTheirFormulas(t *testing.T) {
 		ScoreSigmoid:    {sigmoid(scale*p[0] + bias), sigmoid(scale*p[1] + bias)},
 	}
 	for score, want := range want {
-		prior, _, err := NewPrior(t.Context(), enc, classes, false, asked, score)
+		prior, _, err := newPrior(t.Context(), enc, classes, false, asked, score)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -79,7 +79,7 @@ func TestDefaultScore(t *testing.T) {
 		exclusive bool
 		want      Score
 	}{{asked, false, ScorePair}, {asked, true, ScoreSoftmax}, {alone, true, ScoreSoftmax}, {alone, false, ScoreSigmoid}} {
-		if _, got, err := NewPrior(t.Context(), &quadrants{}, []string{"upper", "lower"}, c.exclusive, c.prompts, ""); err != nil || got != c.want {
+		if _, got, err := newPrior(t.Context(), &quadrants{}, []string{"upper", "lower"}, c.exclusive, c.prompts, ""); err != nil || got != c.want {
 			t.Errorf("score %q, %v: want %q", got, err, c.want)
 		}
 	}
@@ -100,7 +100,7 @@ func TestPromptsThatDoNotFitAreRefused(t *testing.T) {
 	} {
 		prompts := Prompts{"upper": asked["upper"], "lower": asked["lower"]}
 		c.change(prompts)
-		if _, _, err := NewPrior(t.Context(), &quadrants{}, []string{"upper", "lower"}, false, prompts, c.score); err == nil || !strings.Contains(err.Error(), c.want) {
+		if _, _, err := newPrior(t.Context(), &quadrants{}, []string{"upper", "lower"}, false, prompts, c.score); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("error %v: want %q", err, c.want)
 		}
 	}
@@ -129,7 +129,7 @@ func TestPacksAreWhole(t *testing.T) {
 		t.Fatalf("packs %q", Packs())
 	}
 	for _, name := range Packs() {
-		prompts, err := LoadPrompts("pack:" + name)
+		prompts, err := loadPrompts("pack:" + name)
 		if err != nil || len(prompts) == 0 {
 			t.Fatal(name, err)
 		}
@@ -144,7 +144,7 @@ func TestPacksAreWhole(t *testing.T) {
 			}
 		}
 	}
-	if _, err := LoadPrompts("pack:chexprt"); err == nil || !strings.Contains(err.Error(), `"chexpert"`) {
+	if _, err := loadPrompts("pack:chexprt"); err == nil || !strings.Contains(err.Error(), `"chexpert"`) {
 		t.Errorf("error %v: want the pack that was meant", err)
 	}
 }
@@ -179,7 +179,7 @@ func TestAPriorIsOfItsEncoder(t *testing.T) {
 	t.Parallel()
 	enc := &quadrants{}
 	prompts := Prompts{"upper": {Positive: []string{"the upper left"}, Negative: []string{"noise"}}}
-	prior, _, err := NewPrior(t.Context(), enc, []string{"upper"}, false, prompts, "")
+	prior, _, err := newPrior(t.Context(), enc, []string{"upper"}, false, prompts, "")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -5,10 +5,8 @@ import (
 	"fmt"
 	"math"
 
-	"github.com/medprobe/medprobe/embedcache"
 	"github.com/medprobe/medprobe/internal/vec"
 	"gonum.org/v1/gonum/blas/blas32"
-	"gonum.org/v1/gonum/blas/blas64"
 )
 
 // questions are the texts of every class as vectors, and how a score is made of
@@ -23,7 +21,7 @@ type questions struct {
 	positive, negative [][][]float32
 }
 
-// newQuestions checks the prompts as [NewPrior] does and encodes their texts.
+// newQuestions checks the prompts as [newPrior] does and encodes their texts.
 func newQuestions(ctx context.Context, enc TextEncoder, classes []string, exclusive bool, prompts Prompts, score Score) (*questions, error) {
 	score, err := prompts.scoreFor(classes, exclusive, score)
 	if err != nil {
@@ -121,10 +119,6 @@ func (q *questions) ask(images [][][]float32) *method {
 	return m
 }
 
-func matrix64(rows, cols int) blas64.General {
-	return blas64.General{Rows: rows, Cols: cols, Stride: max(1, cols), Data: make([]float64, rows*cols)}
-}
-
 // toLogOdds turns logits of classes that exclude one another into the log-odds
 // of each against the others: z − log Σ exp of the others.
 func toLogOdds(z []float64) {
@@ -154,13 +148,7 @@ func (w *work) tokens(ctx context.Context, l *lab) ([][][]float32, error) {
 	if w.space.Tokens <= 1 || w.config.Data.Aggregate.By != "" {
 		return rowsOf(l.testX, 1)
 	}
-	var keys []embedcache.Key
-	for _, i := range w.plan.used() {
-		if w.plan[i].part == testPart {
-			keys = append(keys, w.keys[i])
-		}
-	}
-	raw, err := w.options.Cache.Raw(ctx, w.space, keys)
+	raw, err := w.raw(ctx, l)
 	if err != nil {
 		return nil, err
 	}

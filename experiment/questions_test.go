@@ -32,7 +32,7 @@ func TestQuestionsAgreeWithTheHead(t *testing.T) {
 				p.Ensemble = ensemble
 				prompts[name] = p
 			}
-			prior, _, err := NewPrior(t.Context(), enc, classes, false, prompts, Score(score))
+			prior, _, err := newPrior(t.Context(), enc, classes, false, prompts, Score(score))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -92,7 +92,7 @@ func TestTemplatesAndEnsembles(t *testing.T) {
 		if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
 			t.Fatal(err)
 		}
-		return LoadPrompts(file)
+		return loadPrompts(file)
 	}
 	p, err := load(`"*": {templates: ["a film with {}", "{} is seen"], ensemble: max}
 edema: {positive: [edema, swelling], negative: [no edema]}
@@ -120,7 +120,7 @@ mass: {positive: [mass], templates: ["{}"], ensemble: mean}
 			t.Errorf("%s: error %v, want %q", text, err, want)
 		}
 	}
-	if _, _, err := NewPrior(t.Context(), &quadrants{}, []string{"edema"}, false, Prompts{"edema": {Positive: []string{"x"}, Ensemble: EnsembleMax}}, ""); err == nil || !strings.Contains(err.Error(), "no linear classifier") {
+	if _, _, err := newPrior(t.Context(), &quadrants{}, []string{"edema"}, false, Prompts{"edema": {Positive: []string{"x"}, Ensemble: EnsembleMax}}, ""); err == nil || !strings.Contains(err.Error(), "no linear classifier") {
 		t.Errorf("error %v: want why max is no start for a head", err)
 	}
 }
@@ -136,7 +136,7 @@ func TestPacksKnowTheirDatasets(t *testing.T) {
 		"dermoscopy":  {"akiec", "bcc", "bkl", "df", "mel", "nv", "vasc", "benign keratosis-like lesions"},
 		"blood":       {"basophil", "eosinophil", "erythroblast", "immature granulocytes", "lymphocyte", "monocyte", "neutrophil", "platelet"},
 	} {
-		p, err := LoadPrompts("pack:" + pack)
+		p, err := loadPrompts("pack:" + pack)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -50,11 +50,7 @@ func Run(ctx context.Context, c *Config, o Options) (result *Result, err error) 
 	if err != nil {
 		return nil, err
 	}
-	defer func() {
-		if closed := d.Close(); err == nil {
-			err = closed
-		}
-	}()
+	defer closing(d, &err)
 	texts := *c
 	if texts.Prompts, err = c.Prompts.unpacked(d); err != nil {
 		return nil, err
@@ -73,7 +69,7 @@ func Run(ctx context.Context, c *Config, o Options) (result *Result, err error) 
 	}
 	if len(c.Prompts) > 0 {
 		// Before the images are embedded, which may take long.
-		if w.prior, _, err = NewPrior(ctx, cachedTexts{o.Encoder, o.Cache}, d.Classes, d.Exclusive(), c.Prompts.of(d), ""); err != nil {
+		if w.prior, _, err = newPrior(ctx, cachedTexts{o.Encoder, o.Cache}, d.Classes, d.Exclusive(), c.Prompts.of(d), ""); err != nil {
 			return nil, err
 		}
 	}
@@ -92,6 +88,13 @@ func Run(ctx context.Context, c *Config, o Options) (result *Result, err error) 
 	return w.judge(ctx)
 }
 
+// closing closes the dataset, whose error is that of the run if it has no other.
+func closing(d *datasets.Dataset, err *error) {
+	if closed := d.Close(); *err == nil {
+		*err = closed
+	}
+}
+
 // work is an experiment on its way.
 type work struct {
 	config  *Config
@@ -101,10 +104,8 @@ type work struct {
 	plan    plan
 	prior   *trainer.Prior // nil without prompts
 	// keys has one entry per sample; the zero key where there is no vector.
-	keys []embedcache.Key
-	// digests name the contents of the same samples.
-	digests [][sha256.Size]byte
-	filled  *embedcache.Filled
+	keys   []embedcache.Key
+	filled *embedcache.Filled
 	// twins are samples of train and test whose vectors are nearly the same.
 	twins    []twin
 	warnings []string
@@ -168,14 +169,13 @@ func (w *work) embed(ctx context.Context) error {
 		byID[f.ID] = f
 	}
 	w.keys = make([]embedcache.Key, len(w.data.Samples))
-	w.digests = make([][sha256.Size]byte, len(w.data.Samples))
 	for k, i := range rows {
 		if f, ok := byID[w.data.Samples[i].ID]; ok {
 			w.plan.leaveOut(i, failed, couldNotBe(f.Step))
 			w.plan[i].detail = f.Reason
 			continue
 		}
-		w.keys[i], w.digests[i] = w.filled.Keys[k], w.filled.Keys[k].Content
+		w.keys[i] = w.filled.Keys[k]
 	}
 	return nil
 }
@@ -189,11 +189,20 @@ func (w *work) closeLeaks(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	warning, err := w.plan.closeLeaks(w.config, w.data, datasets.Contents{Bytes: w.digests, Pixels: pixels})
+	warning, err := w.plan.closeLeaks(w.config, w.data, datasets.Contents{Bytes: contentsOf(w.keys), Pixels: pixels})
 	if warning != "" {
 		w.warnings = append(w.warnings, warning)
 	}
 	return err
+}
+
+// contentsOf are the digests of what the keys are of.
+func contentsOf(keys []embedcache.Key) [][sha256.Size]byte {
+	digests := make([][sha256.Size]byte, len(keys))
+	for i := range keys {
+		digests[i] = keys[i].Content
+	}
+	return digests
 }
 
 func couldNotBe(step string) string {

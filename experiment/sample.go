@@ -19,11 +19,7 @@ type keptVectors struct {
 // seed draws: what a registry scores again to see that a head still says the same,
 // and what later images are compared with.
 func (l *lab) sample() keptVectors {
-	groups := make([]string, len(l.test))
-	for r, i := range l.test {
-		groups[r] = l.data.Samples[i].Group()
-	}
-	at := evaluate.DrawUnits(groups, evaluate.SketchRows, evaluate.SketchPerUnit, l.config.Seed)
+	at := evaluate.DrawUnits(groupsOf(l.data, l.test), evaluate.SketchRows, evaluate.SketchPerUnit, l.config.Seed)
 	return keptVectors{gather(l.testX, at), at}
 }
 

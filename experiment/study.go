@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"path/filepath"
 	"slices"
 	"strings"
 
@@ -36,13 +35,11 @@ func (z ZeroShot) Study(ctx context.Context, o Options) (s *evaluate.PromptStudy
 	}
 	err = z.prepare(ctx, o, development, func(a *asking) error {
 		s = &evaluate.PromptStudy{
-			Data: z.Data.Format + ":" + filepath.Base(z.Data.Path), Part: looked, Samples: len(a.lab.data.Samples), HeldOut: held,
+			Data: z.Data.Name(), Part: looked, Samples: len(a.lab.data.Samples), HeldOut: held,
 			Encoder: o.Encoder.Name(), Score: string(a.questions.score), Seed: z.Seed,
 			Warnings: append(a.work.warnings, a.prompts.suspects(o.Encoder)...),
 		}
-		if !a.lab.data.HasPatients() {
-			s.Warnings = append(s.Warnings, fmt.Sprintf("the data names no patients: every %s counts as independent, and intervals are too narrow where a patient has several", a.lab.data.Unit))
-		}
+		s.Warnings = append(s.Warnings, warnOfNoPatients(a.lab.data)...)
 		for c, name := range a.lab.data.Classes {
 			ranked, err := a.rank(ctx, cachedTexts{o.Encoder, o.Cache}, c)
 			if err != nil {
@@ -176,7 +173,7 @@ func (p Prompt) ways(score Score) ([]evaluate.Wording, error) {
 	if own == "" {
 		own = EnsembleMean
 	}
-	names := slices.DeleteFunc(Ensembles(), func(e string) bool { return e == string(own) })
+	names := slices.DeleteFunc(ensembles(), func(e string) bool { return e == string(own) })
 	var ways []evaluate.Wording
 	for _, name := range append([]string{string(own)}, names...) {
 		w := evaluate.Wording{Ensemble: name, Positive: p.Positive}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"math"
-	"path/filepath"
 	"slices"
 
 	"github.com/medprobe/medprobe/datasets"
@@ -23,13 +22,12 @@ type Suggest struct {
 	// Finding is the one to be labelled; empty: a sample counts as unlabelled
 	// where none of its findings is known.
 	Finding     string
-	Preprocess  string
 	MaxFailures string
 	Seed        uint64
 }
 
-// SuggestSchema names the form of the JSON of [Suggestions].
-const SuggestSchema = "medprobe.suggest/1"
+// suggestSchema names the form of the JSON of Suggestions.
+const suggestSchema = "medprobe.suggest/1"
 
 // Suggestions are the samples to label next, the most telling first.
 type Suggestions struct {
@@ -63,29 +61,25 @@ type Pick struct {
 	StandsFor int `json:"stands_for"`
 }
 
-// Run embeds the candidates and chooses among them by [Choose].
+// Run embeds the candidates and chooses among them, the most uncertain and least alike.
 func (s Suggest) Run(ctx context.Context, o Options) (found *Suggestions, err error) {
 	d, err := datasets.Open(ctx, s.Data)
 	if err != nil {
 		return nil, err
 	}
-	defer func() {
-		if closed := d.Close(); err == nil {
-			err = closed
-		}
-	}()
+	defer closing(d, &err)
 	found = &Suggestions{
-		Schema: SuggestSchema, Data: s.Data.Format + ":" + filepath.Base(s.Data.Path), Encoder: o.Encoder.Name(),
+		Schema: suggestSchema, Data: s.Data.Name(), Encoder: o.Encoder.Name(),
 		Method: "diversity", Finding: s.Finding, Seed: s.Seed, Unit: d.Unit,
 	}
-	w := newWork(&Config{Name: "Suggest", Data: s.Data, Preprocess: s.Preprocess, MaxFailures: s.MaxFailures, Seed: s.Seed}, o, d)
+	w := newWork(&Config{Data: s.Data, MaxFailures: s.MaxFailures, Seed: s.Seed}, o, d)
 	taught, err := s.candidates(d, w, found)
 	if err != nil {
 		return nil, err
 	}
 	if s.Head != nil {
 		found.Method = "uncertainty and diversity"
-		if err := s.Head.Check(trainer.Space{Encoder: w.space.Encoder, Preprocess: w.space.Preprocess}); err != nil {
+		if err := s.Head.Check(headSpace(w.space)); err != nil {
 			return nil, fmt.Errorf("experiment: suggest: %w", err)
 		}
 	}
@@ -97,27 +91,23 @@ func (s Suggest) Run(ctx context.Context, o Options) (found *Suggestions, err er
 	if err != nil {
 		return nil, err
 	}
+	found.Candidates, found.Warnings = len(l.test), w.warnings
+	return found, s.choose(l, taught, found)
+}
+
+// choose names samples of the test part of the lab, which are the candidates.
+func (s Suggest) choose(l *lab, taught map[string]bool, found *Suggestions) error {
 	var uncertainty []float64
 	if s.Head != nil {
 		p, err := s.Head.Probabilities(l.testX)
 		if err != nil {
-			return nil, fmt.Errorf("experiment: suggest: %w", err)
+			return fmt.Errorf("experiment: suggest: %w", err)
 		}
 		if uncertainty, err = entropies(p, s.Head, s.Finding); err != nil {
-			return nil, err
+			return err
 		}
 	}
-	vectors, err := rowsOf(l.testX, 1)
-	if err != nil {
-		return nil, err
-	}
-	found.Candidates = len(vectors)
-	patients := make([]string, len(vectors))
-	x := make([][]float32, len(vectors))
-	for k, i := range l.test {
-		patients[k], x[k] = l.data.Samples[i].Group(), vectors[k][0]
-	}
-	chosen := Choose(x, uncertainty, patients, taught, s.K, s.Seed)
+	chosen := choose(vectorsOf(l.testX), uncertainty, groupsOf(l.data, l.test), taught, s.K, s.Seed)
 	seen := map[string]bool{}
 	repeated := 0
 	for rank, c := range chosen {
@@ -132,14 +122,13 @@ func (s Suggest) Run(ctx context.Context, o Options) (found *Suggestions, err er
 		seen[sample.Group()] = true
 		found.Samples = append(found.Samples, pick)
 	}
-	found.Warnings = w.warnings
 	if repeated > 0 {
-		found.Warnings = append(found.Warnings, fmt.Sprintf("%d of them are of a %s that has a label or was named before: there are too few others, and a second image of one teaches less", repeated, d.Unit))
+		found.Warnings = append(found.Warnings, fmt.Sprintf("%d of them are of a %s that has a label or was named before: there are too few others, and a second image of one teaches less", repeated, l.data.Unit))
 	}
 	if len(chosen) < s.K {
 		found.Warnings = append(found.Warnings, fmt.Sprintf("%d asked for, %d unlabelled", s.K, len(chosen)))
 	}
-	return found, nil
+	return nil
 }
 
 // candidates plans to embed what is unlabelled and not for the test, and returns

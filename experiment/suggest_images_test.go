@@ -136,7 +136,7 @@ func suggestNext(t *testing.T, x [][]float32, labels []bool, patients []string, 
 			t.Fatal(err)
 		}
 	}
-	for _, c := range Choose(left, u, leftPatients, taught, 16, seed) {
+	for _, c := range choose(left, u, leftPatients, taught, 16, seed) {
 		next = append(next, candidates[c.Index])
 	}
 	return next

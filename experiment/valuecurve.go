@@ -145,15 +145,3 @@ func (l *lab) leaveOut(p *valuePoint, why string) {
 		p.methods = append(p.methods, evaluate.ValueDraws{Method: name})
 	}
 }
-
-// patients counts those of the rows; 0 where they are not known.
-func (l *lab) patients(rows []int) int {
-	if !l.data.HasPatients() {
-		return 0
-	}
-	known := map[string]bool{}
-	for _, i := range rows {
-		known[l.data.Samples[i].Group()] = true
-	}
-	return len(known)
-}

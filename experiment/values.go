@@ -162,7 +162,7 @@ func (l *lab) valueMethods(ctx context.Context, rows []int, set classSet, progre
 
 // meanOfTrain predicts the mean of the known values of what is trained on.
 func (l *lab) meanOfTrain(v trainer.Values) (valueMethod, error) {
-	m := valueMethod{name: meanOfTrain, predicted: blas64.General{Rows: len(l.test), Cols: len(v.Names), Stride: len(v.Names), Data: make([]float64, len(l.test)*len(v.Names))}}
+	m := valueMethod{name: meanOfTrain, predicted: matrix64(len(l.test), len(v.Names))}
 	for c, name := range v.Names {
 		mean, n := 0.0, 0
 		for _, row := range v.Rows {
@@ -188,9 +188,9 @@ func values(d *datasets.Dataset, rows []int, set classSet) (v trainer.Values, gr
 		v.Names = append(v.Names, d.Classes[c])
 	}
 	for _, i := range rows {
-		v.Rows, groups = append(v.Rows, pick(d.Samples[i].Values, set)), append(groups, d.Samples[i].Group())
+		v.Rows = append(v.Rows, pick(d.Samples[i].Values, set))
 	}
-	return v, groups
+	return v, groupsOf(d, rows)
 }
 
 func (l *lab) assessValues(ctx context.Context, methods []valueMethod) (*evaluate.ValueReport, error) {

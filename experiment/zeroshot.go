@@ -13,10 +13,12 @@ import (
 // ZeroShot asks what prompts alone tell of every labelled sample.
 type ZeroShot struct {
 	Data datasets.Spec
-	// Prompts is a YAML file, or a pack; see [LoadPrompts]. Of a pack, only the
-	// findings that the data knows are asked for.
+	// Prompts is a YAML file of prompts by finding, or pack:NAME for a pack that comes
+	// with medprobe. Of a pack, only the findings that the data knows are asked for.
 	Prompts string
-	// Score is how a score is made of the vectors; empty: see [NewPrior].
+	// Score is how a score is made of the vectors. Empty, it is ScoreSoftmax where the
+	// classes exclude one another, ScorePair where there are negative texts, and
+	// ScoreSigmoid otherwise.
 	Score Score
 	// Split is the part to look at; empty means every sample.
 	Split string
@@ -63,13 +65,9 @@ func (z ZeroShot) prepare(ctx context.Context, o Options, plan func(*datasets.Da
 	if err != nil {
 		return err
 	}
-	defer func() {
-		if closed := d.Close(); err == nil {
-			err = closed
-		}
-	}()
+	defer closing(d, &err)
 	a := &asking{}
-	if a.prompts, err = LoadPrompts(z.Prompts); err != nil {
+	if a.prompts, err = loadPrompts(z.Prompts); err != nil {
 		return err
 	}
 	if strings.HasPrefix(z.Prompts, packPrefix) {

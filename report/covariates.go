@@ -2,7 +2,6 @@ package report
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/medprobe/medprobe/evaluate"
@@ -99,20 +98,21 @@ type covariatePart struct {
 	Tables []headedTable
 }
 
+// headedTable is a table whose first column, and as many after it as words says, hold
+// words, and the others figures.
 type headedTable struct {
 	Header []string
 	Rows   [][]string
+	words  int
 }
 
-// Words reports whether a column holds words, which the page begins at the left and
-// breaks, and not figures.
-func (t headedTable) Words(column int) bool {
-	return slices.Contains([]string{"method", "methods", "on", "fitted"}, t.Header[column])
-}
+// Figures reports whether a column holds figures, and not words, which the page begins
+// at the left and breaks.
+func (t headedTable) Figures(column int) bool { return column > t.words }
 
 func newCovariatePart(r *evaluate.Report) *covariatePart {
 	if r.Covariates == nil {
 		return nil
 	}
-	return &covariatePart{covariateNote(r), []headedTable{{covariateHeader, covariateRows(r)}, {gainHeader, gainRows(r)}}}
+	return &covariatePart{covariateNote(r), []headedTable{{Header: covariateHeader, Rows: covariateRows(r)}, {Header: gainHeader, Rows: gainRows(r)}}}
 }

@@ -134,7 +134,7 @@ type encoderTable struct {
 func encoderTables(r *evaluate.Report) (tables []encoderTable) {
 	first := r.Encoders.Encoders[0].Label
 	for _, e := range r.Encoders.Encoders[1:] {
-		t := encoderTable{e.Label + " beside " + first, encoderDoubts(e), headedTable{Header: encoderHeader}}
+		t := encoderTable{e.Label + " beside " + first, encoderDoubts(e), headedTable{words: 1, Header: encoderHeader}}
 		for _, c := range r.Encoders.Comparisons {
 			if c.Encoder == e.Label {
 				t.Rows = append(t.Rows, encoderRow(c, c.Finding))

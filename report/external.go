@@ -78,7 +78,7 @@ func externalSentence(e evaluate.External) string {
 
 // externalAUCs has a row for each finding on the test part and on each set.
 func externalAUCs(r *evaluate.Report, first int, methods []string) headedTable {
-	t := headedTable{Header: []string{"finding", "on", "positive"}}
+	t := headedTable{words: 1, Header: []string{"finding", "on", "positive"}}
 	for _, m := range methods {
 		t.Header = append(t.Header, methodName(m))
 	}
@@ -180,7 +180,7 @@ func eachDrift(r *evaluate.Report, row func(name, on string, f evaluate.FindingD
 }
 
 func externalScores(r *evaluate.Report) headedTable {
-	t := headedTable{Header: []string{"finding", "on", "mean on test", "here", "KS", "chance, below", "p adjusted", "PSI"}}
+	t := headedTable{words: 1, Header: []string{"finding", "on", "mean on test", "here", "KS", "chance, below", "p adjusted", "PSI"}}
 	eachDrift(r, func(name, on string, f evaluate.FindingDrift) {
 		if s := f.Scores; s != nil {
 			t.Rows = append(t.Rows, []string{name, on, number(s.MeanA), number(s.MeanB), number(s.KS), number(s.Chance), pValue(s.AdjustedP), number(s.PSI)})
@@ -190,7 +190,7 @@ func externalScores(r *evaluate.Report) headedTable {
 }
 
 func externalChanges(r *evaluate.Report, what string, of func(evaluate.FindingDrift) *evaluate.Change) headedTable {
-	t := headedTable{Header: []string{"finding", "on", what, "p adjusted"}}
+	t := headedTable{words: 1, Header: []string{"finding", "on", what, "p adjusted"}}
 	eachDrift(r, func(name, on string, f evaluate.FindingDrift) {
 		switch c := of(f); {
 		case f.Rate == nil: // absent, which the first table says

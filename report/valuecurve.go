@@ -12,7 +12,7 @@ import (
 
 // valueCurveTable holds the points of the learning curves of continuous targets.
 func valueCurveTable(curves []evaluate.ValueCurve) headedTable {
-	t := headedTable{Header: []string{"target", "method", "labels", "R²", "MAE", "Spearman", "draws, MAE"}}
+	t := headedTable{words: 1, Header: []string{"target", "method", "labels", "R²", "MAE", "Spearman", "draws, MAE"}}
 	over := []string{}
 	for _, c := range curves {
 		for _, p := range c.Points {

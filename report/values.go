@@ -72,9 +72,9 @@ func firstDifference(r *evaluate.Report, t evaluate.ValueTarget) *evaluate.Diffe
 
 // valueTables are those of the report: figures, then differences.
 func valueTables(r *evaluate.Report) []headedTable {
-	figures := headedTable{Header: []string{"target", "method", "R²", "MAE", "Spearman", "n"}}
-	differences := headedTable{Header: []string{"target", "methods", "difference in MAE", "p", "p adjusted"}}
-	fitted := headedTable{Header: []string{"target", "method", "fitted"}}
+	figures := headedTable{words: 1, Header: []string{"target", "method", "R²", "MAE", "Spearman", "n"}}
+	differences := headedTable{words: 1, Header: []string{"target", "methods", "difference in MAE", "p", "p adjusted"}}
+	fitted := headedTable{words: 2, Header: []string{"target", "method", "fitted"}}
 	for _, t := range r.Values.Targets {
 		for _, m := range t.Methods {
 			row := []string{t.Name, methodName(m.Method), "not estimable", "not estimable", "none", count(t.N, "sample") + ", " + count(t.Units, t.Unit)}

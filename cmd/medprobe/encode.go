@@ -75,6 +75,15 @@ func (f *matrixFlags) check(cmd *cobra.Command) (datasets.ImageOptions, error) {
 	return f.images.options(cmd)
 }
 
+// using lets do use the encoder; o says how images are to be read.
+func (f *matrixFlags) using(s *settings, cmd *cobra.Command, do func(e *encoder.Encoder, o datasets.ImageOptions) error) error {
+	o, err := f.check(cmd)
+	if err != nil {
+		return err
+	}
+	return s.using(cmd.Context(), f.name, f.profile, func(e *encoder.Encoder) error { return do(e, o) })
+}
+
 // outFlag adds --out to a command that writes one .npy file.
 func outFlag(cmd *cobra.Command, out *string) {
 	cmd.Flags().StringVar(out, "out", "", "file to write (required)")
@@ -98,11 +107,7 @@ func (s *settings) preprocessCommand() *cobra.Command {
 		Example: "  medprobe preprocess --encoder demo --out pixels.npy image.png",
 		Args:    cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			o, err := f.check(cmd)
-			if err != nil {
-				return err
-			}
-			return s.using(cmd.Context(), f.name, f.profile, func(e *encoder.Encoder) error {
+			return f.using(s, cmd, func(e *encoder.Encoder, o datasets.ImageOptions) error {
 				var all []float32
 				for _, file := range args {
 					pixels, err := filePixels(cmd.Context(), e, file, o)
@@ -140,11 +145,7 @@ func (s *settings) encodeImagesCommand() *cobra.Command {
 		Example: "  medprobe encode images --encoder demo --out X.npy a.png b.jpg",
 		Args:    cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			o, err := f.check(cmd)
-			if err != nil {
-				return err
-			}
-			return s.using(cmd.Context(), f.name, f.profile, func(e *encoder.Encoder) error {
+			return f.using(s, cmd, func(e *encoder.Encoder, o datasets.ImageOptions) error {
 				vectors, err := fileVectors(cmd.Context(), e, args, o)
 				if err != nil {
 					return err
@@ -199,10 +200,6 @@ func (s *settings) encodeLogitsCommand() *cobra.Command {
 		Short:   "Write logits_per_image: [n, m]",
 		Example: "  medprobe encode logits --encoder demo --images a.png b.png --texts texts.json --out L.npy",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			o, err := f.check(cmd)
-			if err != nil {
-				return err
-			}
 			// --images takes the first file, the rest are arguments.
 			files := append(images, args...)
 			if len(files) == 0 {
@@ -215,7 +212,7 @@ func (s *settings) encodeLogitsCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return s.using(cmd.Context(), f.name, f.profile, func(e *encoder.Encoder) error {
+			return f.using(s, cmd, func(e *encoder.Encoder, o datasets.ImageOptions) error {
 				l, err := logits(cmd.Context(), e, files, all, o)
 				if err != nil {
 					return err

@@ -16,6 +16,7 @@ import (
 	"testing"
 	"testing/fstest"
 
+	"github.com/medprobe/medprobe/datasets"
 	"github.com/medprobe/medprobe/datasets/phantom"
 	"github.com/medprobe/medprobe/encoder"
 	"github.com/medprobe/medprobe/internal/needs"
@@ -97,6 +98,7 @@ func TestCommands(t *testing.T) {
 			env.Setenv("MEDPROBE_ORT_LIB", ort)
 			env.Setenv("ORT", ort)
 			env.Setenv("PHANTOMS", images)
+			env.Setenv("FORMATS", strings.Join(datasets.Formats(), ", "))
 			env.Setenv("ROOT", needs.Root(t))
 			return os.MkdirAll(home, 0o700)
 		},

@@ -220,10 +220,10 @@ func (s *settings) registryExportCommand() *cobra.Command {
 		Example: "  medprobe registry export cxr@champion --format onnx --out head.onnx",
 	}
 	cmd.Flags().StringVar(&format, "format", "", strings.Join(formats, ", ")+" (required)")
-	cmd.Flags().StringVar(&out, "out", "", "file for onnx and bundle, else a new folder (required)")
+	cmd.Flags().StringVar(&out, "out", "", "file or new folder to write, as the format is (required)")
 	return s.versionCommand(cmd, func(r *registry.Registry, v *registry.Version) error {
 		if out == "" {
-			return usagef(cmd, "--out is missing; name the file or, but for onnx and bundle, the new folder to write")
+			return usagef(cmd, "--out is missing; name the file or new folder to write")
 		}
 		if err := near.Check("--format", format, formats); err != nil {
 			return usagef(cmd, "%w", err)

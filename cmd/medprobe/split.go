@@ -115,9 +115,7 @@ func (s *settings) divide(d *datasets.Dataset, f splitFlags, parts []datasets.Pa
 		}
 		return v, nil
 	case f.holdout != "" || f.after != "":
-		for i := range d.Samples {
-			v.Parts = append(v.Parts, d.Samples[i].Split)
-		}
+		v.Parts = d.Splits()
 	default:
 		if v.Parts, err = datasets.Split(d, parts, s.seed); err != nil {
 			return v, err
@@ -133,7 +131,7 @@ func (s *settings) divide(d *datasets.Dataset, f splitFlags, parts []datasets.Pa
 		var short []*datasets.ShortError
 		v.Shots, short = datasets.Ranks(d, pool, datasets.Shots{K: f.shots, Seed: s.seed, Draw: f.draw})
 		for _, e := range short {
-			s.note("only %d %s samples of %s in train, %d shots asked for", e.Have, e.Label, e.Class, e.Want)
+			s.note("only %d %s samples in train, %d shots asked for", e.Have, e.Of, e.Want)
 		}
 	}
 	for _, p := range d.Problems {

@@ -56,7 +56,7 @@ Method: Zhdanov, Diverse mini-batch active learning, arXiv 1901.05954.`,
 					return err
 				}
 			}
-			q.Preprocess, q.Seed = enc.profile, s.seed
+			q.Seed = s.seed
 			var found *experiment.Suggestions
 			err = s.withEncoder(cmd.Context(), enc.name, enc.profile, func(o experiment.Options) error {
 				found, err = q.Run(cmd.Context(), o)

@@ -14,16 +14,6 @@ type Caption struct {
 	Appearance bool   // words for the look of a finding that has no named caption
 }
 
-// True reports whether the caption is true of p.
-func (c Caption) True(p *Phantom) bool {
-	for _, fact := range c.Needs {
-		if _, ok := slices.BinarySearch(p.facts, fact); !ok {
-			return false
-		}
-	}
-	return true
-}
-
 // Captions returns every caption there is, in a fixed order. No caption holds
 // the clinical name of a finding for which [Finding.Named] is false.
 func Captions() []Caption { return slices.Clone(allCaptions()) }

@@ -34,7 +34,8 @@ var families = []phantom.Family{phantom.Chest, phantom.Blood, phantom.Skin, phan
 func captions(p *phantom.Phantom) []string {
 	var texts []string
 	for _, c := range phantom.Captions() {
-		if c.True(p) && (p.Described || !c.Appearance) {
+		lacks := func(need phantom.Fact) bool { return !slices.Contains(p.Facts(), need) }
+		if !slices.ContainsFunc(c.Needs, lacks) && (p.Described || !c.Appearance) {
 			texts = append(texts, c.Text)
 		}
 	}

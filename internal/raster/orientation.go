@@ -98,40 +98,39 @@ func Upright(img image.Image, orientation int) image.Image {
 	}
 	b := img.Bounds()
 	t := turn{orientation, b.Dx(), b.Dy()}
-	first := func(at func(x, y int) int) int { return at(b.Min.X, b.Min.Y) }
 	switch m := img.(type) {
 	case *image.Gray:
-		out := image.NewGray(t.bounds())
-		t.copy(out.Pix, m.Pix[first(m.PixOffset):], m.Stride, 1)
-		return out
+		out := *m
+		out.Pix, out.Stride, out.Rect = t.turned(m.Pix[m.PixOffset(b.Min.X, b.Min.Y):], m.Stride, 1)
+		return &out
 	case *image.Gray16:
-		out := image.NewGray16(t.bounds())
-		t.copy(out.Pix, m.Pix[first(m.PixOffset):], m.Stride, 2)
-		return out
+		out := *m
+		out.Pix, out.Stride, out.Rect = t.turned(m.Pix[m.PixOffset(b.Min.X, b.Min.Y):], m.Stride, 2)
+		return &out
 	case *image.Paletted:
-		out := image.NewPaletted(t.bounds(), m.Palette)
-		t.copy(out.Pix, m.Pix[first(m.PixOffset):], m.Stride, 1)
-		return out
+		out := *m
+		out.Pix, out.Stride, out.Rect = t.turned(m.Pix[m.PixOffset(b.Min.X, b.Min.Y):], m.Stride, 1)
+		return &out
 	case *image.RGBA:
-		out := image.NewRGBA(t.bounds())
-		t.copy(out.Pix, m.Pix[first(m.PixOffset):], m.Stride, 4)
-		return out
+		out := *m
+		out.Pix, out.Stride, out.Rect = t.turned(m.Pix[m.PixOffset(b.Min.X, b.Min.Y):], m.Stride, 4)
+		return &out
 	case *image.RGBA64:
-		out := image.NewRGBA64(t.bounds())
-		t.copy(out.Pix, m.Pix[first(m.PixOffset):], m.Stride, 8)
-		return out
+		out := *m
+		out.Pix, out.Stride, out.Rect = t.turned(m.Pix[m.PixOffset(b.Min.X, b.Min.Y):], m.Stride, 8)
+		return &out
 	case *image.NRGBA:
-		out := image.NewNRGBA(t.bounds())
-		t.copy(out.Pix, m.Pix[first(m.PixOffset):], m.Stride, 4)
-		return out
+		out := *m
+		out.Pix, out.Stride, out.Rect = t.turned(m.Pix[m.PixOffset(b.Min.X, b.Min.Y):], m.Stride, 4)
+		return &out
 	case *image.NRGBA64:
-		out := image.NewNRGBA64(t.bounds())
-		t.copy(out.Pix, m.Pix[first(m.PixOffset):], m.Stride, 8)
-		return out
+		out := *m
+		out.Pix, out.Stride, out.Rect = t.turned(m.Pix[m.PixOffset(b.Min.X, b.Min.Y):], m.Stride, 8)
+		return &out
 	case *image.CMYK:
-		out := image.NewCMYK(t.bounds())
-		t.copy(out.Pix, m.Pix[first(m.PixOffset):], m.Stride, 4)
-		return out
+		out := *m
+		out.Pix, out.Stride, out.Rect = t.turned(m.Pix[m.PixOffset(b.Min.X, b.Min.Y):], m.Stride, 4)
+		return &out
 	}
 	straight := image.NewNRGBA(image.Rect(0, 0, t.width, t.height))
 	draw.Draw(straight, straight.Rect, img, b.Min, draw.Src)
@@ -169,14 +168,17 @@ func (t turn) from(x, y int) (int, int) {
 	return right - y, x // 8
 }
 
-// copy fills to, whose rows lie close, with pixels of so many bytes.
-func (t turn) copy(to, from []byte, stride, size int) {
+// turned returns the pixels of the upright image, their stride and its bounds, of
+// pixels of so many bytes.
+func (t turn) turned(pixels []byte, stride, size int) ([]byte, int, image.Rectangle) {
 	b := t.bounds()
+	out := make([]byte, 0, b.Dx()*b.Dy()*size)
 	for y := range b.Dy() {
 		for x := range b.Dx() {
 			fromX, fromY := t.from(x, y)
 			at := fromY*stride + fromX*size
-			copy(to[(y*b.Dx()+x)*size:][:size], from[at:at+size])
+			out = append(out, pixels[at:at+size]...)
 		}
 	}
+	return out, b.Dx() * size, b
 }
