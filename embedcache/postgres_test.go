@@ -373,8 +373,10 @@ func TestDeadlockIsResolved(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	if n := <-attempts + <-attempts; n != 3 {
-		t.Errorf("%d attempts: want 3, for one of two transactions twice", n)
+	// The one that is done again may be back before the other has woken up, and the two
+	// lock one another out once more.
+	if n := <-attempts + <-attempts; n < 3 {
+		t.Errorf("%d attempts: want 3 or more, since the server ended one of two transactions", n)
 	}
 }
 
