@@ -2,6 +2,7 @@ package datasets
 
 import (
 	"io"
+	"slices"
 	"strings"
 	"testing"
 
@@ -13,7 +14,7 @@ import (
 func TestClassesAskedForOfTablesBeside(t *testing.T) {
 	t.Parallel()
 	dir := cases(t, "cr12.dcm", "mr_frames.dcm", "ct.dcm")
-	write(t, dir, "labels.csv", "path,label\ncr12.dcm,other\nmr_frames.dcm,sick\nct.dcm,well\n")
+	write(t, dir, "labels.csv", "path,label,site\ncr12.dcm,other,A\nmr_frames.dcm,sick,A\nct.dcm,well,B\n")
 	npz(t, dir+"/vectors.npz", map[string]func(io.Writer) error{
 		"cr12.dcm":      func(w io.Writer) error { return npy.Write(w, []int{2}, []float32{1, 2}) },
 		"mr_frames.dcm": func(w io.Writer) error { return npy.Write(w, []int{2}, []float32{2, 2}) },
@@ -25,6 +26,9 @@ func TestClassesAskedForOfTablesBeside(t *testing.T) {
 	} {
 		s.Classes, s.Positive, s.Rename = []string{"sick", "healthy"}, "sick", map[string]string{"well": "healthy"}
 		d := open(t, s)
+		if !slices.Contains(d.Attributes, "site") || d.Attr(0, "site") != "B" {
+			t.Errorf("%s: attributes %q, of the first %q", s.Format, d.Attributes, d.Attr(0, "site"))
+		}
 		if d.Other != "healthy" {
 			t.Errorf("%s: the other class is %q", s.Format, d.Other)
 		}

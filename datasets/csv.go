@@ -37,18 +37,6 @@ func readCSV(ctx context.Context, d *Dataset, s Spec) error {
 // of the rows. s.Path is the table; s.Patient names the column of the unit
 // that must not be divided, if there is one.
 func ReadLabels(ctx context.Context, s Spec) (*Dataset, error) {
-	d, err := readLabels(ctx, s)
-	if err != nil {
-		return nil, err
-	}
-	if err := d.finish(s); err != nil {
-		return nil, err
-	}
-	return d, nil
-}
-
-// readLabels is ReadLabels without what is done for every dataset.
-func readLabels(ctx context.Context, s Spec) (*Dataset, error) {
 	d := &Dataset{Spec: "labels:" + s.Path}
 	s.Format = cmp.Or(s.Format, "labels") // for messages
 	t, err := openTable(s, s.Path)
@@ -60,5 +48,11 @@ func readLabels(ctx context.Context, s Spec) (*Dataset, error) {
 		return nil, fmt.Errorf("datasets: labels %s: %w", s.Path, err)
 	}
 	cols.image, cols.id = -1, -1
-	return d, d.addRows(ctx, t, cols, s, nil)
+	if err := d.addRows(ctx, t, cols, s, nil); err != nil {
+		return nil, err
+	}
+	if err := d.finish(s); err != nil {
+		return nil, err
+	}
+	return d, nil
 }

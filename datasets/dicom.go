@@ -221,41 +221,17 @@ var instanceKeys = []struct {
 
 // labelInstances joins the table of labels to the samples.
 func (d *Dataset) labelInstances(ctx context.Context, path string, headers []header, files []string, s Spec) error {
-	t, err := openTable(s, path)
+	own := s // what the files say themselves is not looked for
+	own.ID, own.Image, own.Patient, own.Study, own.Series = "", "", "", "", ""
+	var of func(string, *dicom.File) string
+	labels, err := labelsByKey(ctx, own, path, func(t *table) (key int, err error) {
+		key, of, err = t.instanceKey(s)
+		return key, err
+	})
 	if err != nil {
 		return err
 	}
-	key, of, err := t.instanceKey(s)
-	if err != nil {
-		return fmt.Errorf("%s: %w", path, err)
-	}
-	own := s
-	own.ID, own.Image, own.Patient, own.Study, own.Series, own.Frame = "", "", "", "", "", ""
-	labels := &Dataset{Spec: d.Spec}
-	cols, err := t.columns(ctx, labels, own)
-	if err != nil {
-		return fmt.Errorf("%s: %w", path, err)
-	}
-	cols.image, cols.id = -1, -1
-	reader := &rowReader{table: t, columns: cols, spec: own}
-	reader.adjust = func(r row, s *Sample) error {
-		s.ID = strings.TrimSpace(r.fields[key])
-		return nil
-	}
-	if err := reader.addTo(ctx, labels); err != nil {
-		return err
-	}
-	met := map[string]bool{}
-	for _, s := range labels.Samples {
-		if met[s.ID] {
-			return fmt.Errorf("%s: %s %q stands twice", path, t.header[key], s.ID)
-		}
-		met[s.ID] = true
-	}
-	if err := reader.classes(labels); err != nil {
-		return err
-	}
-	d.join(labels, keyOfFiles(headers, files, of), t.header[key])
+	d.join(labels.Dataset, keyOfFiles(headers, files, of), labels.key)
 	return nil
 }
 

@@ -199,41 +199,26 @@ func (d *Dataset) readNamedVectors(ctx context.Context, archive *npy.Archive, st
 	if s.Table == "" {
 		return fmt.Errorf("no array %s: for an array per id, name the table of their labels with table: (arrays: %s)", strings.Join(vectorArrays, ", "), strings.Join(archive.Names()[:min(8, len(archive.Names()))], ", "))
 	}
-	of := s
-	of.Path = s.Table
-	labels, err := readLabels(ctx, of)
+	labels, err := labelsByKey(ctx, s, s.Table, func(t *table) (int, error) {
+		key, err := t.find("id", s.ID, append([]string{"id", "ids", "key"}, imageColumns...))
+		if err != nil || key < 0 {
+			return key, fmt.Errorf("no column of ids; name it with id: (columns: %s)", strings.Join(t.header, ", "))
+		}
+		return key, nil
+	})
 	if err != nil {
 		return err
 	}
-	d.labelBy(labels)
-	t, err := openTable(s, s.Table)
-	if err != nil {
-		return err
-	}
-	key, err := t.find("id", s.ID, append([]string{"id", "ids", "key"}, imageColumns...))
-	if err != nil || key < 0 {
-		return fmt.Errorf("%s: no column of ids; name it with id: (columns: %s)", s.Table, strings.Join(t.header, ", "))
-	}
+	d.labelBy(labels.Dataset)
+	d.sayFindings(s, labels.findings)
+	d.Excluded, d.Attributes = append(d.Excluded, labels.Excluded...), labels.Attributes
 	known := map[string]bool{}
 	for _, name := range archive.Names() {
 		known[name] = true
 	}
-	d.Excluded, d.Attributes = append(d.Excluded, labels.Excluded...), labels.Attributes
-	byLine := map[int]Sample{}
 	for _, sample := range labels.Samples {
-		byLine[sample.line] = sample
-	}
-	for r, err := range t.rows(ctx) {
-		if err != nil {
-			return err
-		}
-		sample, ok := byLine[r.line]
-		if !ok {
-			continue // excluded
-		}
-		sample.ID = strings.TrimSpace(r.fields[key])
 		if !known[sample.ID] {
-			d.exclude(cmp.Or(sample.ID, strconv.Itoa(r.line)), "the archive holds no array of this name")
+			d.exclude(cmp.Or(sample.ID, strconv.Itoa(sample.line)), "the archive holds no array of this name")
 			continue
 		}
 		vector, err := meanVector(archive, sample.ID)

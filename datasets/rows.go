@@ -26,14 +26,19 @@ type rowReader struct {
 
 // addRows turns the rows of the table into the samples of the dataset.
 func (d *Dataset) addRows(ctx context.Context, t *table, cols columns, s Spec, root *folder) error {
-	if len(s.Labels) == 0 && len(cols.findings) > 0 {
-		d.problem(s.Path, "no column was named as a finding; taken by their values: %s", strings.Join(t.names(cols.findings), ", "))
-	}
+	d.sayFindings(s, t.names(cols.findings))
 	reader := &rowReader{table: t, columns: cols, spec: s, root: root}
 	if err := reader.addTo(ctx, d); err != nil {
 		return err
 	}
 	return reader.classes(d)
+}
+
+// sayFindings notes which columns were taken for findings without being named.
+func (d *Dataset) sayFindings(s Spec, findings []string) {
+	if len(s.Labels) == 0 && len(findings) > 0 {
+		d.problem(s.Path, "no column was named as a finding; taken by their values: %s", strings.Join(findings, ", "))
+	}
 }
 
 // addTo adds the rows to the samples of the dataset; labels that are class

@@ -1,4 +1,5 @@
-// Package embedcache computes every vector once and never serves a wrong one.
+// Package embedcache turns the images and texts of a dataset into an encoder's vectors,
+// computes every one once and never serves a wrong one.
 //
 // [Open] opens the SQLite file, or the PostgreSQL database, that holds the vectors.
 // [Cache.Fill] walks a dataset, encodes what is not there yet and stores it in small

@@ -209,6 +209,7 @@ func readIDs(path string) ([]string, error) {
 	}
 }
 
+// readSafetensors reads a tensor of vectors and one of ids, or a tensor for each id.
 func readSafetensors(ctx context.Context, path string, o ImportOptions) (*vectorTable, error) {
 	f, err := safetensors.Open(path)
 	if err != nil {
@@ -247,22 +248,28 @@ func readSafetensors(ctx context.Context, path string, o ImportOptions) (*vector
 		t.ids, err = readIDs(o.IDs)
 		return t, err
 	}
-	ids, err := pick("tensor", o.IDs, usualIDs, names)
+	name, err := pick("tensor", o.IDs, usualIDs, names)
 	if err != nil {
 		return nil, err
 	}
-	tensor, ok := f.Tensor(ids)
-	if !ok || tensor.DType != "U8" || len(shapes[ids]) != 2 {
+	t.ids, err = idsOf(f, name, shapes[name])
+	return t, err
+}
+
+// idsOf reads the texts that a tensor of bytes holds, one a row, filled up with zeros.
+func idsOf(f *safetensors.File, name string, shape []int) (ids []string, err error) {
+	tensor, ok := f.Tensor(name)
+	if !ok || tensor.DType != "U8" || len(shape) != 2 {
 		return nil, errors.New("no ids: want a tensor ids of U8 [n, length], or a table with --ids FILE.csv")
 	}
-	text, err := f.Bytes(ids)
+	text, err := f.Bytes(name)
 	if err != nil {
 		return nil, err
 	}
-	for id := range slices.Chunk(text, max(1, shapes[ids][1])) {
-		t.ids = append(t.ids, strings.TrimRight(string(id), "\x00"))
+	for id := range slices.Chunk(text, max(1, shape[1])) {
+		ids = append(ids, strings.TrimRight(string(id), "\x00"))
 	}
-	return t, nil
+	return ids, nil
 }
 
 // readParquet reads a column of ids and one of vectors: lists of numbers, or bytes
