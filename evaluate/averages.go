@@ -66,92 +66,156 @@ func (s *Scores) kinds() int {
 	return n
 }
 
+// pool is the scores of one kind, label by label and in one heap.
+type pool struct {
+	labels  []pooled // those with both classes
+	leftOut []string // the others
+	all     pooled   // every known pair of a sample and a label
+	unit    []int32  // of each row
+	units   int
+}
+
+// pooled is a column with the number of the unit of each sample.
+type pooled struct {
+	Column
+	name      string
+	unit      []int32
+	positives int
+}
+
+// pool gathers the k-th scores of all labels. Units are the groups or, without, the
+// rows.
+func (s *Scores) pool(k int) (*pool, error) {
+	unit, units, err := unitsOf(s.Rows, s.Groups)
+	if err != nil {
+		return nil, err
+	}
+	p := &pool{unit: unit, units: units, leftOut: []string{}}
+	for _, l := range s.Labels {
+		known := s.known(l)
+		one := pooled{name: l.Name, Column: Column{Scores: known.of(l.Scores[k]), Labels: known.labels, Groups: known.names()}}
+		for _, i := range known.rows {
+			one.unit = append(one.unit, unit[i])
+		}
+		p.all.Scores, p.all.Labels = append(p.all.Scores, one.Scores...), append(p.all.Labels, one.Labels...)
+		p.all.Groups, p.all.unit = append(p.all.Groups, one.Groups...), append(p.all.unit, one.unit...)
+		if one.positives, _, err = countClasses(one.Labels); err != nil {
+			p.leftOut = append(p.leftOut, l.Name)
+			continue
+		}
+		p.labels = append(p.labels, one)
+	}
+	return p, nil
+}
+
+// unitNames names the unit of each row: its group or, without, the row itself.
+func (s *Scores) unitNames() []string {
+	if s.Groups != nil {
+		return s.Groups
+	}
+	names := make([]string, s.Rows)
+	for i := range names {
+		names[i] = strconv.Itoa(i)
+	}
+	return names
+}
+
 // averages returns the figures of the k-th scores of all labels. Intervals are
 // over the groups or, without, the rows.
 func (s *Scores) averages(ctx context.Context, k int, o SummaryOptions, unit string) (Averages, error) {
-	threshold := o.Threshold
 	first := s.Labels[0]
-	out := Averages{Score: strings.TrimSuffix(first.Scores[k].Name, first.Name), Labels: []string{}, LeftOut: []string{}, NotEstimable: []string{}}
-	units := s.Groups
-	if units == nil {
-		units = make([]string, s.Rows)
-		for i := range units {
-			units[i] = strconv.Itoa(i)
+	out := Averages{Score: strings.TrimSuffix(first.Scores[k].Name, first.Name), Labels: []string{}, NotEstimable: []string{}}
+	p, err := s.pool(k)
+	if err != nil {
+		return out, err
+	}
+	out.LeftOut = p.leftOut
+	for _, l := range p.labels {
+		out.Labels = append(out.Labels, l.name)
+		if positives, negatives := l.lacking(cmp.Or(o.LeastUnits, FewUnits)); positives+negatives > 0 {
+			out.NotEstimable = append(out.NotEstimable, l.name)
 		}
 	}
-	var columns []Column
-	var weights []float64
-	var all Column // every known pair of a sample and a label
-	var hits []bool
-	probabilities := true
-	for _, l := range s.Labels {
-		known := s.known(l)
-		c := Column{Scores: known.of(l.Scores[k]), Labels: known.labels}
-		for _, i := range known.rows {
-			c.Groups = append(c.Groups, units[i])
-		}
-		all.Scores, all.Labels, all.Groups = append(all.Scores, c.Scores...), append(all.Labels, c.Labels...), append(all.Groups, c.Groups...)
-		probabilities = probabilities && areProbabilities(c.Scores)
-		positives, _, err := countClasses(c.Labels)
-		if err != nil {
-			out.LeftOut = append(out.LeftOut, l.Name)
-			continue
-		}
-		out.Labels = append(out.Labels, l.Name)
-		if p, n := c.lacking(cmp.Or(o.LeastUnits, FewUnits)); p+n > 0 {
-			out.NotEstimable = append(out.NotEstimable, l.Name)
-		}
-		columns, weights = append(columns, c), append(weights, float64(positives))
+	if out.HammingLoss, err = p.hamming(o.Threshold, unit); err != nil {
+		return out, err
 	}
-	if threshold == nil && probabilities {
-		threshold = new(float64)
-		*threshold = DefaultThreshold
-	}
-	if threshold != nil && len(all.Labels) > 0 {
-		for i, score := range all.Scores {
-			hits = append(hits, (score >= *threshold) != all.Labels[i])
-		}
-		e, err := Proportion(hits, all.Groups)
-		if err != nil {
-			return out, err
-		}
-		out.HammingLoss = named(e, unit)
-	}
-	if len(columns) < 2 {
+	if len(p.labels) < 2 {
 		return out, nil
+	}
+	if err := p.averageAUCs(&out, unit); err != nil {
+		return out, err
+	}
+	if err := s.resampleAverages(ctx, p, o, &out); err != nil {
+		return out, err
+	}
+	if len(out.LeftOut) == 0 {
+		out.Classes, err = s.classes(k, unit)
+	}
+	return out, err
+}
+
+// hamming is the share of wrong calls at the threshold, by default that of
+// probabilities; nil where the scores are none.
+func (p *pool) hamming(threshold *float64, unit string) (*Estimate, error) {
+	least := DefaultThreshold
+	switch {
+	case len(p.all.Labels) == 0 || threshold == nil && !areProbabilities(p.all.Scores):
+		return nil, nil
+	case threshold != nil:
+		least = *threshold
+	}
+	wrong := make([]bool, len(p.all.Scores))
+	for i, score := range p.all.Scores {
+		wrong[i] = (score >= least) != p.all.Labels[i]
+	}
+	e, err := Proportion(wrong, p.all.Groups)
+	if err != nil {
+		return nil, err
+	}
+	return named(e, unit), nil
+}
+
+// averageAUCs sets the means of the labels' AUCs, and that of the heap.
+func (p *pool) averageAUCs(out *Averages, unit string) error {
+	columns, weights := make([]Column, len(p.labels)), make([]float64, len(p.labels))
+	for i, l := range p.labels {
+		columns[i], weights[i] = l.Column, float64(l.positives)
 	}
 	macro, err := MacroAUC(columns)
 	if err != nil {
-		return out, err
+		return err
 	}
 	weighted, err := WeightedAUC(columns, weights)
 	if err != nil {
-		return out, err
+		return err
 	}
-	micro, err := AUC(all.Scores, all.Labels, all.Groups)
+	micro, err := AUC(p.all.Scores, p.all.Labels, p.all.Groups)
 	if err != nil {
-		return out, err
+		return err
 	}
 	out.MacroAUC, out.WeightedAUC, out.MicroAUC = named(macro, unit), named(weighted, unit), named(micro, unit)
-	if err := s.resampleAverages(ctx, k, o, &out); err != nil {
-		return out, err
-	}
+	return nil
+}
+
+// classes returns the figures of the k-th scores where each row has exactly one of
+// the labels; otherwise nil.
+func (s *Scores) classes(k int, unit string) (*ClassFigures, error) {
 	truth, ok := s.exclusive()
-	if !ok || len(out.LeftOut) > 0 {
-		return out, nil
+	if !ok {
+		return nil, nil
 	}
 	scores := make([][]float64, len(s.Labels))
 	for c, l := range s.Labels {
 		scores[c] = l.Scores[k].Values
 	}
-	out.Classes, err = Classify(scores, truth, units)
+	f, err := Classify(scores, truth, s.unitNames())
 	if err != nil {
-		return out, err
+		return nil, err
 	}
-	for _, e := range []*Estimate{&out.Classes.HandTill, &out.Classes.HandTillWeighted, &out.Classes.Accuracy, &out.Classes.BalancedAccuracy} {
+	for _, e := range []*Estimate{&f.HandTill, &f.HandTillWeighted, &f.Accuracy, &f.BalancedAccuracy} {
 		*e = *named(*e, unit)
 	}
-	return out, nil
+	return f, nil
 }
 
 func named(e Estimate, unit string) *Estimate {

@@ -202,18 +202,7 @@ func (b Bootstrap) strata(c *contrast) [][]int32 {
 			s.name = b.Strata[i]
 		}
 	}
-	at := map[stratum]int{}
-	var strata [][]int32
-	for unit, s := range of {
-		k, seen := at[s]
-		if !seen {
-			k = len(strata)
-			at[s] = k
-			strata = append(strata, nil)
-		}
-		strata[k] = append(strata[k], int32(unit))
-	}
-	return strata
+	return byKind(of)
 }
 
 // resample fills the figures' replicas.

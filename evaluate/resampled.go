@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"math"
-	"slices"
 )
 
 // resampleAverages sets the means of average precision over labels, with the
@@ -12,39 +11,36 @@ import (
 // intervals of those of AUC where the bootstrap is asked for. Every label is
 // counted again on the same resampled units; a label that a resample leaves
 // without positives or negatives is not in that resample's mean.
-func (s *Scores) resampleAverages(ctx context.Context, k int, o SummaryOptions, out *Averages) error {
-	unit, units, err := unitsOf(s.Rows, s.Groups)
+func (s *Scores) resampleAverages(ctx context.Context, p *pool, o SummaryOptions, out *Averages) error {
+	b := o.resampling(len(p.all.Scores), s.Strata)
+	b.setDefaults()
+	if err := b.validate(s.Rows); err != nil {
+		return err
+	}
+	figures, err := p.figures(o.Bootstrap != nil, out)
 	if err != nil {
 		return err
 	}
-	var sweeps []*sweep
-	var weights []float64
-	rarest := share{1, units, units, true} // of the labels' units with positives, and without
-	var all Column
-	var allUnits []int32
-	for _, l := range s.Labels {
-		known := s.known(l)
-		scores := known.of(l.Scores[k])
-		of := make([]int32, len(known.rows))
-		for j, i := range known.rows {
-			of[j] = unit[i]
+	return b.over(ctx, p.units, b.unitStrata(p.unit, p.units), figures)
+}
+
+// figures are those to resample: the means of average precision, which it sets, and,
+// if asked for, those of the AUCs.
+func (p *pool) figures(aucs bool, out *Averages) ([]figure, error) {
+	sweeps, weights := make([]*sweep, len(p.labels)), make([]float64, len(p.labels))
+	rarest := share{1, p.units, p.units, true} // of the labels' units with positives, and without
+	for i, l := range p.labels {
+		var err error
+		if sweeps[i], err = newSweep(l.Scores, l.Labels, l.unit); err != nil {
+			return nil, err
 		}
-		all.Scores, all.Labels, allUnits = append(all.Scores, scores...), append(all.Labels, known.labels...), append(allUnits, of...)
-		if !slices.Contains(out.Labels, l.Name) {
-			continue
-		}
-		one, err := newSweep(scores, known.labels, of)
-		if err != nil {
-			return err
-		}
-		positives, _, _ := countClasses(known.labels)
-		sweeps, weights = append(sweeps, one), append(weights, float64(positives))
-		with, without := one.classUnits(units)
+		weights[i] = float64(l.positives)
+		with, without := sweeps[i].classUnits(p.units)
 		rarest.units, rarest.others = min(rarest.units, with), min(rarest.others, without)
 	}
-	heap, err := newSweep(all.Scores, all.Labels, allUnits)
+	heap, err := newSweep(p.all.Scores, p.all.Labels, p.all.unit)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	mean := func(of func(*sweep, []int32) float64, weights []float64) func([]int32) float64 {
 		return func(counts []int32) float64 { return meanOver(sweeps, weights, counts, of) }
@@ -59,26 +55,22 @@ func (s *Scores) resampleAverages(ctx context.Context, k int, o SummaryOptions, 
 	}
 	add(&out.MacroAP, out.MacroAUC, mean((*sweep).averagePrecision, nil), rarest)
 	add(&out.WeightedAP, out.WeightedAUC, mean((*sweep).averagePrecision, weights), rarest)
-	with, without := heap.classUnits(units)
+	with, without := heap.classUnits(p.units)
 	add(&out.MicroAP, out.MicroAUC, heap.averagePrecision, share{1, with, without, true})
-	if o.Bootstrap != nil {
-		for _, f := range []figure{
-			{value: mean((*sweep).auc, nil), estimate: out.MacroAUC},
-			{value: mean((*sweep).auc, weights), estimate: out.WeightedAUC},
-			{value: heap.auc, estimate: out.MicroAUC},
-		} {
-			// Where units are few or the AUC is near 1, the bootstrap sees too little.
-			if m := f.estimate.Method; m != "mean" && m != "newcombe" {
-				figures = append(figures, f)
-			}
+	if !aucs {
+		return figures, nil
+	}
+	for _, f := range []figure{
+		{value: mean((*sweep).auc, nil), estimate: out.MacroAUC},
+		{value: mean((*sweep).auc, weights), estimate: out.WeightedAUC},
+		{value: heap.auc, estimate: out.MicroAUC},
+	} {
+		// Where units are few or the AUC is near 1, the bootstrap sees too little.
+		if m := f.estimate.Method; m != "mean" && m != "newcombe" {
+			figures = append(figures, f)
 		}
 	}
-	b := o.resampling(len(all.Scores), s.Strata)
-	b.setDefaults()
-	if err := b.validate(s.Rows); err != nil {
-		return err
-	}
-	return b.over(ctx, units, b.unitStrata(unit, units), figures)
+	return figures, nil
 }
 
 // meanOver is the mean of a figure over the columns that have both classes under
@@ -144,29 +136,28 @@ func (s *sweep) bothClasses(counts []int32) bool {
 // unitStrata divides units by the caller's strata alone: each by its first
 // sample.
 func (b Bootstrap) unitStrata(unit []int32, units int) [][]int32 {
-	if b.Strata == nil {
-		all := make([]int32, units)
-		for u := range all {
-			all[u] = int32(u)
-		}
-		return [][]int32{all}
-	}
 	of := make([]string, units)
-	for i := len(unit) - 1; i >= 0; i-- {
-		of[unit[i]] = b.Strata[i]
-	}
-	at := map[string]int{}
-	var strata [][]int32
-	for u, name := range of {
-		k, seen := at[name]
-		if !seen {
-			k = len(strata)
-			at[name] = k
-			strata = append(strata, nil)
+	if b.Strata != nil {
+		for i := len(unit) - 1; i >= 0; i-- {
+			of[unit[i]] = b.Strata[i]
 		}
-		strata[k] = append(strata[k], int32(u))
 	}
-	return strata
+	return byKind(of)
+}
+
+// byKind puts the units of one kind together, in the order in which the kinds come.
+func byKind[Kind comparable](of []Kind) (units [][]int32) {
+	at := map[Kind]int{}
+	for u, kind := range of {
+		k, seen := at[kind]
+		if !seen {
+			k = len(units)
+			at[kind] = k
+			units = append(units, nil)
+		}
+		units[k] = append(units[k], int32(u))
+	}
+	return units
 }
 
 // resample sets the intervals of the subgroup's AUC and of that of the rest, BCa,
