@@ -133,60 +133,18 @@ func newScoreReader(header []string, c ScoreColumns) (*scoreReader, error) {
 	if len(header) > maxScoreColumns {
 		return nil, fmt.Errorf("%d columns: want at most %d", len(header), maxScoreColumns)
 	}
-	r := &scoreReader{c: c, column: map[string]int{}, seen: map[string]int{}}
-	r.s = &Scores{id: c.ID, group: c.Group, stratum: c.Stratum}
+	r := &scoreReader{c: c, seen: map[string]int{}, s: &Scores{id: c.ID, group: c.Group, stratum: c.Stratum}}
 	var names []string
-	for i, name := range header {
-		if i == 0 {
-			name = strings.TrimPrefix(name, "\ufeff")
-		}
-		name = strings.TrimSpace(name)
-		if _, twice := r.column[name]; twice {
-			r.column[name] = -1
-			continue
-		}
-		r.column[name] = i
-		names = append(names, name)
-	}
-	if len(c.Labels) == 0 {
-		return nil, errors.New("no label column was named")
-	}
-	var wanted []string
-	for _, label := range c.Labels {
-		l := LabelScores{Name: label}
-		scores := c.Scores
-		if len(c.Labels) > 1 || len(c.Prefixes) > 0 {
-			if len(c.Prefixes) == 0 {
-				return nil, errors.New("several labels: want a prefix of the score columns, such as --score-prefix p_")
-			}
-			if len(c.Scores) > 0 {
-				return nil, errors.New("score columns and score prefixes: want one or the other")
-			}
-			scores = nil
-			for _, prefix := range c.Prefixes {
-				scores = append(scores, prefix+label)
-			}
-		}
-		if len(scores) == 0 {
-			return nil, fmt.Errorf("label %q: no score column was named", label)
-		}
-		for _, score := range scores {
-			l.Scores = append(l.Scores, ScoreColumn{Name: score})
-		}
-		r.s.Labels = append(r.s.Labels, l)
-		wanted = append(append(wanted, label), scores...)
-	}
-	for _, name := range []string{c.ID, c.Group, c.Stratum} {
-		if name != "" {
-			wanted = append(wanted, name)
-		}
+	r.column, names = columnsOf(header)
+	var err error
+	if r.s.Labels, err = c.labelScores(); err != nil {
+		return nil, err
 	}
 	for _, by := range c.By {
-		wanted = append(wanted, by.Column)
 		r.s.By = append(r.s.By, Attributed{Attribute: by})
 	}
 	var errs []error
-	for _, name := range wanted {
+	for _, name := range r.s.columns() {
 		if at, ok := r.column[name]; !ok {
 			err := near.Check("column", name, names)
 			if len(header) == 1 && strings.ContainsAny(header[0], ";\t") {
@@ -198,6 +156,70 @@ func newScoreReader(header []string, c ScoreColumns) (*scoreReader, error) {
 		}
 	}
 	return r, errors.Join(errs...)
+}
+
+// columnsOf returns where each column of a header stands, −1 for what stands twice,
+// and the names in their order.
+func columnsOf(header []string) (at map[string]int, names []string) {
+	at = map[string]int{}
+	for i, name := range header {
+		if i == 0 {
+			name = strings.TrimPrefix(name, "\ufeff")
+		}
+		name = strings.TrimSpace(name)
+		if _, twice := at[name]; twice {
+			at[name] = -1
+			continue
+		}
+		at[name] = i
+		names = append(names, name)
+	}
+	return at, names
+}
+
+// labelScores pairs each label with the columns of its scores.
+func (c *ScoreColumns) labelScores() (labels []LabelScores, err error) {
+	prefixed := len(c.Labels) > 1 || len(c.Prefixes) > 0
+	switch {
+	case len(c.Labels) == 0:
+		return nil, errors.New("no label column was named")
+	case prefixed && len(c.Prefixes) == 0:
+		return nil, errors.New("several labels: want a prefix of the score columns, such as --score-prefix p_")
+	case prefixed && len(c.Scores) > 0:
+		return nil, errors.New("score columns and score prefixes: want one or the other")
+	case !prefixed && len(c.Scores) == 0:
+		return nil, fmt.Errorf("label %q: no score column was named", c.Labels[0])
+	}
+	for _, name := range c.Labels {
+		l := LabelScores{Name: name}
+		for _, score := range c.Scores {
+			l.Scores = append(l.Scores, ScoreColumn{Name: score})
+		}
+		for _, prefix := range c.Prefixes {
+			l.Scores = append(l.Scores, ScoreColumn{Name: prefix + name})
+		}
+		labels = append(labels, l)
+	}
+	return labels, nil
+}
+
+// columns lists those that the table must have.
+func (s *Scores) columns() (names []string) {
+	for _, l := range s.Labels {
+		names = append(names, l.Name)
+		for _, score := range l.Scores {
+			names = append(names, score.Name)
+		}
+	}
+	for _, name := range []string{s.id, s.group, s.stratum} {
+		if name != "" {
+			names = append(names, name)
+		}
+	}
+	for _, by := range s.By {
+		names = append(names, by.Column)
+	}
+	return names
 }
 
 func (r *scoreReader) fault(line int, column, value, want string) {

@@ -21,12 +21,7 @@ func (s *settings) evaluateCommand() *cobra.Command {
 }
 
 func (s *settings) evaluateScoresCommand() *cobra.Command {
-	var columns evaluate.ScoreColumns
-	var ci string
-	var resamples int
-	var threshold, margin float64
-	var by []string
-	var least int
+	var f scoreFlags
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "scores S.csv",
@@ -56,54 +51,12 @@ non-inferiority and that of the two one-sided tests (TOST) for equivalence.`,
 			"  medprobe evaluate scores S.csv --label y --score new --score old --group patient --margin 0.02",
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if len(columns.Labels) == 0 {
-				return usagef(cmd, "--label is missing; name the column of labels")
+			options, err := f.options(cmd, s)
+			if err != nil {
+				return err
 			}
-			if len(columns.Scores) == 0 && len(columns.Prefixes) == 0 {
-				return usagef(cmd, "--score is missing; name the column of scores, or --score-prefix")
-			}
-			if err := near.Check("--ci", ci, []string{"delong", "bootstrap"}); err != nil {
-				return usagef(cmd, "%w", err)
-			}
-			if len(columns.Labels) > 1 && len(columns.Prefixes) == 0 {
-				return usagef(cmd, "several labels: want a prefix of the score columns, such as --score-prefix p_")
-			}
-			if resamples < evaluate.MinResamples || resamples > evaluate.MaxResamples {
-				return usagef(cmd, "--resamples %d: want %d to %d", resamples, evaluate.MinResamples, evaluate.MaxResamples)
-			}
-			if ci != "bootstrap" {
-				for _, flag := range []string{"stratum", "resamples"} {
-					if cmd.Flags().Changed(flag) {
-						s.note("--%s has no effect without --ci bootstrap", flag)
-					}
-				}
-			}
-			var options evaluate.SummaryOptions
-			if cmd.Flags().Changed("threshold") {
-				if math.IsNaN(threshold) {
-					return usagef(cmd, "--threshold %v: want a number", threshold)
-				}
-				options.Threshold = &threshold
-			}
-			if least < 1 {
-				return usagef(cmd, "--least %d: want 1 or more", least)
-			}
-			if cmd.Flags().Changed("margin") && !(margin > 0 && margin < 1) {
-				return usagef(cmd, "--margin %v: want a difference of AUC between 0 and 1", margin)
-			}
-			options.LeastUnits, options.Margin = least, margin
-			for _, text := range by {
-				attribute, err := evaluate.ParseAttribute(text)
-				if err != nil {
-					return usagef(cmd, "--by %w", err)
-				}
-				columns.By = append(columns.By, attribute)
-			}
-			if ci == "bootstrap" {
-				options.Bootstrap = &evaluate.Bootstrap{Resamples: resamples, Seed: s.seed}
-			}
-			columns.File = args[0]
-			scores, err := readScores(columns)
+			f.columns.File = args[0]
+			scores, err := readScores(f.columns)
 			if err != nil {
 				return err
 			}
@@ -117,20 +70,88 @@ non-inferiority and that of the two one-sided tests (TOST) for equivalence.`,
 			return s.showSummary(summary, options)
 		},
 	}
-	flags := cmd.Flags()
-	flags.StringArrayVar(&columns.Labels, "label", nil, "column of labels; may be repeated (required)")
-	flags.StringArrayVar(&columns.Scores, "score", nil, "column of scores; may be repeated")
-	flags.StringArrayVar(&columns.Prefixes, "score-prefix", nil, "prefix of the score columns, one for each label")
-	flags.StringVar(&columns.Group, "group", "", "column of the unit that is independent, such as the patient")
-	flags.StringVar(&columns.Stratum, "stratum", "", "column to resample within, such as the site; for --ci bootstrap")
-	flags.StringVar(&ci, "ci", "delong", "delong or bootstrap")
-	flags.IntVar(&resamples, "resamples", 2000, "how often to resample")
-	flags.Float64Var(&threshold, "threshold", evaluate.DefaultThreshold, "least score that counts as a finding; shown if it is said, in JSON for all probabilities")
-	flags.StringArrayVar(&by, "by", nil, "column whose values make subgroups, such as sex, or with bands, age:40,65; may be repeated")
-	flags.Float64Var(&margin, "margin", 0, "difference in AUC that does not matter, such as 0.02: judges the paired differences")
-	flags.IntVar(&least, "least", evaluate.FewUnits, "units with positives, and with negatives, that it takes to be estimable; others are marked, and subgroups not judged")
+	f.add(cmd)
 	jsonFlag(cmd, &asJSON)
 	return cmd
+}
+
+// scoreFlags say what the columns of a table mean, and which figures are wanted.
+type scoreFlags struct {
+	columns           evaluate.ScoreColumns
+	ci                string
+	resamples, least  int
+	threshold, margin float64
+	by                []string
+}
+
+func (f *scoreFlags) add(cmd *cobra.Command) {
+	flags := cmd.Flags()
+	flags.StringArrayVar(&f.columns.Labels, "label", nil, "column of labels; may be repeated (required)")
+	flags.StringArrayVar(&f.columns.Scores, "score", nil, "column of scores; may be repeated")
+	flags.StringArrayVar(&f.columns.Prefixes, "score-prefix", nil, "prefix of the score columns, one for each label")
+	flags.StringVar(&f.columns.Group, "group", "", "column of the unit that is independent, such as the patient")
+	flags.StringVar(&f.columns.Stratum, "stratum", "", "column to resample within, such as the site; for --ci bootstrap")
+	flags.StringVar(&f.ci, "ci", "delong", "delong or bootstrap")
+	flags.IntVar(&f.resamples, "resamples", 2000, "how often to resample")
+	flags.Float64Var(&f.threshold, "threshold", evaluate.DefaultThreshold, "least score that counts as a finding; shown if it is said, in JSON for all probabilities")
+	flags.StringArrayVar(&f.by, "by", nil, "column whose values make subgroups, such as sex, or with bands, age:40,65; may be repeated")
+	flags.Float64Var(&f.margin, "margin", 0, "difference in AUC that does not matter, such as 0.02: judges the paired differences")
+	flags.IntVar(&f.least, "least", evaluate.FewUnits, "units with positives, and with negatives, that it takes to be estimable; others are marked, and subgroups not judged")
+}
+
+// options checks the flags, and adds the attributes to the columns.
+func (f *scoreFlags) options(cmd *cobra.Command, s *settings) (o evaluate.SummaryOptions, err error) {
+	if err := f.checkColumns(cmd); err != nil {
+		return o, err
+	}
+	if err := near.Check("--ci", f.ci, []string{"delong", "bootstrap"}); err != nil {
+		return o, usagef(cmd, "%w", err)
+	}
+	if f.resamples < evaluate.MinResamples || f.resamples > evaluate.MaxResamples {
+		return o, usagef(cmd, "--resamples %d: want %d to %d", f.resamples, evaluate.MinResamples, evaluate.MaxResamples)
+	}
+	if f.ci == "bootstrap" {
+		o.Bootstrap = &evaluate.Bootstrap{Resamples: f.resamples, Seed: s.seed}
+	} else {
+		for _, flag := range []string{"stratum", "resamples"} {
+			if cmd.Flags().Changed(flag) {
+				s.note("--%s has no effect without --ci bootstrap", flag)
+			}
+		}
+	}
+	if cmd.Flags().Changed("threshold") {
+		if math.IsNaN(f.threshold) {
+			return o, usagef(cmd, "--threshold %v: want a number", f.threshold)
+		}
+		o.Threshold = &f.threshold
+	}
+	if f.least < 1 {
+		return o, usagef(cmd, "--least %d: want 1 or more", f.least)
+	}
+	if cmd.Flags().Changed("margin") && !(f.margin > 0 && f.margin < 1) {
+		return o, usagef(cmd, "--margin %v: want a difference of AUC between 0 and 1", f.margin)
+	}
+	o.LeastUnits, o.Margin = f.least, f.margin
+	for _, text := range f.by {
+		attribute, err := evaluate.ParseAttribute(text)
+		if err != nil {
+			return o, usagef(cmd, "--by %w", err)
+		}
+		f.columns.By = append(f.columns.By, attribute)
+	}
+	return o, nil
+}
+
+func (f *scoreFlags) checkColumns(cmd *cobra.Command) error {
+	switch c := &f.columns; {
+	case len(c.Labels) == 0:
+		return usagef(cmd, "--label is missing; name the column of labels")
+	case len(c.Scores) == 0 && len(c.Prefixes) == 0:
+		return usagef(cmd, "--score is missing; name the column of scores, or --score-prefix")
+	case len(c.Labels) > 1 && len(c.Prefixes) == 0:
+		return usagef(cmd, "several labels: want a prefix of the score columns, such as --score-prefix p_")
+	}
+	return nil
 }
 
 func readScores(columns evaluate.ScoreColumns) (scores *evaluate.Scores, err error) {
