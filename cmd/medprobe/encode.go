@@ -77,7 +77,7 @@ func (f *matrixFlags) check(cmd *cobra.Command) (datasets.ImageOptions, error) {
 
 // outFlag adds --out to a command that writes one .npy file.
 func outFlag(cmd *cobra.Command, out *string) {
-	cmd.Flags().StringVar(out, "out", "", "file to write (required)")
+	cmd.Flags().StringVar(out, "out", "", "NumPy array to write, .npy (required)")
 }
 
 func needOut(cmd *cobra.Command, enc encoderFlags, out string) error {
@@ -87,7 +87,7 @@ func needOut(cmd *cobra.Command, enc encoderFlags, out string) error {
 	if err := enc.check(cmd); err != nil {
 		return err
 	}
-	return checkOut(out)
+	return checkOut(out, arrayEndings)
 }
 
 func (s *settings) preprocessCommand() *cobra.Command {

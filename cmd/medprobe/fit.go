@@ -60,7 +60,7 @@ of class names; for ridge and ridge-prior, columns of numbers or nothing. With a
 				}
 				f.options.Thresholds = append(f.options.Thresholds, rule)
 			}
-			if err := checkOut(f.out); err != nil {
+			if err := checkOut(f.out, headEndings); err != nil {
 				return err
 			}
 			f.options.Seed = s.seed
@@ -201,7 +201,7 @@ func (s *settings) predictCommand() *cobra.Command {
 			if err := needFlags(cmd, "head", "features", "out"); err != nil {
 				return err
 			}
-			if err := checkOut(out); err != nil {
+			if err := checkOut(out, tableEndings); err != nil {
 				return err
 			}
 			if logits && decide != "" {

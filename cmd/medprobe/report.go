@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -77,10 +78,9 @@ func (s *settings) schemaCommand() *cobra.Command {
 
 // write writes what is asked for, and says whether anything was.
 func (f *reportFiles) write(r *evaluate.Report, dir string) (wrote bool, err error) {
-	for _, file := range []string{f.html, f.markdown, f.predictions} {
-		if err := checkOut(file); file != "" && err != nil {
-			return false, err
-		}
+	err = cmp.Or(checkOut(f.html, pageEndings), checkOut(f.markdown, proseEndings), checkOut(f.predictions, tableEndings))
+	if err != nil {
+		return false, err
 	}
 	for _, one := range []struct {
 		file string

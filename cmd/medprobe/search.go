@@ -91,10 +91,8 @@ func (q *search) check(cmd *cobra.Command) (err error) {
 	if err := checkWhere(cmd, q.where); err != nil {
 		return err
 	}
-	if q.html != "" {
-		if err := checkOut(q.html); err != nil {
-			return err
-		}
+	if err := checkOut(q.html, pageEndings); err != nil {
+		return err
 	}
 	q.image, err = q.how.options(cmd)
 	return err

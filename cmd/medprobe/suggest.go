@@ -43,10 +43,8 @@ Method: Zhdanov, Diverse mini-batch active learning, arXiv 1901.05954.`,
 			if err := checkMaxFailures(cmd, q.MaxFailures); err != nil {
 				return err
 			}
-			if out != "" {
-				if err := checkOut(out); err != nil {
-					return err
-				}
+			if err := checkOut(out, []string{".csv", ".txt"}); err != nil {
+				return err
 			}
 			if q.Data, err = s.spec(args[0]); err != nil {
 				return err
