@@ -48,7 +48,7 @@ type Spec struct {
 	// FrameColumn names the column of the frame's number, from 1, Box the
 	// columns of a region.
 	FrameColumn string `yaml:"frame_column"`
-	Box         Box    `yaml:"box"`
+	Box         Box    `yaml:"box" example:"{xmin: x1, ymin: y1, xmax: x2, ymax: y2}"`
 	// PatientPattern is a regular expression that finds the patient in the
 	// patient column or, where there is none, in the image's file name: its
 	// first group, or the whole match.
@@ -65,7 +65,7 @@ type Spec struct {
 	// Task may say that the columns in Labels hold numbers: "regression".
 	Task string `yaml:"task" json:",omitempty"`
 	// Consensus makes labels of those of several annotators.
-	Consensus []Consensus `yaml:"consensus"`
+	Consensus []Consensus `yaml:"consensus" example:"[{finding: nodule, of: [reader_1, reader_2]}]"`
 
 	// Rename gives findings or classes other names; those that come to the same
 	// name become one.
@@ -99,12 +99,12 @@ type Spec struct {
 	// samples: "all", "middle" or a number from 1.
 	Frame string `yaml:"frame"`
 	// Window shows DICOM pixels through another window than the file's own.
-	Window *dicom.Window `yaml:"window"`
+	Window *dicom.Window `yaml:"window" example:"{center: 40, width: 400}"`
 	// Upright turns photographs as their EXIF data says. MedSigLIP's own
 	// preprocessing does not, and nothing does by default.
 	Upright bool `yaml:"upright" json:",omitempty"`
 	// Aggregate makes one vector of those of a study, series or patient.
-	Aggregate Aggregate `yaml:"aggregate"`
+	Aggregate Aggregate `yaml:"aggregate" example:"{by: study}"`
 	// Embeddings names the array of ready vectors in an npz.
 	Embeddings string `yaml:"embeddings"`
 	// Provenance says where the data comes from, in words; what of it seems to be among MedSigLIP's
@@ -194,17 +194,32 @@ func ParseSpec(arg string) (Spec, error) {
 
 func parseShort(arg string) (Spec, error) {
 	format, path, ok := strings.Cut(arg, ":")
-	if !ok || path == "" {
-		hint := "csv:" + arg
-		if path == "" && ok {
-			hint = "csv:labels.csv"
-		} else if info, err := os.Stat(arg); err == nil && info.IsDir() {
-			hint = "imagefolder:" + arg
-		}
-		return Spec{}, fmt.Errorf("%q is no dataset: want FORMAT:PATH, such as %s, or a .yaml file; formats: %s", arg, hint, strings.Join(Formats(), ", "))
+	if ok && path != "" {
+		s := Spec{Format: format, Path: path}
+		return s, s.validate()
 	}
-	s := Spec{Format: format, Path: path}
-	return s, s.validate()
+	hint, known := "csv:labels.csv", "; formats: "+strings.Join(Formats(), ", ")
+	if word, rest, _ := strings.Cut(strings.ReplaceAll(arg, ",", " "), " "); formats[word] != nil {
+		hint, known = word+":"+cmp.Or(strings.TrimSpace(rest), "PATH"), ""
+	} else if !ok {
+		guess, sure := guessFormat(arg)
+		if hint = guess + ":" + arg; sure {
+			known = ""
+		}
+	}
+	return Spec{}, fmt.Errorf("%q is no dataset: want FORMAT:PATH, such as %s, or a .yaml file%s", arg, hint, known)
+}
+
+// guessFormat says what a path probably is: by its ending, or that it is a folder.
+func guessFormat(file string) (format string, sure bool) {
+	if info, err := os.Stat(file); err == nil && info.IsDir() {
+		return "imagefolder", true
+	}
+	ending := strings.TrimPrefix(strings.ToLower(filepath.Ext(file)), ".")
+	if _, known := formats[ending]; known {
+		return ending, true
+	}
+	return "csv", false
 }
 
 func (s Spec) validate() error {
@@ -284,11 +299,40 @@ func (s *Spec) UnmarshalYAML(node *yaml.Node) error {
 		*s, err = parseShort(node.Value)
 		return err
 	}
+	if err := checkFormatKey(node); err != nil {
+		return err
+	}
 	type fields Spec
 	if err := node.Load((*fields)(s), yaml.WithKnownFields()); err != nil {
 		return err
 	}
 	return s.validate()
+}
+
+// checkFormatKey finds a format that was made a key, and keys without a format.
+func checkFormatKey(node *yaml.Node) error {
+	if node.Kind != yaml.MappingNode {
+		return nil
+	}
+	said := map[string]string{}
+	for i := 0; i+1 < len(node.Content); i += 2 {
+		said[node.Content[i].Value] = node.Content[i+1].Value
+	}
+	for _, format := range Formats() {
+		if path, isKey := said[format]; isKey {
+			return fmt.Errorf("%q is a format: want format: %s and path: %s, or, in one word, %s:%s", format, format, path, format, path)
+		}
+	}
+	path := said["path"]
+	format, _ := guessFormat(path)
+	switch _, isExperiment := said["data"]; {
+	case isExperiment: // whose keys are told as unknown ones
+	case said["format"] == "" && path == "":
+		return errors.New("neither format nor path: want both, such as format: csv and path: labels.csv")
+	case said["format"] == "":
+		return fmt.Errorf("no format: want format: %s beside path: %s", format, path)
+	}
+	return nil
 }
 
 // Open reads the labels of the dataset. Pixels are read later, sample by

@@ -39,6 +39,8 @@ type Prompt struct {
 	Ensemble Ensemble `yaml:"ensemble" json:",omitempty"`
 	// pack stands for the texts until the data is known.
 	pack string
+	// bare are texts that stand under neither.
+	bare *bareTexts
 }
 
 const packPrefix = "pack:"
@@ -55,7 +57,7 @@ func LoadPrompts(name string) (Prompts, error) {
 		if err := yamlfile.Load(name, &p); err != nil {
 			return nil, fmt.Errorf("experiment: prompts: %w", err)
 		}
-		return p.filled()
+		return p.ready()
 	}
 	if err := near.Check("pack of prompts", pack, Packs()); err != nil {
 		return nil, fmt.Errorf("experiment: %w", err)
@@ -67,7 +69,15 @@ func LoadPrompts(name string) (Prompts, error) {
 	if err := yamlfile.Parse(name, text, &p); err != nil {
 		return nil, fmt.Errorf("experiment: prompts: %w", err)
 	}
-	return p.filled()
+	return p.ready()
+}
+
+func (p Prompts) ready() (Prompts, error) {
+	full, err := p.filled(nil)
+	if err != nil {
+		return nil, fmt.Errorf("experiment: %w", err)
+	}
+	return full, nil
 }
 
 // Packs lists the packs of prompts that come with medprobe.
