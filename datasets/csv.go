@@ -30,7 +30,8 @@ func readCSV(ctx context.Context, d *Dataset, s Spec) error {
 	d.files = f
 	cols, err := t.columns(ctx, d, s)
 	if err == nil && cols.image < 0 {
-		err = fmt.Errorf("no column holds the image's path; name it with image:%s (columns: %s)", t.nearlyNamed(imageColumns), strings.Join(t.header, ", "))
+		name := cmp.Or(t.nearlyNamed(imageColumns), t.perhaps(ctx, cols.attrs, namesImages))
+		err = fmt.Errorf("no column holds the image's path; name it with image:%s (columns: %s)", name, strings.Join(t.header, ", "))
 	}
 	if err != nil {
 		return fmt.Errorf("datasets: %s %s: %w", s.Format, s.Path, err)
@@ -254,7 +255,7 @@ func (t *rowReader) region(r row) (image.Rectangle, error) {
 	empty := 0
 	for k, i := range t.box {
 		text := t.get(r, i)
-		if text == "" || strings.EqualFold(text, "nan") {
+		if isNotKnown(text) {
 			empty++
 			continue
 		}

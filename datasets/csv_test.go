@@ -109,6 +109,8 @@ func TestBadTablesNameRowColumnAndRemedy(t *testing.T) {
 		{"misspelt column", "path,effusion\na,1\n", Spec{Labels: []string{"efusion"}}, []string{`no column "efusion"`, `did you mean "effusion"?`}},
 		{"no image column", "bild,effusion\na,1\n", Spec{}, []string{"image:", "bild"}},
 		{"nearly an image column", "note,pathh,effusion\nx,a,1\n", Spec{}, []string{`name it with image: "pathh", perhaps (columns: note, pathh, effusion)`}},
+		{"an image column by what it holds", "note,bild,effusion\nx,a b.PNG,1\ny,c.dcm,\n", Spec{}, []string{`name it with image: "bild", perhaps (columns: note, bild, effusion)`}},
+		{"a label column by what it holds", "path,age,note,befund\na,1.5,x,ja\nb,2.5,y,nein\nc,3.5,z,ja\nd,,u,nein\ne,4,v,ja\nf,5,w,ja\ng,6,q,ja\nh,7,r,ja\n", Spec{}, []string{`name one column of class names with label: "befund", perhaps, or`}},
 		{"no label column", "path,note\na,hello\n", Spec{}, []string{"label:"}},
 		{"ragged row", "path,effusion\na,1,2\n", Spec{}, []string{"labels.csv:2", "3 fields under a header of 2"}},
 		{"a mistyped cell of the only finding", "path,effusion\na,1\nb,0\nc,1\nd,0\ne,0\nf,maybe\n", Spec{}, []string{`line 7 holds "maybe"`}},

@@ -80,6 +80,11 @@ func readImageFolder(ctx context.Context, d *Dataset, s Spec) error {
 		names = append(names, class)
 	}
 	if len(d.Samples) == 0 {
+		for _, e := range d.Excluded[:min(10, len(d.Excluded))] {
+			if _, err := f.header(e.ID); err == nil {
+				return fmt.Errorf("datasets: imagefolder %s: no pictures, but DICOM, such as %q, which is dicom:%s", s.Path, e.ID, s.Path)
+			}
+		}
 		return fmt.Errorf("datasets: imagefolder %s: no images; want CLASS/image.png or train/CLASS/image.png, or a table metadata.csv with the column file_name%s", s.Path, firstReason(d.Excluded))
 	}
 	if labelled {

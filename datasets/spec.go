@@ -216,7 +216,7 @@ func guessFormat(file string) (format string, sure bool) {
 		return "imagefolder", true
 	}
 	ending := strings.TrimPrefix(strings.ToLower(filepath.Ext(file)), ".")
-	if _, known := formats[ending]; known {
+	if slices.Contains(tables, ending) || ending == "npz" {
 		return ending, true
 	}
 	return "csv", false
