@@ -118,6 +118,7 @@ func TestBadTablesNameRowColumnAndRemedy(t *testing.T) {
 		{"percent, named", "path,effusion\na,100 %\nb,0 %\n", Spec{Labels: []string{"effusion"}}, []string{`labels.csv:2: effusion = "100 %"`, "format its cells as numbers"}},
 		{"UTF-16", "\xff\xfep\x00a\x00t\x00h\x00", Spec{}, []string{"UTF-16", `save the table as "CSV UTF-8"`}},
 		{"a workbook", "PK\x03\x04\x14\x00", Spec{}, []string{"a workbook"}},
+		{"a place in R's words for nothing known", "path,effusion\na,1\nb,N/A\nc,NA\n", Spec{Labels: []string{"effusion"}}, []string{`labels.csv:3: effusion = "N/A"`}},
 		{"lines of old", "path,effusion\ra,1\rb,0\r", Spec{}, []string{"CR alone"}},
 		{"endless row", "path,effusion\na,\"" + strings.Repeat("z\n", maxRow), Spec{}, []string{"is a quote not closed?"}},
 		{"what the format does not read", "path,effusion\na,1\n", Spec{Views: []string{"PA"}}, []string{"views: means nothing in csv; it is for chexpert"}},

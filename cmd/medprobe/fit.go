@@ -11,7 +11,6 @@ import (
 	"github.com/medprobe/medprobe/datasets"
 	"github.com/medprobe/medprobe/experiment"
 	"github.com/medprobe/medprobe/internal/near"
-	"github.com/medprobe/medprobe/internal/npy"
 	"github.com/medprobe/medprobe/internal/texttab"
 	"github.com/medprobe/medprobe/trainer"
 	"github.com/spf13/cobra"
@@ -145,7 +144,7 @@ func (f *fitFlags) parseGrid(cmd *cobra.Command) error {
 }
 
 func (f *fitFlags) fit(cmd *cobra.Command) (*trainer.Head, error) {
-	x, err := npy.ReadMatrix(f.features)
+	x, err := readVectors(f.features)
 	if err != nil {
 		return nil, err
 	}
@@ -184,7 +183,7 @@ func (f *fitFlags) readPrior() error {
 	if f.prior == "" {
 		return nil
 	}
-	t, err := npy.ReadMatrix(f.prior)
+	t, err := readVectors(f.prior)
 	f.options.Prior = &trainer.Prior{T: t, Scale: f.logitScale}
 	return err
 }
@@ -214,11 +213,11 @@ func (s *settings) predictCommand() *cobra.Command {
 					return usagef(cmd, "--decide: %w", err)
 				}
 			}
-			head, err := trainer.LoadHead(headPath)
+			head, err := loadHead(headPath)
 			if err != nil {
 				return err
 			}
-			x, err := npy.ReadMatrix(features)
+			x, err := readVectors(features)
 			if err != nil {
 				return err
 			}

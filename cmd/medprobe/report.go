@@ -133,6 +133,9 @@ func writeInto(folder string, files []report.File) error {
 
 // readReport reads the report of a run's folder.
 func readReport(dir string) (r *evaluate.Report, err error) {
+	if isFile(dir) {
+		return nil, noRun(dir)
+	}
 	file, err := os.Open(filepath.Join(dir, "report.json"))
 	if errors.Is(err, os.ErrNotExist) {
 		inner := filepath.Join(dir, "run")

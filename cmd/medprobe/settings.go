@@ -196,7 +196,7 @@ func texts(cmd *cobra.Command, args []string, file string) ([]string, error) {
 		all = append(all, more...)
 	}
 	if len(all) == 0 {
-		return nil, usagef(cmd, "no text: give texts as arguments, or a JSON array of strings with a file flag")
+		return nil, usagef(cmd, "no text: give texts as arguments, or a file with a JSON array of strings, [\"effusion\", \"no effusion\"]")
 	}
 	return all, nil
 }

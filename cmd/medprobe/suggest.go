@@ -10,7 +10,6 @@ import (
 
 	"github.com/medprobe/medprobe/experiment"
 	"github.com/medprobe/medprobe/internal/atomicfile"
-	"github.com/medprobe/medprobe/trainer"
 	"github.com/spf13/cobra"
 )
 
@@ -50,7 +49,7 @@ Method: Zhdanov, Diverse mini-batch active learning, arXiv 1901.05954.`,
 				return err
 			}
 			if head != "" {
-				if q.Head, err = trainer.LoadHead(head); err != nil {
+				if q.Head, err = loadHead(head); err != nil {
 					return err
 				}
 			}
