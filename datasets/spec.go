@@ -170,16 +170,19 @@ var formats = map[string]func(context.Context, *Dataset, Spec) error{
 // Formats lists the formats that [Open] reads.
 func Formats() []string { return slices.Sorted(maps.Keys(formats)) }
 
+// ErrExperiment says that a file holds an experiment, whose data is a spec.
+var ErrExperiment = errors.New("an experiment, and no dataset: want a file of what stands under its data")
+
 // ParseSpec reads FORMAT:PATH or the path of a YAML file with the fields of
 // [Spec]. Paths in a YAML file are relative to that file.
 func ParseSpec(arg string) (Spec, error) {
 	switch ext := strings.ToLower(filepath.Ext(arg)); {
 	case ext == ".yaml" || ext == ".yml":
 		var s Spec
+		if yamlfile.HasKey(arg, "data") {
+			return Spec{}, fmt.Errorf("datasets: %s: %w", arg, ErrExperiment)
+		}
 		if err := yamlfile.Load(arg, &s); err != nil {
-			if said := err.Error(); strings.Contains(said, `field "data"`) && strings.Contains(said, `field "encoder"`) {
-				err = fmt.Errorf("%s: an experiment, and no dataset: want a file of what stands under its data", arg)
-			}
 			return Spec{}, fmt.Errorf("datasets: %w", err)
 		}
 		return s.Relative(filepath.Dir(arg)), s.validate()
@@ -325,8 +328,7 @@ func checkFormatKey(node *yaml.Node) error {
 	}
 	path := said["path"]
 	format, _ := guessFormat(path)
-	switch _, isExperiment := said["data"]; {
-	case isExperiment: // whose keys are told as unknown ones
+	switch {
 	case said["format"] == "" && path == "":
 		return errors.New("neither format nor path: want both, such as format: csv and path: labels.csv")
 	case said["format"] == "":

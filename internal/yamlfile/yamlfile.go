@@ -24,12 +24,39 @@ const maxBytes = 8 << 20
 
 // Load reads the file into v, a pointer to a struct.
 func Load(path string, v any) error {
+	data, err := read(path)
+	if err != nil {
+		return err
+	}
+	return Parse(path, data, v)
+}
+
+// HasKey reports whether the file is one of keys and has this one at the top.
+func HasKey(path, key string) bool {
+	data, err := read(path)
+	if err != nil {
+		return false
+	}
+	var document yaml.Node
+	if yaml.Load(data, &document) != nil || len(document.Content) != 1 {
+		return false
+	}
+	top := document.Content[0]
+	for i := 0; top.Kind == yaml.MappingNode && i < len(top.Content); i += 2 {
+		if top.Content[i].Value == key {
+			return true
+		}
+	}
+	return false
+}
+
+func read(path string) ([]byte, error) {
 	info, err := os.Stat(path)
 	if err == nil && info.IsDir() {
-		return fmt.Errorf("read %s: a folder, and a YAML file is wanted", path)
+		return nil, fmt.Errorf("read %s: a folder, and a YAML file is wanted", path)
 	}
 	if err == nil && info.Size() > maxBytes {
-		return fmt.Errorf("read %s: %d bytes, more than the %d such a file may have", path, info.Size(), maxBytes)
+		return nil, fmt.Errorf("read %s: %d bytes, more than the %d such a file may have", path, info.Size(), maxBytes)
 	}
 	var data []byte
 	if err == nil {
@@ -37,12 +64,9 @@ func Load(path string, v any) error {
 	}
 	var pathErr *fs.PathError
 	if errors.As(err, &pathErr) {
-		return fmt.Errorf("read %s: %w", path, pathErr.Err)
+		return nil, fmt.Errorf("read %s: %w", path, pathErr.Err)
 	}
-	if err != nil {
-		return err
-	}
-	return Parse(path, data, v)
+	return data, err
 }
 
 // Parse reads data, which came from the file name, into v.
