@@ -85,6 +85,9 @@ func readImageFolder(ctx context.Context, d *Dataset, s Spec) error {
 				return fmt.Errorf("datasets: imagefolder %s: no pictures, but DICOM, such as %q, which is dicom:%s", s.Path, e.ID, s.Path)
 			}
 		}
+		if beside := slices.DeleteFunc(slices.Clone(d.Excluded), func(e Exclusion) bool { return e.Reason != besideClasses }); len(beside) > 0 {
+			return fmt.Errorf("datasets: imagefolder %s: %d images, such as %q, lie in no folder of a class; want CLASS/image.png or train/CLASS/image.png, or a table metadata.csv with the column file_name", s.Path, len(beside), beside[0].ID)
+		}
 		return fmt.Errorf("datasets: imagefolder %s: no images; want CLASS/image.png or train/CLASS/image.png, or a table metadata.csv with the column file_name%s", s.Path, firstReason(d.Excluded))
 	}
 	if labelled {
@@ -211,6 +214,8 @@ func splitName(name string) string {
 	return cmp.Or(splitNames[strings.ToLower(name)], name)
 }
 
+const besideClasses = "lies beside the class folders, not in one"
+
 // placeInFolder reads split and class from a file's place, or says why it has
 // none.
 func placeInFolder(name string) (split, class, reason string) {
@@ -222,7 +227,7 @@ func placeInFolder(name string) (split, class, reason string) {
 		split, parts = s, parts[1:]
 	}
 	if len(parts) == 0 || parts[0] == "." {
-		return "", "", "lies beside the class folders, not in one"
+		return "", "", besideClasses
 	}
 	return split, parts[0], ""
 }

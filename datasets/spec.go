@@ -197,7 +197,7 @@ func ParseSpec(arg string) (Spec, error) {
 
 func parseShort(arg string) (Spec, error) {
 	format, path, ok := strings.Cut(arg, ":")
-	if ok && path != "" {
+	if ok = ok && !isDrive(arg); ok && path != "" {
 		s := Spec{Format: format, Path: path}
 		return s, s.validate()
 	}
@@ -211,6 +211,11 @@ func parseShort(arg string) (Spec, error) {
 		}
 	}
 	return Spec{}, fmt.Errorf("%q is no dataset: want FORMAT:PATH, such as %s, or a .yaml file%s", arg, hint, known)
+}
+
+// isDrive reports whether a path begins with a drive of Windows, C:\ or C:/.
+func isDrive(file string) bool {
+	return len(file) > 2 && file[1] == ':' && (file[2] == '\\' || file[2] == '/')
 }
 
 // guessFormat says what a path probably is: by its ending, or that it is a folder.

@@ -13,6 +13,7 @@ func TestSpecsInAnotherShape(t *testing.T) {
 		"labels.csv":      `"labels.csv" is no dataset: want FORMAT:PATH, such as csv:labels.csv, or a .yaml file`,
 		"LABELS.Parquet":  "such as parquet:LABELS.Parquet, or a .yaml file",
 		dir:               "such as imagefolder:" + dir + ", or a .yaml file",
+		`C:\data\a.csv`:   `"C:\\data\\a.csv" is no dataset: want FORMAT:PATH, such as csv:C:\data\a.csv, or a .yaml file`,
 		"csv":             "such as csv:PATH, or a .yaml file",
 		"csv, labels.csv": "such as csv:labels.csv, or a .yaml file",
 		"dicom scans":     "such as dicom:scans, or a .yaml file",

@@ -49,10 +49,18 @@ const packPrefix = "pack:"
 var packs embed.FS
 
 // LoadPrompts reads a YAML file of prompts by finding, or the pack named by
-// pack:NAME that comes with medprobe. Templates are filled in.
+// pack:NAME that comes with medprobe. Templates are filled in. Of an experiment its
+// prompts are read.
 func LoadPrompts(name string) (Prompts, error) {
 	p := Prompts{}
 	pack, isPack := strings.CutPrefix(name, packPrefix)
+	if !isPack && yamlfile.HasKey(name, "data") && yamlfile.HasKey(name, "prompts") {
+		c, err := Load(name)
+		if err != nil {
+			return nil, err
+		}
+		return c.Prompts, nil
+	}
 	if !isPack {
 		if err := yamlfile.Load(name, &p); err != nil {
 			return nil, fmt.Errorf("experiment: prompts: %w", err)

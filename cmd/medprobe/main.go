@@ -193,6 +193,9 @@ var flagName = regexp.MustCompile(`--([a-zA-Z0-9-]+)`)
 // may be meant by one that is not there.
 func plainFlagError(cmd *cobra.Command, err error) error {
 	message, number, ok := strings.Cut(err.Error(), ": strconv.Parse")
+	if cmd.HasSubCommands() && cmd.HasParent() && cmd.Use == cmd.Name() {
+		return fmt.Errorf("%s needs a command before its flags%s", commandName(cmd), suggest(cmd, ""))
+	}
 	if name, isMissing := strings.CutPrefix(message, "flag needs an argument: --"); isMissing && cmd.Flag(name) != nil {
 		return fmt.Errorf("--%s is without its value: %s", name, strings.TrimSuffix(cmd.Flag(name).Usage, " (required)"))
 	}
