@@ -132,3 +132,22 @@ func TestLoadReadsAFile(t *testing.T) {
 		t.Errorf("missing file: %v", err)
 	}
 }
+
+func TestHasKeyLooksAtTheTopOnly(t *testing.T) {
+	dir := t.TempDir()
+	for text, want := range map[string]bool{
+		"data: csv:x\nencoder: demo\n": true, "{encoder: demo, data: }": true,
+		"format: csv\n": false, "inner: {data: x}\n": false, "- data: x\n": false, "data\n": false, "": false, "a: [": false,
+	} {
+		path := filepath.Join(dir, "file.yaml")
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if got := HasKey(path, "data"); got != want {
+			t.Errorf("HasKey(%q) = %v", text, got)
+		}
+	}
+	if HasKey(dir, "data") || HasKey(filepath.Join(dir, "nowhere"), "data") {
+		t.Error("a folder, or nothing, has a key")
+	}
+}
