@@ -1,21 +1,30 @@
 # make demo and make test are the two commands to know; make check is what CI runs.
 GO      ?= go
 BIN     := bin/medprobe
+MAIN    := ./cmd/medprobe
 # Packages with goroutines of their own run under the race detector too.
 RACE    := ./datasets/... ./embedcache ./encoder ./trainer ./evaluate ./registry ./experiment
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 
-.PHONY: setup build demo test test-race check lint bench bench-encoder bench-trainer bench-evaluate bench-cache bench-datasets bench-dicom bench-session bench-heads bench-suggest bench-coverage bench-gate test-faults reliability fuzz picture release reproduce first-hour clean
+.PHONY: setup build demo test test-race check lint bench bench-encoder bench-trainer bench-evaluate bench-cache bench-datasets bench-dicom bench-session bench-heads bench-suggest bench-coverage bench-gate test-faults reliability fuzz picture release reproduce first-hour cold-start clean
 
 setup:
 	@command -v $(GO) >/dev/null || { echo "setup: no Go; install Go 1.26 or newer" >&2; exit 1; }
 	@command -v "$$($(GO) env CC | cut -d' ' -f1)" >/dev/null || { echo "setup: no C compiler; install gcc or clang (Debian: apt-get install gcc libc6-dev)" >&2; exit 1; }
 	@[ "$$($(GO) env CGO_ENABLED)" = 1 ] || { echo "setup: cgo is off; run with CGO_ENABLED=1" >&2; exit 1; }
+	@[ -x $(BIN) ] || { \
+		echo "The first time takes some minutes, and later times seconds; examples/first-hour/cold.md says how long it took elsewhere." && \
+		echo "1 of 4: modules: downloading those that $(BIN) needs" && \
+		$(GO) list -deps $(MAIN) ./tools/setup >/dev/null && \
+		echo "2 of 4: ONNX Runtime: compiling what looks for it, downloading it where there is none"; }
 	@$(GO) run ./tools/setup
 
 build:
-	@[ -x $(BIN) ] || echo "building $(BIN), which takes some minutes the first time"
-	$(GO) build -ldflags "-X main.version=$(VERSION)" -o $(BIN) ./cmd/medprobe
+	@[ -x $(BIN) ] || { \
+		echo "3 of 4: compiling, the longest part: SQLite is one file of C that takes a minute or two; nothing is printed meanwhile" && \
+		$(GO) list -deps -export -f '{{""}}' $(MAIN) >/dev/null && \
+		echo "4 of 4: linking"; }
+	$(GO) build -ldflags "-X main.version=$(VERSION)" -o $(BIN) $(MAIN)
 
 demo: setup build
 	./$(BIN) demo
@@ -101,6 +110,14 @@ reliability: setup
 first-hour: build
 	examples/first-hour/run.sh > bin/first-hour.md
 	mv bin/first-hour.md examples/first-hour/table.md
+
+# The README's two commands with nothing cached, and how long each step takes, into a
+# table; COLD=demo leaves make test out.
+COLD ?=
+cold-start:
+	@mkdir -p bin
+	examples/first-hour/cold.sh $(COLD) > bin/cold.md
+	mv bin/cold.md examples/first-hour/cold.md
 
 # The README's picture: the top of the demo's report.
 picture: demo

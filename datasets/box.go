@@ -6,7 +6,6 @@ import (
 	"image"
 	"math"
 	"strconv"
-	"strings"
 )
 
 // Box names the columns of a region in pixels, counted from 0: two corners, the
@@ -48,7 +47,7 @@ func (t *rowReader) region(r row) (image.Rectangle, error) {
 	empty := 0
 	for k, i := range t.box {
 		text := t.get(r, i)
-		if text == "" || strings.EqualFold(text, "nan") {
+		if isNotKnown(text) {
 			empty++
 			continue
 		}

@@ -119,6 +119,9 @@ func (d *Dataset) labelByClass(names []string, s Spec) error {
 		}
 	}
 	d.warnOfLists(classes)
+	if s.Positive != "" && len(classes) > 2 {
+		d.problem(d.Spec, "positive: %s means nothing among %d classes, each of which is told from all others; with classes: [%s, …] two can be named", s.Positive, len(classes), s.Positive)
+	}
 	d.Task, d.Classes = Multiclass, classes
 	if len(classes) == 2 {
 		d.Task, d.Classes = Binary, []string{d.positiveOf(classes, s.Positive)}

@@ -143,8 +143,11 @@ func (t *table) rest(ctx context.Context, d *Dataset, s Spec, c *columns) error 
 			d.problem(t.path, "no column was named as the patient, and every row counts as one; if %s says whose an image is, write patient: %s", t.header[i], t.header[i])
 		}
 	}
+	if c.label < 0 && len(c.findings) == 0 && len(c.consent) == 0 && s.Format == "" { // labels of a matrix
+		return fmt.Errorf("no column holds labels; call the one of class names label:%s, or give columns of 1 and 0 (columns: %s)", t.perhaps(ctx, c.attrs, namesClasses), strings.Join(t.header, ", "))
+	}
 	if c.label < 0 && len(c.findings) == 0 && len(c.consent) == 0 {
-		return fmt.Errorf("no column holds labels; name one column of class names with label:, or columns of 1 and 0 with labels: (columns: %s)", strings.Join(t.header, ", "))
+		return fmt.Errorf("no column holds labels; name one column of class names with label:%s, or columns of 1 and 0 with labels: (columns: %s)", t.perhaps(ctx, c.attrs, namesClasses), strings.Join(t.header, ", "))
 	}
 	return nil
 }
@@ -220,6 +223,12 @@ func parseLabel(field string) (Label, error) {
 	return label, nil
 }
 
+// isNotKnown reports whether a cell is empty, or one that pandas or R wrote where
+// nothing was known.
+func isNotKnown(field string) bool {
+	return field == "" || field == "NA" || strings.EqualFold(field, "nan")
+}
+
 // labelOf returns what a cell of a finding says, if it is one of the words for
 // a label.
 func labelOf(field string) (Label, bool) {
@@ -233,8 +242,8 @@ func labelOf(field string) (Label, bool) {
 	case "-1", "-1.0":
 		return Uncertain, true
 	}
-	switch { // as pandas and Polars write what is missing, and truth
-	case strings.EqualFold(field, "nan"):
+	switch { // as pandas, Polars and R write what is missing, and truth
+	case isNotKnown(field):
 		return Missing, true
 	case strings.EqualFold(field, "true"):
 		return Positive, true

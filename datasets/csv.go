@@ -23,7 +23,8 @@ func readCSV(ctx context.Context, d *Dataset, s Spec) error {
 	d.files = f
 	cols, err := t.columns(ctx, d, s)
 	if err == nil && cols.image < 0 {
-		err = fmt.Errorf("no column holds the image's path; name it with image:%s (columns: %s)", t.nearlyNamed(imageColumns), strings.Join(t.header, ", "))
+		name := cmp.Or(t.nearlyNamed(imageColumns), t.perhaps(ctx, cols.attrs, namesImages))
+		err = fmt.Errorf("no column holds the image's path; name it with image:%s (columns: %s)", name, strings.Join(t.header, ", "))
 	}
 	if err != nil {
 		return fmt.Errorf("datasets: %s %s: %w", s.Format, s.Path, err)

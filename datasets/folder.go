@@ -42,9 +42,9 @@ type folder struct {
 func openFiles(s Spec, dir string) (*folder, error) {
 	root, err := os.OpenRoot(dir)
 	if info, statErr := os.Stat(dir); err != nil && statErr == nil && !info.IsDir() {
-		hint := "for a table say csv:" + dir
-		if isImageFile(dir) {
-			hint = fmt.Sprintf("the one that holds the images is %q", filepath.Dir(dir))
+		hint := fmt.Sprintf("the one that holds the images is %q", filepath.Dir(dir))
+		if format, sure := guessFormat(dir); sure {
+			hint = "for a table say " + format + ":" + dir
 		}
 		return nil, fmt.Errorf("datasets: open folder %q: a file, and a folder is wanted; %s", dir, hint)
 	}

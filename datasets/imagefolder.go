@@ -38,12 +38,26 @@ func readImageFolder(ctx context.Context, d *Dataset, s Spec) error {
 		return fmt.Errorf("datasets: imagefolder: %w", err)
 	}
 	if len(d.Samples) == 0 {
-		return fmt.Errorf("datasets: imagefolder %s: no images; want CLASS/image.png or train/CLASS/image.png, or a table metadata.csv with the column file_name%s", s.Path, firstReason(d.Excluded))
+		return fmt.Errorf("datasets: imagefolder %s: %s", s.Path, d.whyNoImages(f, s))
 	}
 	if labelled {
 		return nil
 	}
 	return d.labelByClass(classes, s)
+}
+
+// whyNoImages says what lies in the folder in place of images in folders of classes.
+func (d *Dataset) whyNoImages(f *folder, s Spec) string {
+	const want = "want CLASS/image.png or train/CLASS/image.png, or a table metadata.csv with the column file_name"
+	for _, e := range d.Excluded[:min(10, len(d.Excluded))] {
+		if _, err := f.header(e.ID); err == nil {
+			return fmt.Sprintf("no pictures, but DICOM, such as %q, which is dicom:%s", e.ID, s.Path)
+		}
+	}
+	if beside := slices.DeleteFunc(slices.Clone(d.Excluded), func(e Exclusion) bool { return e.Reason != besideClasses }); len(beside) > 0 {
+		return fmt.Sprintf("%d images, such as %q, lie in no folder of a class; %s", len(beside), beside[0].ID, want)
+	}
+	return "no images; " + want + firstReason(d.Excluded)
 }
 
 // addFiles makes samples of the files in class folders and returns their classes;
@@ -165,6 +179,8 @@ func (d *Dataset) metadataReader(ctx context.Context, name string, root *folder,
 	return reader, labelled, nil
 }
 
+const besideClasses = "lies beside the class folders, not in one"
+
 // placeInFolder reads split and class from a file's place, or says why it has
 // none.
 func placeInFolder(name string) (split, class, reason string) {
@@ -176,7 +192,7 @@ func placeInFolder(name string) (split, class, reason string) {
 		split, parts = s, parts[1:]
 	}
 	if len(parts) == 0 || parts[0] == "." {
-		return "", "", "lies beside the class folders, not in one"
+		return "", "", besideClasses
 	}
 	return split, parts[0], ""
 }

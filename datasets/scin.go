@@ -94,7 +94,7 @@ func pythonList(text string) []string {
 	inner, begun := strings.CutPrefix(text, "[")
 	inner, ended := strings.CutSuffix(inner, "]")
 	if !begun || !ended {
-		if text == "" || strings.EqualFold(text, "nan") {
+		if isNotKnown(text) {
 			return nil
 		}
 		return []string{text}

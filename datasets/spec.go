@@ -1,11 +1,12 @@
 package datasets
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/medprobe/medprobe/internal/dicom"
@@ -43,7 +44,7 @@ type Spec struct {
 	// FrameColumn names the column of the frame's number, from 1, Box the
 	// columns of a region.
 	FrameColumn string `yaml:"frame_column"`
-	Box         Box    `yaml:"box"`
+	Box         Box    `yaml:"box" example:"{xmin: x1, ymin: y1, xmax: x2, ymax: y2}"`
 	// PatientPattern is a regular expression that finds the patient in the
 	// patient column or, where there is none, in the image's file name: its
 	// first group, or the whole match.
@@ -60,7 +61,7 @@ type Spec struct {
 	// Task may say that the columns in Labels hold numbers: "regression".
 	Task string `yaml:"task" json:",omitempty"`
 	// Consensus makes labels of those of several annotators.
-	Consensus []Consensus `yaml:"consensus"`
+	Consensus []Consensus `yaml:"consensus" example:"[{finding: nodule, of: [reader_1, reader_2]}]"`
 
 	// Rename gives findings or classes other names; those that come to the same
 	// name become one.
@@ -94,12 +95,12 @@ type Spec struct {
 	// samples: "all", "middle" or a number from 1.
 	Frame string `yaml:"frame"`
 	// Window shows DICOM pixels through another window than the file's own.
-	Window *dicom.Window `yaml:"window"`
+	Window *dicom.Window `yaml:"window" example:"{center: 40, width: 400}"`
 	// Upright turns photographs as their EXIF data says. MedSigLIP's own
 	// preprocessing does not, and nothing does by default.
 	Upright bool `yaml:"upright" json:",omitempty"`
 	// Aggregate makes one vector of those of a study, series or patient.
-	Aggregate Aggregate `yaml:"aggregate"`
+	Aggregate Aggregate `yaml:"aggregate" example:"{by: study}"`
 	// Embeddings names the array of ready vectors in an npz.
 	Embeddings string `yaml:"embeddings"`
 	// Provenance says where the data comes from, in words; what of it seems to be among MedSigLIP's
@@ -124,16 +125,19 @@ type Spec struct {
 	IDKey []byte `yaml:"-" json:"-"`
 }
 
+// ErrExperiment says that a file holds an experiment, whose data is a spec.
+var ErrExperiment = errors.New("an experiment, and no dataset: want a file of what stands under its data")
+
 // ParseSpec reads FORMAT:PATH or the path of a YAML file with the fields of
 // [Spec]. Paths in a YAML file are relative to that file.
 func ParseSpec(arg string) (Spec, error) {
 	switch ext := strings.ToLower(filepath.Ext(arg)); {
 	case ext == ".yaml" || ext == ".yml":
 		var s Spec
+		if yamlfile.HasKey(arg, "data") {
+			return Spec{}, fmt.Errorf("datasets: %s: %w", arg, ErrExperiment)
+		}
 		if err := yamlfile.Load(arg, &s); err != nil {
-			if said := err.Error(); strings.Contains(said, `field "data"`) && strings.Contains(said, `field "encoder"`) {
-				err = fmt.Errorf("%s: an experiment, and no dataset: want a file of what stands under its data", arg)
-			}
 			return Spec{}, fmt.Errorf("datasets: %w", err)
 		}
 		return s.Relative(filepath.Dir(arg)), s.Check()
@@ -148,17 +152,20 @@ func ParseSpec(arg string) (Spec, error) {
 
 func parseShort(arg string) (Spec, error) {
 	format, path, ok := strings.Cut(arg, ":")
-	if !ok || path == "" {
-		hint := "csv:" + arg
-		if path == "" && ok {
-			hint = "csv:labels.csv"
-		} else if info, err := os.Stat(arg); err == nil && info.IsDir() {
-			hint = "imagefolder:" + arg
-		}
-		return Spec{}, fmt.Errorf("%q is no dataset: want FORMAT:PATH, such as %s, or a .yaml file; formats: %s", arg, hint, strings.Join(Formats(), ", "))
+	if ok = ok && !isDrive(arg); ok && path != "" {
+		s := Spec{Format: format, Path: path}
+		return s, s.Check()
 	}
-	s := Spec{Format: format, Path: path}
-	return s, s.Check()
+	hint, known := "csv:labels.csv", "; formats: "+strings.Join(Formats(), ", ")
+	if word, rest, _ := strings.Cut(strings.ReplaceAll(arg, ",", " "), " "); slices.Contains(Formats(), word) {
+		hint, known = word+":"+cmp.Or(strings.TrimSpace(rest), "PATH"), ""
+	} else if !ok {
+		guess, sure := guessFormat(arg)
+		if hint = guess + ":" + arg; sure {
+			known = ""
+		}
+	}
+	return Spec{}, fmt.Errorf("%q is no dataset: want FORMAT:PATH, such as %s, or a .yaml file%s", arg, hint, known)
 }
 
 // Check returns an error if the spec contradicts itself.
@@ -209,11 +216,42 @@ func (s *Spec) UnmarshalYAML(node *yaml.Node) error {
 		*s, err = parseShort(node.Value)
 		return err
 	}
+	if err := checkFormatKey(node); err != nil {
+		return err
+	}
 	type fields Spec
 	if err := node.Load((*fields)(s), yaml.WithKnownFields()); err != nil {
 		return err
 	}
 	return s.Check()
+}
+
+// checkFormatKey finds a format that was made a key, and keys without a format.
+func checkFormatKey(node *yaml.Node) error {
+	if node.Kind != yaml.MappingNode {
+		return nil
+	}
+	said := map[string]string{}
+	for i := 0; i+1 < len(node.Content); i += 2 {
+		said[node.Content[i].Value] = node.Content[i+1].Value
+	}
+	if _, merged := said["<<"]; merged {
+		return nil // with keys from elsewhere in the file
+	}
+	for _, format := range Formats() {
+		if path, isKey := said[format]; isKey {
+			return fmt.Errorf("%q is a format: want format: %s and path: %s, or, in one word, %s:%s", format, format, path, format, path)
+		}
+	}
+	path := said["path"]
+	format, _ := guessFormat(path)
+	switch {
+	case said["format"] == "" && path == "":
+		return errors.New("neither format nor path: want both, such as format: csv and path: labels.csv")
+	case said["format"] == "":
+		return fmt.Errorf("no format: want format: %s beside path: %s", format, path)
+	}
+	return nil
 }
 
 // Open reads the labels of the dataset. Pixels are read later, sample by

@@ -52,7 +52,7 @@ func (t *rowReader) values(r row, s *Sample) error {
 	s.Labels, s.Values = make([]Label, len(t.findings)), make([]float64, len(t.findings))
 	for k, i := range t.findings {
 		text := strings.TrimSpace(r.fields[i])
-		if text == "" || strings.EqualFold(text, "nan") { // as pandas writes what is missing
+		if isNotKnown(text) {
 			s.Values[k] = math.NaN()
 			continue
 		}

@@ -114,7 +114,10 @@ func (c *Cache) Fill(ctx context.Context, d *datasets.Dataset, enc ImageEncoder,
 	})
 	group.Go(func() error { return f.settle(ctx, items) })
 	err = group.Wait()
-	f.result.Failed = f.failures()
+	f.result.Failed = f.failures(len(f.failed))
+	if _, stopped := errors.AsType[*TooManyFailuresError](err); stopped { // whatever other workers came to
+		f.result.Failed = f.failures(f.before)
+	}
 	slices.Sort(f.result.OnTheirSide)
 	return &f.result, cmp.Or(err, f.finish(context.WithoutCancel(ctx)))
 }
@@ -340,12 +343,13 @@ func (f *fill) judge() error {
 	if limit < 0 || f.early <= limit {
 		return nil
 	}
-	return &TooManyFailuresError{Failed: f.early, Limit: limit, First: f.failures()[0]}
+	return &TooManyFailuresError{Failed: f.early, Limit: limit, First: f.failures(f.before)[0]}
 }
 
-func (f *fill) failures() []Failure {
+// failures lists those of the first n samples.
+func (f *fill) failures(n int) []Failure {
 	failures := []Failure{}
-	for i, err := range f.failed {
+	for i, err := range f.failed[:n] {
 		if err != nil {
 			failure := Failure{ID: f.data.Samples[i].ID, Reason: err.Error()}
 			if at, ok := errors.AsType[stepError](err); ok {

@@ -164,9 +164,9 @@ func TestTheFirstFailureIsNamedWhateverTheWorkers(t *testing.T) {
 	for range 20 {
 		c := newCache(t)
 		d := dataset(t, 3, map[string][]byte{"a.png": broken[:len(broken)-20], "b.png": nil, "c.png": nil})
-		_, err := c.Fill(t.Context(), d, &brightness{name: "e"}, FillOptions{Workers: 4})
+		r, err := c.Fill(t.Context(), d, &brightness{name: "e"}, FillOptions{Workers: 4})
 		var tooMany *TooManyFailuresError
-		if !errors.As(err, &tooMany) || tooMany.First.ID != firstOf(d, "a.png", "b.png", "c.png") || tooMany.Failed != 1 {
+		if !errors.As(err, &tooMany) || len(r.Failed) != 1 || r.Failed[0] != tooMany.First || tooMany.First.ID != firstOf(d, "a.png", "b.png", "c.png") || tooMany.Failed != 1 {
 			t.Fatalf("Fill = %v, want the first in the order of the samples", err)
 		}
 	}

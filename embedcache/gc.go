@@ -81,7 +81,7 @@ func (c *Cache) pick(ctx context.Context, all []shelf, o GCOptions, g *Garbage) 
 		}
 	}
 	if len(spaces) == 0 {
-		return nil, fmt.Errorf("embedcache: gc: no encoder %q in the cache; 'medprobe cache stat' shows those that are", o.Encoder)
+		return nil, fmt.Errorf("embedcache: gc: no encoder %q in the cache; 'medprobe cache stat' shows those that are", strings.TrimPrefix(o.Encoder, importPrefix))
 	}
 	excess := int64(1) // every one, if no size is asked for
 	if o.MaxBytes > 0 {

@@ -31,7 +31,7 @@ type Config struct {
 	// "regression".
 	Task string `yaml:"task" json:",omitempty"`
 	// Data is what to read; paths are relative to the experiment's file.
-	Data datasets.Spec `yaml:"data"`
+	Data datasets.Spec `yaml:"data" example:"{format: csv, path: labels.csv}"`
 	// Encoder is the name of an imported encoder.
 	Encoder string `yaml:"encoder"`
 	// Encoders are compared with Encoder on the same samples; the first stands in
@@ -41,18 +41,18 @@ type Config struct {
 	Preprocess string `yaml:"preprocess"`
 
 	// External are further datasets on all of which every head is tried.
-	External []External `yaml:"external" json:",omitempty"`
+	External []External `yaml:"external" example:"[{name: site-b, data: csv:site-b.csv}]" json:",omitempty"`
 
 	// Split says how the samples are divided into train and test where the data
 	// does not say it itself.
-	Split Split `yaml:"split"`
+	Split Split `yaml:"split" example:"{train: 0.7, test: 0.3}; a column of parts is split under data, a table of them split_file"`
 	// Leakage says what to do when a patient or an identical image stands in
 	// both train and test: "fail" (the default), "drop" it from train, or
 	// "warn".
 	Leakage string `yaml:"leakage"`
 
 	// NearDuplicates says when images of train and test are nearly the same.
-	NearDuplicates NearDuplicates `yaml:"near_duplicates"`
+	NearDuplicates NearDuplicates `yaml:"near_duplicates" example:"{cosine: 0.999}"`
 
 	// Prompts holds the texts of the zero-shot baseline by finding.
 	Prompts Prompts `yaml:"prompts"`
@@ -82,12 +82,12 @@ type Config struct {
 	Members []string `yaml:"members" json:",omitempty"`
 	// EnsembleScores are outside scores: the report compares the ensemble of the
 	// members and these, as "ensemble+scores", too.
-	EnsembleScores []OutsideScores `yaml:"ensemble_scores" json:",omitempty"`
+	EnsembleScores []OutsideScores `yaml:"ensemble_scores" example:"[{file: scores.csv, columns: {effusion: p_effusion}}]" json:",omitempty"`
 
 	// Train says on how much the heads of the main table are trained.
-	Train Train `yaml:"train"`
+	Train Train `yaml:"train" example:"{shots: 16}"`
 	// Curve says for which shots the learning curve is drawn.
-	Curve Curve `yaml:"curve"`
+	Curve Curve `yaml:"curve" example:"{shots: [1, 4, 16]}"`
 
 	// Scenario says which samples a few labelled ones are: "balanced" (the
 	// default), "population" or "missing-classes".
@@ -150,7 +150,7 @@ func Load(path string) (*Config, error) {
 		c.Name = filepath.Base(filepath.Dir(absolute(path)))
 	}
 	c.setDefaults()
-	prompts, err := c.Prompts.filled()
+	prompts, err := c.Prompts.filled(c.Data.Labels)
 	if err == nil {
 		c.Prompts = prompts
 	}
@@ -206,6 +206,9 @@ func (c *Config) validate() error {
 	}
 	if c.Encoder == "" {
 		wrong("encoder: missing; want the name of an imported encoder, such as demo")
+	}
+	if first, others, several := strings.Cut(c.Encoder, ","); several {
+		wrong("encoder: %q: want one name: encoder: %s; of several, encoders: [%s,%s]", c.Encoder, first, first, others)
 	}
 	if c.Split.Train <= 0 || c.Split.Test <= 0 || c.Split.Train+c.Split.Test > 1+1e-9 {
 		wrong("split: train %v and test %v: want two shares above 0 that add up to at most 1", c.Split.Train, c.Split.Test)

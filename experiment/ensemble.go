@@ -39,11 +39,17 @@ const everyFinding = "*"
 // blank stands in a template for a text.
 const blank = "{}"
 
-// filled checks the prompts and puts the texts into their templates.
-func (p Prompts) filled() (Prompts, error) {
+// filled checks the prompts and puts the texts into their templates. known are the
+// findings that the data is said to have.
+func (p Prompts) filled(known []string) (Prompts, error) {
+	for _, name := range sortedKeys(p) {
+		if b := p[name].bare; b != nil {
+			return nil, b.fault(name, known)
+		}
+	}
 	every := p[everyFinding]
 	if len(every.Positive)+len(every.Negative)+len(every.Names) > 0 {
-		return nil, fmt.Errorf("experiment: prompts: %q stands for every finding and holds templates and ensemble only", everyFinding)
+		return nil, fmt.Errorf("prompts: %q stands for every finding and holds templates and ensemble only", everyFinding)
 	}
 	full := make(Prompts, len(p))
 	for _, name := range sortedKeys(p) {
@@ -56,17 +62,17 @@ func (p Prompts) filled() (Prompts, error) {
 			continue
 		}
 		if len(prompt.Positive) == 0 {
-			return nil, fmt.Errorf("experiment: prompts: %s: no positive text", name)
+			return nil, fmt.Errorf("prompts: %s: no positive text", name)
 		}
 		if slices.ContainsFunc(slices.Concat(prompt.Positive, prompt.Negative), func(text string) bool { return strings.TrimSpace(text) == "" }) {
-			return nil, fmt.Errorf("experiment: prompts: %s: a text is empty; write it, or take it out", name)
+			return nil, fmt.Errorf("prompts: %s: a text is empty; write it, or take it out", name)
 		}
 		if prompt.Ensemble == "" {
 			prompt.Ensemble = every.Ensemble
 		}
 		if prompt.Ensemble != "" {
 			if err := near.Check("ensemble", string(prompt.Ensemble), ensembles()); err != nil {
-				return nil, fmt.Errorf("experiment: prompts: %s: %w", name, err)
+				return nil, fmt.Errorf("prompts: %s: %w", name, err)
 			}
 		}
 		templates := prompt.Templates
@@ -75,7 +81,7 @@ func (p Prompts) filled() (Prompts, error) {
 		}
 		for _, t := range templates {
 			if !strings.Contains(t, blank) {
-				return nil, fmt.Errorf("experiment: prompts: %s: the template %q has no %s, where a text would stand", name, t, blank)
+				return nil, fmt.Errorf("prompts: %s: the template %q has no %s, where a text would stand", name, t, blank)
 			}
 		}
 		prompt.Positive, prompt.Negative = fill(templates, prompt.Positive), fill(templates, prompt.Negative)

@@ -17,7 +17,7 @@ type External struct {
 	// Name heads its column of the report, such as "site-b".
 	Name string `yaml:"name"`
 	// Data is what to read, with findings of the same names.
-	Data datasets.Spec `yaml:"data"`
+	Data datasets.Spec `yaml:"data" example:"{format: csv, path: site-b.csv}"`
 }
 
 var externalName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._ -]{0,19}$`)

@@ -11,31 +11,47 @@ import (
 
 // UnmarshalYAML reads texts by finding, or pack:NAME for all that a pack has.
 func (p *Prompts) UnmarshalYAML(node *yaml.Node) error {
-	if node.Kind == yaml.ScalarNode {
+	switch {
+	case node.Kind == yaml.ScalarNode && isPack(node):
 		pack, err := packName(node)
 		*p = Prompts{everyFinding: {pack: pack}}
 		return err
+	case node.Kind == yaml.ScalarNode:
+		*p = Prompts{unnamed: {bare: bare(node)}}
+		return nil
+	case node.Kind == yaml.SequenceNode:
+		*p = bareList(node)
+		return nil
 	}
 	type fields Prompts
-	return node.Load((*fields)(p), yaml.WithKnownFields())
+	if err := node.Load((*fields)(p), yaml.WithKnownFields()); err != nil {
+		return err
+	}
+	if texts := (*p)["positive"]; texts.bare != nil { // without a finding over it
+		*p = Prompts{unnamed: texts}
+	}
+	return nil
 }
 
 // UnmarshalYAML reads the texts of a finding, or pack:NAME for those of a pack,
 // or pack:NAME/FINDING where the pack calls it otherwise.
 func (p *Prompt) UnmarshalYAML(node *yaml.Node) (err error) {
-	if node.Kind == yaml.ScalarNode {
+	switch {
+	case node.Kind == yaml.ScalarNode && isPack(node):
 		p.pack, err = packName(node)
 		return err
+	case node.Kind == yaml.ScalarNode || node.Kind == yaml.SequenceNode:
+		p.bare = bare(node)
+		return nil
 	}
 	type fields Prompt
 	return node.Load((*fields)(p), yaml.WithKnownFields())
 }
 
+func isPack(node *yaml.Node) bool { return strings.HasPrefix(node.Value, packPrefix) }
+
 func packName(node *yaml.Node) (string, error) {
-	pack, ok := strings.CutPrefix(node.Value, packPrefix)
-	if !ok {
-		return "", fmt.Errorf("prompts: %q: want texts under positive and negative, or %sNAME", node.Value, packPrefix)
-	}
+	pack := strings.TrimPrefix(node.Value, packPrefix)
 	name, _, _ := strings.Cut(pack, "/")
 	if err := near.Check("pack of prompts", name, Packs()); err != nil {
 		return "", err

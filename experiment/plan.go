@@ -70,7 +70,10 @@ func newPlan(c *Config, d *datasets.Dataset) (plan, error) {
 			}
 		}
 	}
-	return p, errors.Join(p.check(), p.checkClasses(c, d))
+	if err := p.checkParts(c, d); err != nil {
+		return p, err
+	}
+	return p, p.checkClasses(c, d)
 }
 
 // checkClasses returns an error that names every finding that the training part
@@ -132,12 +135,40 @@ func (p plan) leaveOut(i int, outcome, reason string) {
 
 // check returns an error if nothing is left to train or to test on.
 func (p plan) check() error {
-	for _, part := range []string{trainPart, testPart} {
-		if !slices.ContainsFunc(p, func(f fate) bool { return f.part == part }) {
-			return fmt.Errorf("experiment: no sample to use in part %q; look at the split with 'medprobe dataset inspect', or divide anew with split: {ignore_predefined: true}", part)
-		}
+	if part := p.emptyPart(); part != "" {
+		return fmt.Errorf("experiment: no sample is left to use in part %q", part)
 	}
 	return nil
+}
+
+func (p plan) emptyPart() string {
+	for _, part := range []string{trainPart, testPart} {
+		if !slices.ContainsFunc(p, func(f fate) bool { return f.part == part }) {
+			return part
+		}
+	}
+	return ""
+}
+
+// checkParts says why a part of the division has no sample.
+func (p plan) checkParts(c *Config, d *datasets.Dataset) error {
+	part := p.emptyPart()
+	if part == "" {
+		return nil
+	}
+	named, patients := map[string]bool{}, map[string]bool{}
+	for i := range d.Samples {
+		named[d.Samples[i].Split], patients[d.Samples[i].Patient] = true, true
+	}
+	delete(named, "")
+	why := "too few have a label to be divided"
+	switch {
+	case len(named) > 0 && !c.Split.Ignore:
+		why = fmt.Sprintf("the data names the parts %s; split: {ignore_predefined: true} divides anew", strings.Join(sortedKeys(named), ", "))
+	case d.HasPatients() && len(patients) == 1:
+		why = fmt.Sprintf("all %d are of one %s, and none may stand on both sides; if that is not so, name another column as patient", len(d.Samples), d.Unit)
+	}
+	return fmt.Errorf("experiment: no sample to use in part %q: %s", part, why)
 }
 
 // used lists the samples that are used.

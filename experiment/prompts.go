@@ -39,6 +39,8 @@ type Prompt struct {
 	Ensemble Ensemble `yaml:"ensemble" json:",omitempty"`
 	// pack stands for the texts until the data is known.
 	pack string
+	// bare are texts that stand under neither.
+	bare *bareTexts
 }
 
 const packPrefix = "pack:"
@@ -47,15 +49,23 @@ const packPrefix = "pack:"
 var packs embed.FS
 
 // loadPrompts reads a YAML file of prompts by finding, or the pack named by
-// pack:NAME that comes with medprobe. Templates are filled in.
+// pack:NAME that comes with medprobe. Templates are filled in. Of an experiment its
+// prompts are read.
 func loadPrompts(name string) (Prompts, error) {
 	p := Prompts{}
 	pack, isPack := strings.CutPrefix(name, packPrefix)
+	if !isPack && yamlfile.HasKey(name, "data") && yamlfile.HasKey(name, "prompts") {
+		c, err := Load(name)
+		if err != nil {
+			return nil, err
+		}
+		return c.Prompts, nil
+	}
 	if !isPack {
 		if err := yamlfile.Load(name, &p); err != nil {
 			return nil, fmt.Errorf("experiment: prompts: %w", err)
 		}
-		return p.filled()
+		return p.ready()
 	}
 	if err := near.Check("pack of prompts", pack, Packs()); err != nil {
 		return nil, fmt.Errorf("experiment: %w", err)
@@ -67,7 +77,15 @@ func loadPrompts(name string) (Prompts, error) {
 	if err := yamlfile.Parse(name, text, &p); err != nil {
 		return nil, fmt.Errorf("experiment: prompts: %w", err)
 	}
-	return p.filled()
+	return p.ready()
+}
+
+func (p Prompts) ready() (Prompts, error) {
+	full, err := p.filled(nil)
+	if err != nil {
+		return nil, fmt.Errorf("experiment: %w", err)
+	}
+	return full, nil
 }
 
 // Packs lists the packs of prompts that come with medprobe.

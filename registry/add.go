@@ -113,6 +113,9 @@ type run struct {
 
 // readRun reads what the registry wants of a run.
 func readRun(dir, kind string) (*run, error) {
+	if info, err := os.Stat(dir); err == nil && !info.IsDir() {
+		return nil, errors.New("a file, and the folder of the run is wanted; which head of it says --head")
+	}
 	root, err := os.OpenRoot(dir)
 	if err != nil {
 		return nil, err

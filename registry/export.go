@@ -189,6 +189,9 @@ func placeFolder(dir string, fill func(dir string) error) error {
 	}
 	// Takes the place of an empty folder; of a full one it does not.
 	if err := os.Rename(temporary, dir); err != nil {
+		if entries, readErr := os.ReadDir(dir); readErr == nil && len(entries) > 0 {
+			return fmt.Errorf("folder %s holds files, such as %q: name a folder that is not there yet, or an empty one", dir, entries[0].Name())
+		}
 		return fmt.Errorf("%w; name a folder that is not there yet, or an empty one", err)
 	}
 	return nil

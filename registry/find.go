@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/medprobe/medprobe/internal/sqlitedb"
@@ -111,7 +112,11 @@ func find(ctx context.Context, q querier, ref Reference) (*Version, error) {
 		ELSE (SELECT max(number) FROM version WHERE model = ?1) END`, ref.Model, ref.Number, ref.Alias)
 	v, err := scanVersion(row)
 	if errors.Is(err, sql.ErrNoRows) {
-		return nil, fmt.Errorf("%q: %w; 'medprobe registry list' lists what is", ref.String(), ErrNotFound)
+		hint := "'medprobe registry list' lists what is"
+		if number := strings.TrimPrefix(ref.Alias, "v"); number != ref.Alias && strings.Trim(number, "0123456789") == "" && number != "" {
+			hint = fmt.Sprintf("a version is a number, as in %s@%s", ref.Model, number)
+		}
+		return nil, fmt.Errorf("%q: %w; %s", ref.String(), ErrNotFound, hint)
 	}
 	if err != nil {
 		return nil, err

@@ -118,6 +118,9 @@ func readFile(path string, size int64) (*exported, error) {
 	} else if n == len(head) && bytes.Equal(head[257:262], []byte("ustar")) {
 		return readBundle(f)
 	}
+	if strings.EqualFold(filepath.Ext(path), headExt) {
+		return nil, errors.New("a head alone, which is no version: want what 'medprobe registry export' wrote; of a run, 'medprobe registry add' takes heads")
+	}
 	c, err := readONNX(f, size)
 	if err != nil {
 		return nil, fmt.Errorf("no bundle, and not to be read as an ONNX model that medprobe exported: %w", err)

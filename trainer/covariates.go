@@ -1,6 +1,7 @@
 package trainer
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -109,6 +110,8 @@ func newEncoding(c Covariates) (*Encoding, error) {
 		switch {
 		case len(numbers) == 0:
 			return nil, fmt.Errorf("covariate %q is empty in every row: leave it out", name)
+		case words && nearlyNumber(c.Rows, k) != "":
+			return nil, fmt.Errorf("covariate %q = %q: want numbers with a point, and nothing where one is not known", name, nearlyNumber(c.Rows, k))
 		case words && len(column.Levels) > maxLevels:
 			return nil, fmt.Errorf("covariate %q has more than %d levels: want numbers, or fewer words", name, maxLevels)
 		case words:
@@ -159,6 +162,35 @@ func (e *Encoding) Join(x blas32.General, c Covariates) (blas32.General, error) 
 		}
 	}
 	return out, nil
+}
+
+// nearlyNumber returns the first cell of column k that is no number, where all such
+// are numbers with a decimal comma, or NA and NaN among numbers: words that nobody
+// means. Otherwise it returns "".
+func nearlyNumber(rows [][]string, k int) (first string) {
+	numbers := 0
+	for _, row := range rows {
+		cell := strings.TrimSpace(row[k])
+		_, asIs := strconv.ParseFloat(cell, 64)
+		_, withPoint := strconv.ParseFloat(strings.Replace(cell, ",", ".", 1), 64)
+		notKnown := cell == "NA" || strings.EqualFold(cell, "nan")
+		switch {
+		case cell == "":
+		case asIs == nil && !notKnown:
+			numbers++
+		case withPoint == nil && !notKnown:
+			numbers++
+			first = cmp.Or(first, cell)
+		case notKnown:
+			first = cmp.Or(first, cell)
+		default:
+			return ""
+		}
+	}
+	if numbers == 0 {
+		return ""
+	}
+	return first
 }
 
 // encode returns what a cell becomes.

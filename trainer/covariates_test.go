@@ -100,14 +100,23 @@ func TestBadCovariatesAreNamed(t *testing.T) {
 		c Covariates
 		o Options
 	}{
-		`"age" is empty in every row`:   {c: column(func(int) string { return "" })},
-		`"age" has more than 50 levels`: {c: column(func(i int) string { return fmt.Sprint("p", i) })},
-		"1 rows of 1 covariates":        {c: Covariates{Names: []string{"age"}, Rows: [][]string{{"1"}}}},
-		`"age" stands twice`:            {c: Covariates{Names: []string{"age", "age"}, Rows: make([][]string, n)}},
-		"knn takes no covariates":       {c: column(func(int) string { return "1" }), o: Options{Head: KNN}},
+		`"age" is empty in every row`:               {c: column(func(int) string { return "" })},
+		`"age" has more than 50 levels`:             {c: column(func(i int) string { return fmt.Sprint("p", i) })},
+		`"age" = "60,5": want numbers with a point`: {c: column(func(i int) string { return fmt.Sprintf("6%d,5", i%3) })},
+		`"age" = "NA": want numbers with a point`:   {c: column(func(i int) string { return []string{"61", "", "NA", "62.5"}[i%4] })},
+		`"age" = "nan": want numbers with a point`:  {c: column(func(i int) string { return []string{"61", "nan"}[i%2] })},
+		"1 rows of 1 covariates":                    {c: Covariates{Names: []string{"age"}, Rows: [][]string{{"1"}}}},
+		`"age" stands twice`:                        {c: Covariates{Names: []string{"age", "age"}, Rows: make([][]string, n)}},
+		"knn takes no covariates":                   {c: column(func(int) string { return "1" }), o: Options{Head: KNN}},
 	} {
 		if _, err := FitJoined(t.Context(), s.X, c.c, y, s.Groups, c.o); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("error %v: want %q", err, want)
+		}
+	}
+	for _, words := range [][]string{{"T1", "T1,2"}, {"NA", "yes"}, {"60", "old"}, {"NA", "nan"}, {"60,5", "60,5 mm"}} { // are words that may be meant
+		e, err := newEncoding(column(func(i int) string { return words[i%2] }))
+		if err != nil || len(e.Columns[0].Levels) != 2 {
+			t.Errorf("%q: %+v, %v: want two levels", words, e, err)
 		}
 	}
 	e, err := newEncoding(clinical)

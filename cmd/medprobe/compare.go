@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -30,6 +31,9 @@ A run is a folder that 'medprobe run' left, or git:REVISION:PATH. For a yes or n
   medprobe report compare git:main:run run --html compare.html --markdown comment.md`,
 		Args: cobra.MinimumNArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := cmp.Or(checkOut(html, pageEndings), checkOut(markdown, proseEndings)); err != nil {
+				return err
+			}
 			var runs []evaluate.Run
 			for _, name := range args {
 				read, err := gateFiles(cmd.Context(), name)
@@ -93,9 +97,6 @@ func (s *settings) showComparison(runs *evaluate.Runs, html, markdown string, as
 	}{{html, report.CompareHTML}, {markdown, report.CompareMarkdown}} {
 		if one.file == "" {
 			continue
-		}
-		if err := checkOut(one.file); err != nil {
-			return err
 		}
 		if err := atomicfile.Write(one.file, func(w io.Writer) error { return one.write(w, runs) }); err != nil {
 			return err

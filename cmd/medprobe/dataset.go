@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -13,12 +14,20 @@ import (
 	"text/tabwriter"
 
 	"github.com/medprobe/medprobe/datasets"
+	"github.com/medprobe/medprobe/experiment"
 	"github.com/spf13/cobra"
 )
 
-// spec reads a SPEC and adds what only the user may allow.
+// spec reads a SPEC, or the data of an experiment, and adds what only the user may
+// allow.
 func (s *settings) spec(arg string) (datasets.Spec, error) {
 	spec, err := datasets.ParseSpec(arg)
+	if errors.Is(err, datasets.ErrExperiment) {
+		var c *experiment.Config
+		if c, err = experiment.Load(arg); err == nil {
+			spec = c.Data
+		}
+	}
 	if err != nil {
 		return spec, err
 	}
@@ -64,14 +73,15 @@ func (s *settings) datasetInspectCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "inspect SPEC",
 		Short: "Count samples, patients, labels and splits, and say what is wrong",
-		Long: `SPEC is FORMAT:PATH or a YAML file with the same fields and column names.
+		Long: `SPEC is FORMAT:PATH, a YAML file with the same fields and column names, or an
+experiment, whose data is meant.
 Formats: ` + strings.Join(datasets.Formats(), ", ") + `.
 
 Images are not opened unless --contents reads them all, to find the same file on
 two sides of a split, or --pixels decodes them too, to find the same image in
 another file. Problems do not change the exit code; data that cannot be read
 does.`,
-		Example: "  medprobe dataset inspect csv:labels.csv",
+		Example: "  medprobe dataset inspect csv:labels.csv\n  medprobe dataset inspect experiment.yaml",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
 			d, err := s.openDataset(cmd.Context(), args[0])

@@ -2,6 +2,9 @@ package main
 
 import (
 	"cmp"
+	"errors"
+	"fmt"
+	"io/fs"
 	"strings"
 
 	"github.com/medprobe/medprobe/encoder"
@@ -96,6 +99,9 @@ func (s *settings) driftHead(cmd *cobra.Command, name string, q *experiment.Drif
 	version, ok := strings.CutPrefix(name, "registry:")
 	if !ok {
 		q.Head, q.Reference, err = registry.ReadExport(name)
+		if _, no := registry.ParseReference(name); errors.Is(err, fs.ErrNotExist) && no == nil {
+			err = fmt.Errorf("%s: no such file or folder; a version in the registry is registry:%s", name, name)
+		}
 		return err
 	}
 	ref, err := parseReference(cmd, version)

@@ -86,7 +86,7 @@ func (f *matrixFlags) using(s *settings, cmd *cobra.Command, do func(e *encoder.
 
 // outFlag adds --out to a command that writes one .npy file.
 func outFlag(cmd *cobra.Command, out *string) {
-	cmd.Flags().StringVar(out, "out", "", "file to write (required)")
+	cmd.Flags().StringVar(out, "out", "", "NumPy array to write, .npy (required)")
 }
 
 func needOut(cmd *cobra.Command, enc encoderFlags, out string) error {
@@ -96,7 +96,7 @@ func needOut(cmd *cobra.Command, enc encoderFlags, out string) error {
 	if err := enc.check(cmd); err != nil {
 		return err
 	}
-	return checkOut(out)
+	return checkOut(out, arrayEndings)
 }
 
 func (s *settings) preprocessCommand() *cobra.Command {

@@ -35,7 +35,7 @@ the file unless --sample-ids asks for the dataset's own ids, which --id-key hide
 			if sampleIDs && dataset == "" {
 				return usagef(cmd, "--sample-ids are those of a --dataset, which is missing")
 			}
-			if err := checkOut(out); err != nil {
+			if err := checkPlace(out); err != nil {
 				return err
 			}
 			return s.usingVectors(cmd.Context(), enc.name, enc.profile, func(e experiment.Encoder, cache *embedcache.Cache) error {

@@ -11,7 +11,6 @@ import (
 	"github.com/medprobe/medprobe/datasets"
 	"github.com/medprobe/medprobe/experiment"
 	"github.com/medprobe/medprobe/internal/near"
-	"github.com/medprobe/medprobe/internal/npy"
 	"github.com/medprobe/medprobe/internal/texttab"
 	"github.com/medprobe/medprobe/trainer"
 	"github.com/spf13/cobra"
@@ -60,7 +59,7 @@ of class names; for ridge and ridge-prior, columns of numbers or nothing. With a
 				}
 				f.options.Thresholds = append(f.options.Thresholds, rule)
 			}
-			if err := checkOut(f.out); err != nil {
+			if err := checkOut(f.out, headEndings); err != nil {
 				return err
 			}
 			f.options.Seed = s.seed
@@ -145,7 +144,7 @@ func (f *fitFlags) parseGrid(cmd *cobra.Command) error {
 }
 
 func (f *fitFlags) fit(cmd *cobra.Command) (*trainer.Head, error) {
-	x, err := npy.ReadMatrix(f.features)
+	x, err := readVectors(f.features)
 	if err != nil {
 		return nil, err
 	}
@@ -184,7 +183,7 @@ func (f *fitFlags) readPrior() error {
 	if f.prior == "" {
 		return nil
 	}
-	t, err := npy.ReadMatrix(f.prior)
+	t, err := readVectors(f.prior)
 	f.options.Prior = &trainer.Prior{T: t, Scale: f.logitScale}
 	return err
 }
@@ -201,7 +200,7 @@ func (s *settings) predictCommand() *cobra.Command {
 			if err := needFlags(cmd, "head", "features", "out"); err != nil {
 				return err
 			}
-			if err := checkOut(out); err != nil {
+			if err := checkOut(out, tableEndings); err != nil {
 				return err
 			}
 			if logits && decide != "" {
@@ -214,11 +213,11 @@ func (s *settings) predictCommand() *cobra.Command {
 					return usagef(cmd, "--decide: %w", err)
 				}
 			}
-			head, err := trainer.LoadHead(headPath)
+			head, err := loadHead(headPath)
 			if err != nil {
 				return err
 			}
-			x, err := npy.ReadMatrix(features)
+			x, err := readVectors(features)
 			if err != nil {
 				return err
 			}

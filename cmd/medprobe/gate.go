@@ -140,7 +140,8 @@ func (f *gateFlags) check(cmd *cobra.Command) error {
 	if err := near.Check("--on-inconclusive", f.onInconclusive, []string{"warn", "fail"}); err != nil {
 		return usagef(cmd, "%w", err)
 	}
-	return nil
+	return cmp.Or(checkOut(f.json, jsonEndings), checkOut(f.junit, []string{".xml"}), checkOut(f.markdown, proseEndings),
+		checkOut(f.openmetrics, []string{".txt"}), checkOut(f.benchmark, jsonEndings))
 }
 
 // gate loads both sides and compares them.

@@ -10,10 +10,12 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"regexp"
 	"strings"
 	"syscall"
 
 	"github.com/medprobe/medprobe/encoder"
+	"github.com/medprobe/medprobe/internal/near"
 	"github.com/spf13/cobra"
 )
 
@@ -133,7 +135,7 @@ medprobe is research software and not a medical device.`,
 		},
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true
-	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return usagef(cmd, "%w", plainFlagError(err)) })
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return usagef(cmd, "%w", plainFlagError(cmd, err)) })
 	flags := root.PersistentFlags()
 	flags.StringVar(&s.cache, "cache", "", "file of embeddings, or postgres://USER@HOST/DATABASE (default: $MEDPROBE_CACHE or the user's cache folder)")
 	flags.StringVar(&s.ortLib, "ort-lib", "", "ONNX Runtime library (default: found; see 'medprobe doctor')")
@@ -185,9 +187,27 @@ func helpCommand() *cobra.Command {
 	}
 }
 
-// plainFlagError says what a flag wants, not what strconv says of it.
-func plainFlagError(err error) error {
+var flagName = regexp.MustCompile(`--([a-zA-Z0-9-]+)`)
+
+// plainFlagError says what a flag wants, not what strconv says of it, and which flag
+// may be meant by one that is not there.
+func plainFlagError(cmd *cobra.Command, err error) error {
 	message, number, ok := strings.Cut(err.Error(), ": strconv.Parse")
+	if cmd.HasSubCommands() && cmd.HasParent() && cmd.Use == cmd.Name() {
+		return fmt.Errorf("%s needs a command before its flags%s", commandName(cmd), suggest(cmd, ""))
+	}
+	if name, isMissing := strings.CutPrefix(message, "flag needs an argument: --"); isMissing && cmd.Flag(name) != nil {
+		return fmt.Errorf("--%s is without its value: %s", name, strings.TrimSuffix(cmd.Flag(name).Usage, " (required)"))
+	}
+	if name, isUnknown := strings.CutPrefix(message, "unknown flag: --"); isUnknown {
+		var names []string
+		for _, found := range flagName.FindAllStringSubmatch(cmd.Flags().FlagUsages(), -1) {
+			names = append(names, found[1])
+		}
+		if hint := near.Hint(name, names); strings.Contains(hint, "did you mean") {
+			return fmt.Errorf("%w%s", err, strings.Replace(hint, `"`, `"--`, 1))
+		}
+	}
 	if !ok {
 		return err
 	}
@@ -210,9 +230,11 @@ func checkArgs(cmd *cobra.Command) {
 		_, names, _ := strings.Cut(cmd.Use, " ")
 		wanted := len(strings.Fields(names))
 		cmd.Args = func(cmd *cobra.Command, args []string) error {
-			switch err := check(cmd, args); {
-			case err == nil:
-				return nil
+			err := check(cmd, args)
+			_, isSaid := errors.AsType[*usageError](err)
+			switch {
+			case err == nil || isSaid:
+				return err
 			case len(args) < wanted:
 				return usagef(cmd, "%s needs %s", commandName(cmd), names)
 			default:

@@ -228,6 +228,12 @@ func (s *settings) registryExportCommand() *cobra.Command {
 		if err := near.Check("--format", format, formats); err != nil {
 			return usagef(cmd, "%w", err)
 		}
+		endings, isFile := exportEndings[format]
+		if isFile {
+			if err := checkEnding(out, endings); err != nil {
+				return err
+			}
+		}
 		export := func() error { return r.Export(cmd.Context(), v, format, out) }
 		if format == registry.EndToEnd {
 			export = func() error { return exportEndToEnd(cmd.Context(), r, v, out) }
@@ -235,7 +241,11 @@ func (s *settings) registryExportCommand() *cobra.Command {
 		if err := export(); err != nil {
 			return err
 		}
-		s.note("%s is in %s", v.Reference(), out)
+		what := ""
+		if !isFile && namesFormat(out) {
+			what = ", a folder"
+		}
+		s.note("%s is in %s%s", v.Reference(), out, what)
 		return nil
 	})
 }

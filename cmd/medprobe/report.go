@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -77,10 +78,9 @@ func (s *settings) schemaCommand() *cobra.Command {
 
 // write writes what is asked for, and says whether anything was.
 func (f *reportFiles) write(r *evaluate.Report, dir string) (wrote bool, err error) {
-	for _, file := range []string{f.html, f.markdown, f.predictions} {
-		if err := checkOut(file); file != "" && err != nil {
-			return false, err
-		}
+	err = cmp.Or(checkOut(f.html, pageEndings), checkOut(f.markdown, proseEndings), checkOut(f.predictions, tableEndings))
+	if err != nil {
+		return false, err
 	}
 	for _, one := range []struct {
 		file string
@@ -133,6 +133,9 @@ func writeInto(folder string, files []report.File) error {
 
 // readReport reads the report of a run's folder.
 func readReport(dir string) (r *evaluate.Report, err error) {
+	if isFile(dir) {
+		return nil, noRun(dir)
+	}
 	file, err := os.Open(filepath.Join(dir, "report.json"))
 	if errors.Is(err, os.ErrNotExist) {
 		inner := filepath.Join(dir, "run")

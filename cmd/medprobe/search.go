@@ -44,7 +44,12 @@ Over labelled samples, precision and recall of the first K and the average
 precision are given too. Relevant is what is positive for the finding of --label
 or, without it, for the one finding whose name stands in the text.`,
 		Example: `  medprobe search --encoder demo --text "a chest radiograph with an effusion" --dataset csv:labels.csv`,
-		Args:    cobra.NoArgs,
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) > 0 && q.text == "" {
+				return usagef(cmd, "search takes its text as --text %q", strings.Join(args, " "))
+			}
+			return cobra.NoArgs(cmd, args)
+		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := q.check(cmd); err != nil {
 				return err
@@ -91,10 +96,8 @@ func (q *search) check(cmd *cobra.Command) (err error) {
 	if err := checkWhere(cmd, q.where); err != nil {
 		return err
 	}
-	if q.html != "" {
-		if err := checkOut(q.html); err != nil {
-			return err
-		}
+	if err := checkOut(q.html, pageEndings); err != nil {
+		return err
 	}
 	q.image, err = q.how.options(cmd)
 	return err

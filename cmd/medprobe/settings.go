@@ -9,7 +9,6 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"strings"
 
 	"github.com/medprobe/medprobe/embedcache"
@@ -197,7 +196,7 @@ func texts(cmd *cobra.Command, args []string, file string) ([]string, error) {
 		all = append(all, more...)
 	}
 	if len(all) == 0 {
-		return nil, usagef(cmd, "no text: give texts as arguments, or a JSON array of strings with a file flag")
+		return nil, usagef(cmd, "no text: give texts as arguments, or a file with a JSON array of strings, [\"effusion\", \"no effusion\"]")
 	}
 	return all, nil
 }
@@ -233,17 +232,6 @@ func needFlags(cmd *cobra.Command, names ...string) error {
 		return usagef(cmd, "%s is missing: %s", missing[0], what)
 	}
 	return usagef(cmd, "%s are missing", strings.Join(missing, ", "))
-}
-
-// checkOut says before the work that its result has no place to go.
-func checkOut(file string) error {
-	if info, err := os.Stat(file); err == nil && info.IsDir() {
-		return fmt.Errorf("write %s: a folder: want the name of a file", file)
-	}
-	if info, err := os.Stat(filepath.Dir(file)); err != nil || !info.IsDir() {
-		return fmt.Errorf("write %s: no folder %s", file, filepath.Dir(file))
-	}
-	return nil
 }
 
 // closing adds the error of Close to the error a function is about to return.

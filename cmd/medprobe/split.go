@@ -96,7 +96,7 @@ func (f *splitFlags) check(cmd *cobra.Command) ([]datasets.Part, error) {
 	case held && cmd.Flags().Changed("fractions"):
 		return nil, usagef(cmd, "--holdout and --after say what is tested on; --fractions goes with neither")
 	}
-	return parts, checkOut(f.out)
+	return parts, checkOut(f.out, tableEndings)
 }
 
 // divide divides the dataset as the flags say.

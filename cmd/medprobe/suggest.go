@@ -10,7 +10,6 @@ import (
 
 	"github.com/medprobe/medprobe/experiment"
 	"github.com/medprobe/medprobe/internal/atomicfile"
-	"github.com/medprobe/medprobe/trainer"
 	"github.com/spf13/cobra"
 )
 
@@ -43,16 +42,14 @@ Method: Zhdanov, Diverse mini-batch active learning, arXiv 1901.05954.`,
 			if err := checkMaxFailures(cmd, q.MaxFailures); err != nil {
 				return err
 			}
-			if out != "" {
-				if err := checkOut(out); err != nil {
-					return err
-				}
+			if err := checkOut(out, []string{".csv", ".txt"}); err != nil {
+				return err
 			}
 			if q.Data, err = s.spec(args[0]); err != nil {
 				return err
 			}
 			if head != "" {
-				if q.Head, err = trainer.LoadHead(head); err != nil {
+				if q.Head, err = loadHead(head); err != nil {
 					return err
 				}
 			}

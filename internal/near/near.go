@@ -36,6 +36,9 @@ func Hint(name string, known []string) string {
 	if best != "" {
 		return fmt.Sprintf("; did you mean %q?", best)
 	}
+	if len(known) == 0 {
+		return "; there is none"
+	}
 	if len(known) > 20 {
 		known = append(slices.Clone(known[:20]), "…")
 	}

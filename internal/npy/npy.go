@@ -107,7 +107,7 @@ func readHeader(r io.Reader) (header, error) {
 	var h header
 	prefix := make([]byte, 10)
 	if _, err := io.ReadFull(r, prefix); err != nil || string(prefix[:6]) != magic {
-		return h, errors.New("npy: not a NumPy array: want a file that begins with \\x93NUMPY")
+		return h, errors.New("npy: not a NumPy array, .npy")
 	}
 	length := int64(binary.LittleEndian.Uint16(prefix[8:]))
 	switch prefix[6] {

@@ -24,12 +24,39 @@ const maxBytes = 8 << 20
 
 // Load reads the file into v, a pointer to a struct.
 func Load(path string, v any) error {
+	data, err := read(path)
+	if err != nil {
+		return err
+	}
+	return Parse(path, data, v)
+}
+
+// HasKey reports whether the file is one of keys and has this one at the top.
+func HasKey(path, key string) bool {
+	data, err := read(path)
+	if err != nil {
+		return false
+	}
+	var document yaml.Node
+	if yaml.Load(data, &document) != nil || len(document.Content) != 1 {
+		return false
+	}
+	top := document.Content[0]
+	for i := 0; top.Kind == yaml.MappingNode && i < len(top.Content); i += 2 {
+		if top.Content[i].Value == key {
+			return true
+		}
+	}
+	return false
+}
+
+func read(path string) ([]byte, error) {
 	info, err := os.Stat(path)
 	if err == nil && info.IsDir() {
-		return fmt.Errorf("read %s: a folder, and a YAML file is wanted", path)
+		return nil, fmt.Errorf("read %s: a folder, and a YAML file is wanted", path)
 	}
 	if err == nil && info.Size() > maxBytes {
-		return fmt.Errorf("read %s: %d bytes, more than the %d such a file may have", path, info.Size(), maxBytes)
+		return nil, fmt.Errorf("read %s: %d bytes, more than the %d such a file may have", path, info.Size(), maxBytes)
 	}
 	var data []byte
 	if err == nil {
@@ -37,12 +64,9 @@ func Load(path string, v any) error {
 	}
 	var pathErr *fs.PathError
 	if errors.As(err, &pathErr) {
-		return fmt.Errorf("read %s: %w", path, pathErr.Err)
+		return nil, fmt.Errorf("read %s: %w", path, pathErr.Err)
 	}
-	if err != nil {
-		return err
-	}
-	return Parse(path, data, v)
+	return data, err
 }
 
 // Parse reads data, which came from the file name, into v.
@@ -53,6 +77,10 @@ func Parse(name string, data []byte, v any) error {
 		return fmt.Errorf("%s: holds no keys: want KEY: VALUE, a line each", name)
 	case err != nil && strings.Contains(err.Error(), "no documents in stream"):
 		return fmt.Errorf("%s: an empty file", name)
+	case err == nil:
+		if faults := misshapen(&document, reflect.TypeOf(v)); len(faults) > 0 {
+			return fmt.Errorf("%s: %s", name, strings.Join(faults, "; "))
+		}
 	}
 	if err := yaml.Load(data, v, yaml.WithKnownFields()); err != nil {
 		return fmt.Errorf("%s: %s", name, explain(err.Error(), reflect.TypeOf(v)))
@@ -75,7 +103,9 @@ func wanted(goType string) string {
 		return "a list, such as [a, b]; of one, [a]"
 	case strings.HasPrefix(goType, "float"):
 		return "a number with a point, such as 0.5"
-	case strings.HasPrefix(goType, "int"), strings.HasPrefix(goType, "uint"):
+	case strings.HasPrefix(goType, "uint"):
+		return "a whole number from 0"
+	case strings.HasPrefix(goType, "int"):
 		return "a whole number"
 	case goType == "bool":
 		return "true or false"
@@ -101,13 +131,13 @@ func explain(message string, t reflect.Type) string {
 	if strings.Contains(message, "found character that cannot start any token") {
 		message += "; is it a tab? indent with spaces"
 	}
-	places := map[string]string{}
+	places := map[string][]string{}
 	fieldPlaces(t, "", places, map[reflect.Type]bool{})
 	return unknownField.ReplaceAllStringFunc(message, func(m string) string {
 		name := unknownField.FindStringSubmatch(m)[1]
 		hint := near.Hint(name, slices.Sorted(maps.Keys(places)))
-		if under, known := places[name]; known && under != "" {
-			hint = fmt.Sprintf(" here; it belongs under %q", under)
+		if under, known := places[name]; known && !slices.Contains(under, "") {
+			hint = " here; it belongs under " + strings.Join(under, " or ")
 		} else if known {
 			hint = " here; it belongs at the top, not indented"
 		} else if digits.MatchString(name) {
@@ -118,8 +148,8 @@ func explain(message string, t reflect.Type) string {
 }
 
 // fieldPlaces notes for each YAML key of a struct type, and of those inside it, the
-// key that it stands under.
-func fieldPlaces(t reflect.Type, under string, places map[string]string, seen map[reflect.Type]bool) {
+// keys that it stands under, quoted; none is the top.
+func fieldPlaces(t reflect.Type, under string, places map[string][]string, seen map[reflect.Type]bool) {
 	for t.Kind() == reflect.Pointer || t.Kind() == reflect.Slice || t.Kind() == reflect.Map {
 		t = t.Elem()
 	}
@@ -131,9 +161,9 @@ func fieldPlaces(t reflect.Type, under string, places map[string]string, seen ma
 		name, _, _ := strings.Cut(t.Field(i).Tag.Get("yaml"), ",")
 		inside := under
 		if name != "" && name != "-" {
-			inside = name
-			if _, known := places[name]; !known {
-				places[name] = under
+			inside = strconv.Quote(name)
+			if !slices.Contains(places[name], under) {
+				places[name] = append(places[name], under)
 			}
 		}
 		fieldPlaces(t.Field(i).Type, inside, places, seen)

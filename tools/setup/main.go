@@ -116,6 +116,9 @@ func fetch(ctx context.Context, dir string, lib library, target string) error {
 	if err != nil || len(archives) != 1 {
 		return fmt.Errorf("npm pack %s left %d archives: want one", npmPackage, len(archives))
 	}
+	if info, err := os.Stat(archives[0]); err == nil {
+		fmt.Fprintf(os.Stderr, "got %s: %d bytes\n", npmPackage, info.Size())
+	}
 	return extract(archives[0], lib, target)
 }
 
