@@ -12,32 +12,34 @@ import (
 	"github.com/medprobe/medprobe/internal/atomicfile"
 )
 
-// exportFormat is one that Export writes: its name, what it is in the words of a help
-// text, and how a version is written to a path.
+// exportFormat is one that Export writes: its name, how the name of its file ends,
+// empty for a folder, what it is in the words of a help text, and how a version is
+// written to a path.
 type exportFormat struct {
-	name, what string
-	write      func(ctx context.Context, r *Registry, v *Version, path string) error
+	name, ending, what string
+	write              func(ctx context.Context, r *Registry, v *Version, path string) error
 }
 
+// folderFiles returns the files of an export that is a folder.
+type folderFiles func(*Registry, *Version) (map[string][]byte, error)
+
 func exportFormats() []exportFormat {
-	folder := func(files func(*Registry, *Version) (map[string][]byte, error)) func(context.Context, *Registry, *Version, string) error {
-		return func(_ context.Context, r *Registry, v *Version, path string) error {
-			return r.exportFolder(v, path, func(v *Version) (map[string][]byte, error) { return files(r, v) })
-		}
+	folder := func(files folderFiles) func(context.Context, *Registry, *Version, string) error {
+		return func(_ context.Context, r *Registry, v *Version, path string) error { return r.exportFolder(v, path, files) }
 	}
 	return []exportFormat{
-		{"onnx", "a model file: embedding [N, D] in, label [N] and probabilities\n[N, C] out, calibration folded in, core operators only",
+		{"onnx", ".onnx", "a model file: embedding [N, D] in, label [N] and probabilities\n[N, C] out, calibration folded in, core operators only",
 			func(_ context.Context, r *Registry, v *Version, path string) error { return r.exportONNX(v, path) }},
-		{"safetensors", "a folder with the head, a model card and lines for PyTorch", folder((*Registry).safetensorsFiles)},
-		{"mlflow", "a folder that mlflow.pyfunc.load_model loads", folder((*Registry).mlflowFiles)},
-		{"oci", "an OCI image layout with a ModelPack artefact",
+		{"safetensors", "", "a folder with the head, a model card and lines for PyTorch", folder((*Registry).safetensorsFiles)},
+		{"mlflow", "", "a folder that mlflow.pyfunc.load_model loads", folder((*Registry).mlflowFiles)},
+		{"oci", "", "an OCI image layout with a ModelPack artefact",
 			func(ctx context.Context, r *Registry, v *Version, path string) error { return r.writeOCI(ctx, v, path) }},
-		{"hf", "a folder as Hugging Face's Hub wants it", folder((*Registry).huggingFaceFiles)},
-		{"bundle", "the whole version as one file, for 'medprobe registry import'",
+		{"hf", "", "a folder as Hugging Face's Hub wants it", folder((*Registry).huggingFaceFiles)},
+		{"bundle", ".tar", "the whole version as one file, for 'medprobe registry import'",
 			func(_ context.Context, r *Registry, v *Version, path string) error {
 				return atomicfile.Write(path, func(w io.Writer) error { return r.writeBundle(w, v) })
 			}},
-		{EndToEnd, "a folder with the encoder and the head in one model: pixels\n[N, 3, H, W] in; the encoder must be imported", nil},
+		{EndToEnd, "", "a folder with the encoder and the head in one model: pixels\n[N, 3, H, W] in; the encoder must be imported", nil},
 	}
 }
 
@@ -56,6 +58,16 @@ func FormatWords(format string) string {
 	for _, f := range exportFormats() {
 		if f.name == format {
 			return f.what
+		}
+	}
+	return ""
+}
+
+// FormatEnding says how the name of a format's file ends; it is empty for folders.
+func FormatEnding(format string) string {
+	for _, f := range exportFormats() {
+		if f.name == format {
+			return f.ending
 		}
 	}
 	return ""
@@ -145,7 +157,7 @@ func (r *Registry) card(v *Version) ([]byte, error) {
 	return card, err
 }
 
-func (r *Registry) exportFolder(v *Version, dir string, files func(*Version) (map[string][]byte, error)) error {
+func (r *Registry) exportFolder(v *Version, dir string, files folderFiles) error {
 	contents, err := r.folder(v, files)
 	if err != nil {
 		return err
@@ -161,8 +173,8 @@ func (r *Registry) exportFolder(v *Version, dir string, files func(*Version) (ma
 }
 
 // folder returns the files of an export and the statement of how they were made.
-func (r *Registry) folder(v *Version, files func(*Version) (map[string][]byte, error)) (map[string][]byte, error) {
-	contents, err := files(v)
+func (r *Registry) folder(v *Version, files folderFiles) (map[string][]byte, error) {
+	contents, err := files(r, v)
 	if err != nil {
 		return nil, err
 	}

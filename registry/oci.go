@@ -30,7 +30,7 @@ const (
 // writeOCI makes an OCI image layout with the version as a ModelPack artefact, one
 // file a layer, tagged with its number. The same version gives the same digest.
 func (r *Registry) writeOCI(ctx context.Context, v *Version, dir string) error {
-	files, err := r.folder(v, r.huggingFaceFiles)
+	files, err := r.folder(v, (*Registry).huggingFaceFiles)
 	if err != nil {
 		return err
 	}

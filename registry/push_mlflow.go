@@ -72,7 +72,7 @@ func (r *Registry) pushMLflow(ctx context.Context, v *Version, address string, o
 			return nil, err
 		}
 	}
-	files, err := r.folder(v, r.mlflowFiles)
+	files, err := r.folder(v, (*Registry).mlflowFiles)
 	if err != nil {
 		return nil, err
 	}

@@ -63,7 +63,7 @@ func (r *Registry) pushOCI(ctx context.Context, v *Version, reference string, o 
 	if err != nil {
 		return nil, err
 	}
-	files, err := r.folder(v, r.huggingFaceFiles)
+	files, err := r.folder(v, (*Registry).huggingFaceFiles)
 	if err != nil {
 		return nil, err
 	}

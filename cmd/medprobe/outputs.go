@@ -18,10 +18,6 @@ var (
 	jsonEndings  = []string{".json", ".txt"}
 )
 
-// exportEndings are those of the registry's formats that are one file; the others are
-// folders.
-var exportEndings = map[string][]string{"onnx": {".onnx"}, "bundle": {".tar"}}
-
 // formatEndings are endings by which people and programs tell formats. All others,
 // and none, say nothing of what is in a file.
 var formatEndings = []string{

@@ -228,9 +228,9 @@ func (s *settings) registryExportCommand() *cobra.Command {
 		if err := near.Check("--format", format, formats); err != nil {
 			return usagef(cmd, "%w", err)
 		}
-		endings, isFile := exportEndings[format]
-		if isFile {
-			if err := checkEnding(out, endings); err != nil {
+		ending := registry.FormatEnding(format)
+		if ending != "" {
+			if err := checkEnding(out, []string{ending}); err != nil {
 				return err
 			}
 		}
@@ -242,7 +242,7 @@ func (s *settings) registryExportCommand() *cobra.Command {
 			return err
 		}
 		what := ""
-		if !isFile && namesFormat(out) {
+		if ending == "" && namesFormat(out) {
 			what = ", a folder"
 		}
 		s.note("%s is in %s%s", v.Reference(), out, what)
