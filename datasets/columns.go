@@ -143,7 +143,7 @@ func (t *table) rest(ctx context.Context, d *Dataset, s Spec, c *columns) error 
 			d.problem(t.path, "no column was named as the patient, and every row counts as one; if %s says whose an image is, write patient: %s", t.header[i], t.header[i])
 		}
 	}
-	if c.label < 0 && len(c.findings) == 0 && len(c.consent) == 0 && s.Format == "" { // labels of a matrix
+	if c.label < 0 && len(c.findings) == 0 && len(c.consent) == 0 && s.Format == labelsOfMatrix {
 		return fmt.Errorf("no column holds labels; call the one of class names label:%s, or give columns of 1 and 0 (columns: %s)", t.perhaps(ctx, c.attrs, namesClasses), strings.Join(t.header, ", "))
 	}
 	if c.label < 0 && len(c.findings) == 0 && len(c.consent) == 0 {

@@ -32,6 +32,9 @@ func readCSV(ctx context.Context, d *Dataset, s Spec) error {
 	return d.addRows(ctx, t, cols, s, f)
 }
 
+// labelsOfMatrix is what messages call a table that is of no format.
+const labelsOfMatrix = "labels"
+
 // ReadLabels reads a table of labels whose rows belong to the rows of a matrix
 // of vectors: findings as columns of 1, 0 or nothing, or one column of class
 // names, as csv datasets have them, and no images. The samples keep the order
@@ -39,7 +42,7 @@ func readCSV(ctx context.Context, d *Dataset, s Spec) error {
 // that must not be divided, if there is one.
 func ReadLabels(ctx context.Context, s Spec) (*Dataset, error) {
 	d := &Dataset{Spec: "labels:" + s.Path}
-	s.Format = cmp.Or(s.Format, "labels") // for messages
+	s.Format = cmp.Or(s.Format, labelsOfMatrix)
 	t, err := openTable(s, s.Path)
 	if err != nil {
 		return nil, fmt.Errorf("datasets: labels %w", err)

@@ -25,7 +25,9 @@ type folderFiles func(*Registry, *Version) (map[string][]byte, error)
 
 func exportFormats() []exportFormat {
 	folder := func(files folderFiles) func(context.Context, *Registry, *Version, string) error {
-		return func(_ context.Context, r *Registry, v *Version, path string) error { return r.exportFolder(v, path, files) }
+		return func(_ context.Context, r *Registry, v *Version, path string) error {
+			return r.exportFolder(v, path, files)
+		}
 	}
 	return []exportFormat{
 		{"onnx", ".onnx", "a model file: embedding [N, D] in, label [N] and probabilities\n[N, C] out, calibration folded in, core operators only",
