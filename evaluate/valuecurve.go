@@ -89,30 +89,13 @@ func NewValueCurvePoint(ctx context.Context, shots int, own ValueDraws, baseline
 		p.Unmet = fmt.Sprintf("nothing can be estimated from %d test %ss with a known value", units, unit)
 		return p, nil
 	}
-	sums := make([][]*valueSums, 1+len(baselines))
-	for k, m := range append([]ValueDraws{own}, baselines...) {
-		if len(m.Draws) != len(own.Draws) {
-			return p, fmt.Errorf("evaluate: %d draws of %s for %d of %s: want as many", len(m.Draws), m.Method, len(own.Draws), own.Method)
-		}
-		for _, predicted := range m.Draws {
-			if err := checkValues(truth, predicted); err != nil {
-				return p, fmt.Errorf("evaluate: %s: %w", m.Method, err)
-			}
-			sums[k] = append(sums[k], newValueSums(truth, predicted, of))
-		}
+	sums, err := sumsOf(append([]ValueDraws{own}, baselines...), truth, of)
+	if err != nil {
+		return p, err
 	}
-	mean := func(of []*valueSums, value func(v *valueSums, weights []int32) float64) figure {
-		return figure{value: func(weights []int32) float64 {
-			sum := 0.0
-			for _, v := range of {
-				sum += value(v, weights)
-			}
-			return sum / float64(len(of))
-		}}
-	}
-	figures := []figure{mean(sums[0], (*valueSums).r2), mean(sums[0], (*valueSums).mae), mean(sums[0], (*valueSums).spearman)}
+	figures := []figure{meanOfDraws(sums[0], (*valueSums).r2), meanOfDraws(sums[0], (*valueSums).mae), meanOfDraws(sums[0], (*valueSums).spearman)}
 	for k := range baselines {
-		base := mean(sums[1+k], (*valueSums).mae)
+		base := meanOfDraws(sums[1+k], (*valueSums).mae)
 		figures = append(figures, figure{value: func(weights []int32) float64 { return figures[1].value(weights) - base.value(weights) }})
 	}
 	if err := b.resample(ctx, units, [][]int32{upToUnits(units)}, figures); err != nil {
@@ -139,6 +122,37 @@ func NewValueCurvePoint(ctx context.Context, shots int, own ValueDraws, baseline
 		p.Over = append(p.Over, gain)
 	}
 	return p, nil
+}
+
+// sumsOf gathers each draw of each method by units; all have as many draws as the
+// first.
+func sumsOf(methods []ValueDraws, truth []float64, units []int32) (sums [][]*valueSums, err error) {
+	own := methods[0]
+	for _, m := range methods {
+		if len(m.Draws) != len(own.Draws) {
+			return nil, fmt.Errorf("evaluate: %d draws of %s for %d of %s: want as many", len(m.Draws), m.Method, len(own.Draws), own.Method)
+		}
+		var of []*valueSums
+		for _, predicted := range m.Draws {
+			if err := checkValues(truth, predicted); err != nil {
+				return nil, fmt.Errorf("evaluate: %s: %w", m.Method, err)
+			}
+			of = append(of, newValueSums(truth, predicted, units))
+		}
+		sums = append(sums, of)
+	}
+	return sums, nil
+}
+
+// meanOfDraws is the mean of a figure over draws.
+func meanOfDraws(of []*valueSums, value func(v *valueSums, weights []int32) float64) figure {
+	return figure{value: func(weights []int32) float64 {
+		sum := 0.0
+		for _, v := range of {
+			sum += value(v, weights)
+		}
+		return sum / float64(len(of))
+	}}
 }
 
 // widen makes the interval of a mean over draws one of one more draw, where sd is

@@ -49,6 +49,12 @@ func (s *settings) showSummary(summary *evaluate.Summary, o evaluate.SummaryOpti
 	if err := w.Flush(); err != nil {
 		return err
 	}
+	s.noteDoubts(summary)
+	return nil
+}
+
+// noteDoubts says which figures are not to be relied on, and why.
+func (s *settings) noteDoubts(summary *evaluate.Summary) {
 	for _, r := range summary.Scores {
 		if r.AUC != nil && !r.Estimable {
 			s.note("%s, %s: not estimable (*): needs %d more %ss with positives and %d with negatives; what is given is not to be relied on", quoteControl(r.Label), quoteControl(r.Score),
@@ -77,7 +83,6 @@ func (s *settings) showSummary(summary *evaluate.Summary, o evaluate.SummaryOpti
 			s.note("%s, %s: %s", r.Label, r.Score, warning.Text)
 		}
 	}
-	return nil
 }
 
 func showVerdicts(w io.Writer, summary *evaluate.Summary, margin float64) {

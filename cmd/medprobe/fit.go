@@ -11,7 +11,6 @@ import (
 	"github.com/medprobe/medprobe/datasets"
 	"github.com/medprobe/medprobe/experiment"
 	"github.com/medprobe/medprobe/internal/near"
-	"github.com/medprobe/medprobe/internal/texttab"
 	"github.com/medprobe/medprobe/trainer"
 	"github.com/spf13/cobra"
 )
@@ -40,26 +39,7 @@ of class names; for ridge and ridge-prior, columns of numbers or nothing. With a
 		Example: "  medprobe fit --features X.npy --labels Y.csv --head logistic --C 1 --out head.safetensors --json",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := needFlags(cmd, "features", "labels", "out"); err != nil {
-				return err
-			}
-			if err := errors.Join(near.Check("--head", f.options.Head, fitKinds()), near.Check("--class-weight", f.options.ClassWeight, []string{"none", "balanced"}), near.Check("--calibrate", f.options.Calibrate, append([]string{""}, trainer.Calibrations()...))); err != nil {
-				return usagef(cmd, "%w", err)
-			}
-			if trainer.NeedsPrior(f.options.Head) && f.prior == "" {
-				return usagef(cmd, "--head %s starts from zero-shot: name its texts with --prior T.npy", f.options.Head)
-			}
-			if err := f.parseGrid(cmd); err != nil {
-				return err
-			}
-			for _, text := range f.thresholds {
-				rule, err := trainer.ParseRule(text)
-				if err != nil {
-					return usagef(cmd, "--%v", err)
-				}
-				f.options.Thresholds = append(f.options.Thresholds, rule)
-			}
-			if err := checkOut(f.out, headEndings); err != nil {
+			if err := f.check(cmd); err != nil {
 				return err
 			}
 			f.options.Seed = s.seed
@@ -85,15 +65,14 @@ of class names; for ridge and ridge-prior, columns of numbers or nothing. With a
 			if f.asJSON {
 				return s.json(head.Summary())
 			}
-			for _, c := range head.Fits {
-				fmt.Fprintln(s.out, quoteControl(c.String()))
-			}
-			for _, t := range head.Thresholds {
-				fmt.Fprintf(s.out, "%s: present from a probability of %.4g (%s): sensitivity %.3f, specificity %.3f, PPV %.3f in cross-validation\n", quoteControl(t.Class), t.Probability, t.Rule, t.Sensitivity, t.Specificity, t.PPV)
-			}
-			return nil
+			return s.showFits(head)
 		},
 	}
+	f.add(cmd)
+	return cmd
+}
+
+func (f *fitFlags) add(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	flags.StringVar(&f.features, "features", "", "matrix of vectors, .npy [n, D] (required)")
 	flags.StringVar(&f.labels, "labels", "", "table of labels, .csv or .parquet (required)")
@@ -115,7 +94,42 @@ of class names; for ridge and ridge-prior, columns of numbers or nothing. With a
 	flags.Float64Var(&f.logitScale, "logit-scale", 100, "scale of the zero-shot logits")
 	flags.StringVar(&f.out, "out", "", "head to write, .safetensors (required)")
 	jsonFlag(cmd, &f.asJSON)
-	return cmd
+}
+
+// check looks at the flags, and reads those that are texts.
+func (f *fitFlags) check(cmd *cobra.Command) error {
+	if err := needFlags(cmd, "features", "labels", "out"); err != nil {
+		return err
+	}
+	calibrations := append([]string{""}, trainer.Calibrations()...)
+	if err := errors.Join(near.Check("--head", f.options.Head, fitKinds()), near.Check("--class-weight", f.options.ClassWeight, []string{"none", "balanced"}), near.Check("--calibrate", f.options.Calibrate, calibrations)); err != nil {
+		return usagef(cmd, "%w", err)
+	}
+	if trainer.NeedsPrior(f.options.Head) && f.prior == "" {
+		return usagef(cmd, "--head %s starts from zero-shot: name its texts with --prior T.npy", f.options.Head)
+	}
+	if err := f.parseGrid(cmd); err != nil {
+		return err
+	}
+	for _, text := range f.thresholds {
+		rule, err := trainer.ParseRule(text)
+		if err != nil {
+			return usagef(cmd, "--%v", err)
+		}
+		f.options.Thresholds = append(f.options.Thresholds, rule)
+	}
+	return checkOut(f.out, headEndings)
+}
+
+// showFits says how each class was fitted, and what thresholds reach.
+func (s *settings) showFits(head *trainer.Head) error {
+	for _, c := range head.Fits {
+		fmt.Fprintln(s.out, quoteControl(c.String()))
+	}
+	for _, t := range head.Thresholds {
+		fmt.Fprintf(s.out, "%s: present from a probability of %.4g (%s): sensitivity %.3f, specificity %.3f, PPV %.3f in cross-validation\n", quoteControl(t.Class), t.Probability, t.Rule, t.Sensitivity, t.Specificity, t.PPV)
+	}
+	return nil
 }
 
 func (f *fitFlags) parseGrid(cmd *cobra.Command) error {
@@ -186,84 +200,4 @@ func (f *fitFlags) readPrior() error {
 	t, err := readVectors(f.prior)
 	f.options.Prior = &trainer.Prior{T: t, Scale: f.logitScale}
 	return err
-}
-
-func (s *settings) predictCommand() *cobra.Command {
-	var headPath, features, covariates, out, decide string
-	var logits bool
-	cmd := &cobra.Command{
-		Use:     "predict",
-		Short:   "Score a matrix of vectors with a head",
-		Example: "  medprobe predict --head head.safetensors --features X.npy --out S.csv",
-		Args:    cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := needFlags(cmd, "head", "features", "out"); err != nil {
-				return err
-			}
-			if err := checkOut(out, tableEndings); err != nil {
-				return err
-			}
-			if logits && decide != "" {
-				return usagef(cmd, "--logits and --decide exclude one another")
-			}
-			var rule trainer.Rule
-			if decide != "" {
-				var err error
-				if rule, err = trainer.ParseRule(decide); err != nil {
-					return usagef(cmd, "--decide: %w", err)
-				}
-			}
-			head, err := loadHead(headPath)
-			if err != nil {
-				return err
-			}
-			x, err := readVectors(features)
-			if err != nil {
-				return err
-			}
-			if x, err = joinCovariates(head, x, covariates); err != nil {
-				return fmt.Errorf("%s: %w", headPath, err)
-			}
-			score := head.Probabilities
-			switch {
-			case head.GivesValues() && (logits || decide != ""):
-				return fmt.Errorf("%s: %s gives values, and has no logits and thresholds; leave --logits and --decide out", headPath, head.Kind)
-			case head.GivesValues():
-				score = head.Values
-			case logits:
-				score = head.Logits
-			}
-			scores, err := score(x)
-			if err != nil {
-				return fmt.Errorf("%s with %s: %w; a head takes vectors of the encoder that it was trained on", headPath, features, err)
-			}
-			if decide != "" {
-				called, err := head.Decide(scores.Data, rule)
-				if err != nil {
-					return fmt.Errorf("%s: %w", headPath, err)
-				}
-				for i, yes := range called {
-					if scores.Data[i] = 0; yes {
-						scores.Data[i] = 1
-					}
-				}
-			}
-			var columns []texttab.Column
-			for c, name := range head.Classes {
-				column := texttab.Column{Name: name, Numbers: make([]float64, scores.Rows)}
-				for i := range column.Numbers {
-					column.Numbers[i] = scores.Data[i*scores.Stride+c]
-				}
-				columns = append(columns, column)
-			}
-			return texttab.Write(out, columns)
-		},
-	}
-	cmd.Flags().StringVar(&headPath, "head", "", "head, .safetensors (required)")
-	cmd.Flags().StringVar(&features, "features", "", "matrix of vectors, .npy (required)")
-	cmd.Flags().StringVar(&covariates, "covariates", "", "table of clinical attributes, for a head that was fitted with them")
-	cmd.Flags().StringVar(&out, "out", "", "table to write, .csv or .parquet (required)")
-	cmd.Flags().StringVar(&decide, "decide", "", "write 1 and 0 by a threshold that the head was fitted with, such as youden")
-	cmd.Flags().BoolVar(&logits, "logits", false, "write logits, not probabilities")
-	return cmd
 }
