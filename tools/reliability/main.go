@@ -1,4 +1,4 @@
-// Reliability runs the tests that answer each threat, at their full count, and writes
+// Command reliability runs the tests that answer each threat, at their full count, and writes
 // docs/reliability.md with what they measured.
 //
 //	go run ./tools/reliability [-rows 1,5] [-package embedcache]
