@@ -297,6 +297,7 @@ func TestHuggingFaceFolder(t *testing.T) {
 		LicenseName string `yaml:"license_name"`
 		LicenseLink string `yaml:"license_link"`
 		BaseModel   string `yaml:"base_model"`
+		Tags        []string
 		Index       []struct {
 			Name    string
 			Results []struct {
@@ -322,7 +323,7 @@ func TestHuggingFaceFolder(t *testing.T) {
 			}
 		}
 	}
-	if front.License != "other" || front.LicenseName != "of-the-hospital" || front.LicenseLink != "https://example.org/terms" || front.BaseModel != "hospital/encoder" || len(front.Index) != 1 || len(front.Index[0].Results) != 1 {
+	if front.License != "other" || front.LicenseName != "of-the-hospital" || front.LicenseLink != "https://example.org/terms" || front.BaseModel != "hospital/encoder" || !slices.Contains(front.Tags, "logistic") || len(front.Index) != 1 || len(front.Index[0].Results) != 1 {
 		t.Errorf("front matter %+v", front)
 	}
 	for _, want := range []string{"no medical device", "## Figures", "effusion", "safe_open", "encoder's licence: `other, of-the-hospital, https://example.org/terms`"} {

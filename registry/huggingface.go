@@ -101,7 +101,7 @@ func front(v *Version) frontMatter {
 	d := &v.Document
 	f := frontMatter{
 		Library: "medprobe", Pipeline: "image-classification",
-		Tags: []string{"medical", "few-shot", "linear-probe", "medprobe"}, Index: []indexEntry{{Name: v.Model}},
+		Tags: []string{"medical", "few-shot", d.Head.Kind, "medprobe"}, Index: []indexEntry{{Name: v.Model}},
 	}
 	f.ofEncoder(d.Lineage.Encoder)
 	for _, m := range d.Metrics {
