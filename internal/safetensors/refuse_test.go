@@ -175,7 +175,8 @@ func TestAMillionTensors(t *testing.T) {
 	}
 }
 
-// FuzzOpen: whatever is accepted covers the file and can be read whole.
+// FuzzOpen: whatever is accepted covers the file and can be read whole; in memory it is
+// judged alike.
 func FuzzOpen(f *testing.F) {
 	for _, c := range crafted {
 		f.Add(c.data)
@@ -193,6 +194,9 @@ func FuzzOpen(f *testing.F) {
 			t.Fatal(err)
 		}
 		file, err := Open(path)
+		if _, inMemory := Read("x", data); (inMemory == nil) != (err == nil) {
+			t.Fatalf("opened: %v, read: %v", err, inMemory)
+		}
 		if err != nil {
 			return
 		}
