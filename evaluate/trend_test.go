@@ -6,6 +6,8 @@ import (
 	"math/rand/v2"
 	"strings"
 	"testing"
+
+	"github.com/medprobe/medprobe/internal/needs"
 )
 
 // drawCurves draws R nested learning curves about a true one: a share of each
@@ -27,6 +29,7 @@ func drawCurves(random *rand.Rand, labels []int, draws int, truth func(n float64
 // labels, exponents .2 to 1.2. The intervals may fall short of 95 % by what the
 // documentation says, .90, and by what chance does in so few repetitions.
 func TestTrendCoverage(t *testing.T) {
+	needs.Time(t)
 	t.Parallel()
 	repeats := repetitions() / 2
 	for _, c := range []struct {
@@ -157,6 +160,7 @@ func TestLeapHasNoTrend(t *testing.T) {
 // shares that docs/report.md says the interval at four times the labels covers of
 // them. Should one change, the page is to be changed.
 func TestTrendOfOtherCurves(t *testing.T) {
+	needs.Time(t)
 	t.Parallel()
 	repeats := repetitions() / 4
 	labels := []int{2, 4, 8, 16, 32, 64}

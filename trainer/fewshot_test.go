@@ -10,6 +10,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/medprobe/medprobe/internal/needs"
 	"gonum.org/v1/gonum/blas/blas32"
 )
 
@@ -181,6 +182,7 @@ func TestNetworkEqualsPyTorch(t *testing.T) {
 
 // The gradient of a network with missing labels and dropout is that of its loss.
 func TestNetworkLearnsFindingsAndIsTheSameAgain(t *testing.T) {
+	needs.Time(t)
 	t.Parallel()
 	x, y := drawLarge(7, 400, 30, 3, true)
 	for i := range x.Data { // far from one another: 25 epochs are few
