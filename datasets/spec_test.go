@@ -3,6 +3,8 @@ package datasets
 import (
 	"strings"
 	"testing"
+
+	"github.com/medprobe/medprobe/internal/yamlfile"
 )
 
 // A SPEC in another shape is answered with the right one.
@@ -37,5 +39,21 @@ func TestSpecsInAnotherShape(t *testing.T) {
 		if _, err := ParseSpec(write(t, t.TempDir(), "spec.yaml", text)); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: error %v, want %q", text, err, want)
 		}
+	}
+}
+
+// Keys that YAML merges from elsewhere in a file are there.
+func TestKeysMergedFromElsewhereCount(t *testing.T) {
+	t.Parallel()
+	var file struct {
+		Site Spec `yaml:"site"`
+		Data Spec `yaml:"data"`
+	}
+	text := "site: &site {format: csv, path: a.csv, label: y}\ndata: {<<: *site, patient: p}\n"
+	if err := yamlfile.Parse("x.yaml", []byte(text), &file); err != nil {
+		t.Fatal(err)
+	}
+	if file.Data.Format != "csv" || file.Data.Path != "a.csv" || file.Data.Patient != "p" {
+		t.Errorf("read %+v", file.Data)
 	}
 }
