@@ -55,25 +55,21 @@ func Formats() (names []string) {
 	return names
 }
 
-// FormatWords says what a format is, [EndToEnd] among them, in lines for a help text.
-func FormatWords(format string) string {
+// exportFormatOf returns the format of a name; the zero format if there is none.
+func exportFormatOf(name string) exportFormat {
 	for _, f := range exportFormats() {
-		if f.name == format {
-			return f.what
+		if f.name == name {
+			return f
 		}
 	}
-	return ""
+	return exportFormat{}
 }
 
+// FormatWords says what a format is, [EndToEnd] among them, in lines for a help text.
+func FormatWords(format string) string { return exportFormatOf(format).what }
+
 // FormatEnding says how the name of a format's file ends; it is empty for folders.
-func FormatEnding(format string) string {
-	for _, f := range exportFormats() {
-		if f.name == format {
-			return f.ending
-		}
-	}
-	return ""
-}
+func FormatEnding(format string) string { return exportFormatOf(format).ending }
 
 // EndToEnd is the format of [Registry.ExportEndToEnd], which needs an encoder.
 const EndToEnd = "onnx-e2e"
@@ -86,12 +82,11 @@ const EndToEnd = "onnx-e2e"
 // added it. A file or folder is there whole or not at all; a folder must be new or
 // empty. What is exported names no patient, image or path.
 func (r *Registry) Export(ctx context.Context, v *Version, format, path string) error {
-	formats := exportFormats()
-	i := slices.IndexFunc(formats, func(f exportFormat) bool { return f.name == format && f.write != nil })
-	if i < 0 {
+	f := exportFormatOf(format)
+	if f.write == nil {
 		return fmt.Errorf("registry: export: format %q: want one of %q", format, Formats())
 	}
-	if err := formats[i].write(ctx, r, v, path); err != nil {
+	if err := f.write(ctx, r, v, path); err != nil {
 		return fmt.Errorf("registry: export %s: %w", v.Reference(), err)
 	}
 	return nil
